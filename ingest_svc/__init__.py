@@ -1,0 +1,1 @@
+"""The ingest process: the only writer of the database file."""

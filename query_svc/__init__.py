@@ -1,0 +1,1 @@
+"""The query process: reads the file that the ingest process writes."""
