@@ -1,11 +1,8 @@
 """The ingest service, put together."""
 
-import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
@@ -17,7 +14,7 @@ from ingest_svc.retention import Retention
 from ingest_svc.writing import WriterThread
 from shared.doorbell import Doorbell
 from shared.env import Settings
-from shared.web import add_routes, openapi, problems
+from shared.web import add_routes, openapi, problems, running
 
 _log = logging.getLogger("tracehub.ingest")
 
@@ -55,18 +52,7 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
     app[COMMITS] = GroupCommit(writer, doorbell)
     app[RETENTION] = Retention(writer, settings.retention_ms)
     await writer.open()
-    async with _running(app[COMMITS].run()), _running(app[RETENTION].run()):
+    async with running(app[COMMITS].run()), running(app[RETENTION].run()):
         yield
     await writer.close()
     doorbell.close()
-
-
-@contextlib.asynccontextmanager
-async def _running(endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(endless)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -12,10 +12,10 @@ from ingest_svc.writing import WriterThread
 from shared import wire
 from shared.api import Deleted, Health, Receipt, SingleReceipt
 from shared.env import VERSION, Settings
-from shared.errors import NotAllowed, TraceHubError, Unsupported
+from shared.errors import TraceHubError, Unsupported
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
 from shared.storage.writer import Writer
-from shared.web import answer, has_secret
+from shared.web import answer, may_know
 
 SETTINGS = web.AppKey("settings", Settings)
 INTAKE = web.AppKey("intake", Intake)
@@ -58,7 +58,7 @@ async def health(request: web.Request) -> web.Response:
     except TraceHubError as error:
         detail = str(error)
     status = 503 if detail else 200
-    if not _may_know(request):
+    if not may_know(request, app[SETTINGS].secrets):
         return answer(Health("unhealthy" if detail else "healthy"), status)
     return answer(
         Health(
@@ -112,10 +112,3 @@ def _is_packed(request: web.Request) -> bool:
 def _probe(writer: Writer) -> int:
     writer.probe()
     return writer.newest - writer.oldest + 1
-
-
-def _may_know(request: web.Request) -> bool:
-    try:
-        return has_secret(request, request.app[SETTINGS].secrets)
-    except NotAllowed:
-        return False

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from shared.errors import BadEntry, TooLarge, Unsupported
+from shared.errors import BadRequest, TooLarge, Unsupported
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,7 +21,7 @@ WINDOW_LOG: Final = 24  # of zstd: the decoder's memory, 16 MiB
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     """The body as it was before `Content-Encoding: encoding`, at most `limit` bytes of it.
 
-    Raises Unsupported for an encoding other than gzip, zstd and identity, BadEntry for a damaged body, TooLarge.
+    Raises Unsupported for an encoding other than gzip, zstd and identity, BadRequest for a damaged body, TooLarge.
     """
     if encoding == "identity":
         return body
@@ -36,7 +36,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
             if size > limit:
                 raise TooLarge(f"A body holds at most {limit:,} bytes, before and after decompression")
     except (zlib.error, zstd.ZstdError) as error:
-        raise BadEntry(f"The body is not {encoding}: {error}") from None
+        raise BadRequest(f"The body is not {encoding}: {error}") from None
     return b"".join(pieces)
 
 
@@ -53,7 +53,7 @@ def _gunzip(body: bytes) -> Iterator[bytes]:
             block = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
     while not inflater.eof:
         if not (piece := inflater.decompress(b"", STEP)) and not inflater.eof:
-            raise BadEntry("The gzip body is cut short")
+            raise BadRequest("The gzip body is cut short")
         yield piece
 
 
@@ -70,10 +70,10 @@ def _unzstd(body: bytes) -> Iterator[bytes]:
             yield inflater.decompress(block, STEP)
             block = inflater.unused_data if inflater.eof else b""
     if not inflater.eof:
-        raise BadEntry("The zstd body is cut short")
+        raise BadRequest("The zstd body is cut short")
 
 
 def _one_more(members: int) -> int:
     if members == MAX_MEMBERS:
-        raise BadEntry(f"A compressed body consists of at most {MAX_MEMBERS:,} members")
+        raise BadRequest(f"A compressed body consists of at most {MAX_MEMBERS:,} members")
     return members + 1

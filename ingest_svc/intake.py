@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from ingest_svc.inflate import inflate
-from shared.errors import BadEntry, TooLarge, TooSlow, Unavailable
+from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
 RECEIVE_S: Final = 30.0  # that a sender may take for one body
 IN_THREAD_BYTES: Final = 64 * 1024  # compressed bodies from this size on are inflated off the event loop
@@ -63,7 +63,7 @@ class Intake:
         except TimeoutError:
             raise TooSlow(f"The body did not arrive within {RECEIVE_S:.0f} s") from None
         except web.RequestPayloadError as error:
-            raise BadEntry(f"The body does not follow its transfer encoding: {error}") from None
+            raise BadRequest(f"The body does not follow its transfer encoding: {error}") from None
         return b"".join(chunks)
 
     async def _inflate(self, body: bytes, encoding: str, room: "_Room") -> bytes:

@@ -108,7 +108,7 @@ class Recent(msgspec.Struct):
 
 
 class Stats(msgspec.Struct):
-    """What the file and this process hold. Rates are entries per second over the last minute."""
+    """What the file and this process hold. `rate` is entries per second over the last minute."""
 
     entries: int
     chains: int

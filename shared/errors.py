@@ -1,7 +1,7 @@
 """What can go wrong, in the words of this project.
 
 TraceHubError
-├── BadEntry         the sender's fault: what it sent cannot become an entry
+├── BadRequest       a body or a parameter is malformed or breaks a rule
 ├── TooLarge         a limit on size or number is exceeded
 ├── TooSlow          a body did not arrive in time
 ├── Unsupported      a content type or encoding that nobody here reads
@@ -19,7 +19,7 @@ class TraceHubError(Exception):
     """Root of everything that this project raises on purpose; `str()` is fit to show to a client."""
 
 
-class BadEntry(TraceHubError):
+class BadRequest(TraceHubError):
     """The body or a parameter is malformed or breaks a rule.
 
     `path` names the place within a body that could be parsed, such as `$.traces[3].suffix`.

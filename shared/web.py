@@ -1,12 +1,13 @@
 """What both services share of HTTP: routes, errors to statuses, secrets, the way to the other port, start and stop."""
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from aiohttp import web
@@ -23,7 +24,7 @@ SHUTDOWN_S: Final = 5.0  # for answers on their way; supervisors kill after 10 t
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
 
 _STATUS: Final[list[tuple[type[errors.TraceHubError], int]]] = [
-    (errors.BadEntry, 400),
+    (errors.BadRequest, 400),
     (errors.TooSlow, 408),
     (errors.TooLarge, 413),
     (errors.Unsupported, 415),
@@ -97,6 +98,26 @@ def has_secret(request: web.Request, secrets: Sequence[str]) -> bool:
     if not any(matches):
         raise errors.NotAllowed("The secret is wrong", missing=False)
     return True
+
+
+def may_know(request: web.Request, secrets: Sequence[str]) -> bool:
+    """Whether the request may be told more than the status of the service."""
+    try:
+        return has_secret(request, secrets)
+    except errors.NotAllowed:
+        return False
+
+
+@contextlib.asynccontextmanager
+async def running(endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run an endless loop beside the block."""
+    task = asyncio.create_task(endless)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _guarded(handler: Handler, secrets: Sequence[str]) -> Handler:

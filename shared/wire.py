@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Raw
 
-from shared.errors import BadEntry, TooLarge
+from shared.errors import BadRequest, TooLarge
 
 MAX_ENTRIES: Final = 10_000  # in a batch
 MAX_DEPTH: Final = 64  # levels of nesting in `data`
@@ -103,7 +103,7 @@ class NumberedEntry(StoredEntry, gc=False):
 def decode_batch(body: bytes, *, packed: bool = False) -> list[Entry]:
     """The entries of a `{"traces": [...]}` body, in JSON or (`packed`) msgpack.
 
-    Raises BadEntry with the place of the first fault, TooLarge past MAX_ENTRIES.
+    Raises BadRequest with the place of the first fault, TooLarge past MAX_ENTRIES.
     """
     decoder: Any = _MSGPACK_BATCH if packed else _JSON_BATCH
     entries: list[Entry] = _decode(decoder, body, packed).traces
@@ -127,11 +127,11 @@ def _decode(decoder: Any, body: bytes, packed: bool) -> Any:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         detail, _, path = str(error).rpartition(" - at `")
-        raise BadEntry(detail or path, path.rstrip("`") if detail else "$") from None
+        raise BadRequest(detail or path, path.rstrip("`") if detail else "$") from None
     except RecursionError:
-        raise BadEntry("The body is nested too deeply") from None
+        raise BadRequest("The body is nested too deeply") from None
     except ValueError as error:  # malformed; a UnicodeDecodeError is one as well
-        raise BadEntry(str(error)) from None
+        raise BadRequest(str(error)) from None
 
 
 def _check(entries: list[Entry], body: bytes, packed: bool, place: Callable[[int], str]) -> None:
@@ -159,7 +159,7 @@ def _take_data_as_it_is(entries: list[Entry], body: bytes, place: Callable[[int]
         elif text == "null":
             text = ""
         else:
-            raise BadEntry(f"Expected `object | null`, got `{_kind(text)}`", f"{place(number)}.data")
+            raise BadRequest(f"Expected `object | null`, got `{_kind(text)}`", f"{place(number)}.data")
         if line_breaks:  # always between tokens: within a JSON string they must be escaped
             text = text.replace("\n", "").replace("\r", "")
         entry.data = text
@@ -176,7 +176,7 @@ def _refuse_depth(text: str, path: str) -> None:
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
     if brackets:
-        raise BadEntry(f"More than {MAX_DEPTH} levels of nesting", path)
+        raise BadRequest(f"More than {MAX_DEPTH} levels of nesting", path)
 
 
 def _kind(text: str) -> str:
@@ -199,23 +199,23 @@ def _pack_data_as_json(entries: list[Entry], place: Callable[[int], str]) -> Non
 def _refuse_what_json_lacks(value: object, path: str, levels: int) -> None:
     if isinstance(value, dict | list):
         if levels == 0:
-            raise BadEntry(f"More than {MAX_DEPTH} levels of nesting", path)
+            raise BadRequest(f"More than {MAX_DEPTH} levels of nesting", path)
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(value, dict) and not isinstance(key, str):
-                raise BadEntry(f"Expected `str` keys, got `{type(key).__name__}`", path)
+                raise BadRequest(f"Expected `str` keys, got `{type(key).__name__}`", path)
             _refuse_what_json_lacks(item, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}", levels - 1)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise BadEntry(f"JSON has no number {value}", path)
+            raise BadRequest(f"JSON has no number {value}", path)
     elif not isinstance(value, str | int | None):
-        raise BadEntry(f"JSON has no type for `{type(value).__name__}`", path)
+        raise BadRequest(f"JSON has no type for `{type(value).__name__}`", path)
 
 
 def _refuse_nul(entry: Entry, path: str) -> None:
     for field in ("source_id", "correlation_id", "suffix", "operation", "endpoint", "hostname", "raw_line"):
         text: str | None = getattr(entry, field)
         if text and "\0" in text:
-            raise BadEntry("A NUL character cannot be stored", f"{path}.{field}")
+            raise BadRequest("A NUL character cannot be stored", f"{path}.{field}")
 
 
 def stored_data(text: str) -> Raw:
