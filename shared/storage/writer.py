@@ -67,8 +67,7 @@ class Writer:
         if not duplicates:
             return [len(batch) for batch in batches]
         fresh = [entry for place, entry in enumerate(entries) if place not in duplicates]
-        if fresh:
-            self._insert_unless_duplicates(fresh, now_ms)
+        self._insert_unless_duplicates(fresh, now_ms)
         places = iter(range(len(entries)))
         return [sum(next(places) not in duplicates for _ in batch) for batch in batches]
 
@@ -102,6 +101,8 @@ class Writer:
 
     def _insert_unless_duplicates(self, entries: list[Entry], now_ms: int) -> set[int]:
         """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
+        if not entries:  # a mark of their arrival would stand where the next entry's belongs
+            return set()
         with self._transaction():
             self._turn_era(now_ms)
             first = self.newest + 1
