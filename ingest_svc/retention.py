@@ -47,8 +47,8 @@ class Retention:
         """Delete all that is past retention; returns the number of entries."""
         deleted = 0
         async with self._one_at_a_time:
-            cutoff_ms = time.time() * 1000 - self._retention_ms
-            horizon = await self._writer.call(lambda writer: writer.horizon(cutoff_ms))
+            now_ms = time.time() * 1000
+            horizon = await self._writer.call(lambda writer: writer.horizon(now_ms - self._retention_ms, now_ms))
             while count := await self._writer.call(lambda writer: writer.expire(horizon, SLICE_ENTRIES)):
                 deleted += count
                 self.deleted += count

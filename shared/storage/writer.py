@@ -89,10 +89,10 @@ class Writer:
         with self._transaction():
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
-    def horizon(self, cutoff_ms: float) -> int:
+    def horizon(self, cutoff_ms: float, now_ms: float) -> int:
         """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time)."""
         with translated(self.path):
-            return expiry.horizon(self._db, cutoff_ms, self._mark_ms, self.newest + 1)
+            return expiry.horizon(self._db, cutoff_ms - self._mark_ms, now_ms, self.newest + 1)
 
     def give_back(self, spare_part: int | None, limit: int) -> int:
         """Give up to `limit` unused pages back, keeping one in `spare_part` of all; returns how many."""
