@@ -170,17 +170,22 @@ def run(program: str, app: web.Application, host: str, port: int) -> NoReturn:
     sys.exit(0)
 
 
-async def _serve(program: str, app: web.Application, host: str, port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
+def make_runner(app: web.Application) -> web.AppRunner:
+    """How a service runs, in a process of its own or within a test."""
+    return web.AppRunner(
         app,
         access_log=None,
         auto_decompress=False,  # inflating is bounded by whoever reads the body
         handler_cancellation=app.get(CANCEL_HANDLERS, False),
         shutdown_timeout=SHUTDOWN_S,
     )
+
+
+async def _serve(program: str, app: web.Application, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = make_runner(app)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, backlog=1024)
