@@ -139,7 +139,7 @@ def _elsewhere(call: Call, settings: Settings) -> Handler:
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
         base = public.rstrip("/") or f"{request.scheme}://{_host_name(request.host)}:{port}"
-        url = base + request.raw_path
+        url = base + request.rel_url.raw_path_qs
         return answer(Problem(f"The {other} service answers this: {url} (curl -L)"), 307, {"Location": url})
 
     return elsewhere
