@@ -105,7 +105,7 @@ async def _connect(path: Path) -> aiosqlite.Connection:
 def _refuse_other_files(path: Path) -> None:
     db = sqlite3.connect(read_only_uri(path), uri=True)
     try:
-        kind = file_kind(db)
+        kind = file_kind(db, path)
     finally:
         db.close()
     if kind is not FileKind.CURRENT:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from shared.errors import BadFile, DiskFull, FileFault, TraceHubError, Unavailable
+from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, Unavailable
 
 APPLICATION_ID: Final = 0x54726348  # "TrcH"
 VERSION: Final = 1
@@ -63,20 +63,20 @@ class FileKind(enum.Enum):
     CURRENT = enum.auto()
 
 
-def file_kind(db: sqlite3.Connection) -> FileKind:
+def file_kind(db: sqlite3.Connection, path: Path) -> FileKind:
     """What the file is; raises BadFile for one of a newer version or of another program."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if application == APPLICATION_ID:
         if version > VERSION:
-            raise BadFile(f"the file has version {version}, this program reads up to {VERSION}: upgrade the program")
+            raise BadFile(f"{path} has version {version}, this program reads up to {VERSION}: upgrade the program")
         return FileKind.CURRENT
     if not tables:
         return FileKind.EMPTY
     if version == 0 and "traces" in tables:
         return FileKind.EARLIER
-    raise BadFile("the file is a database of another program")
+    raise BadFile(f"{path} is a database of another program")
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def translated(path: Path) -> Iterator[None]:
 def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Unavailable(f"another program holds a lock on {path}")
+        return Locked(f"another program holds a lock on {path}")
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"no room left for {path}", retry_after=5)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

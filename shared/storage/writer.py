@@ -47,7 +47,7 @@ class Writer:
         self._era_started_ms: int
         with translated(path):
             self._db = connect_writer(path, synced=synced)
-            if file_kind(self._db) is FileKind.EMPTY:
+            if file_kind(self._db, path) is FileKind.EMPTY:
                 create_schema(self._db)
             self._chains = Chains(self._db)
             self._sites = Sites(self._db)
