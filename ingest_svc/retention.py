@@ -36,6 +36,8 @@ class Retention:
                 await self.give_back(spare_part=SPARE_PART)
             except TraceHubError as error:
                 _log.warning("retention waits: %s", error)
+            except Exception:  # the turn of an endless loop: the next one may do better
+                _log.exception("retention stumbled")
 
     async def cleanup(self) -> int:
         """Delete all that is past retention and give its pages back, now; returns the number of entries."""
