@@ -142,7 +142,7 @@ def _is_loopback(host: str) -> bool:
 
 def _refuse_open_address(settings: Settings, secret_field: str) -> None:
     """A service that everybody on the network could use does not start by accident."""
-    if not getattr(settings, secret_field) and not _is_loopback(settings.host) and settings.insecure != "1":
+    if not getattr(settings, f"{secret_field}s") and not _is_loopback(settings.host) and settings.insecure != "1":
         raise SettingError(
             f"{settings.host} is reachable from other machines and TRACEHUB_{secret_field.upper()} is empty: "
             "set it, or TRACEHUB_INSECURE=1 to do without"

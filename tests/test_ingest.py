@@ -3,9 +3,13 @@
 import asyncio
 import io
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -447,3 +451,13 @@ async def test_openapi_is_served_here_too(ingest: Client) -> None:
     """The document that describes the calls is on both ports and open."""
     async with ingest.get("/openapi.json") as response:
         assert (await response.json())["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize("secret", ["", " , "])
+def test_an_open_address_needs_a_secret(tmp_path: Path, secret: str) -> None:
+    """On an address that others reach, a service without a secret, or with commas for one, does not start."""
+    environ = {**os.environ, "TRACEHUB_SECRET": secret, "TRACEHUB_DB": str(tmp_path / "tracehub.db")}
+    command = [sys.executable, "-m", "ingest_svc", "--host", "0.0.0.0", "--port", "0"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "TRACEHUB_SECRET" in ended.stderr
