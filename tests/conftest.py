@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import hypothesis
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -23,6 +24,11 @@ from ingest_svc.app import make_app as make_ingest_app
 from query_svc.app import make_app as make_query_app
 from shared.env import Settings
 from shared.web import make_runner
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 Client = TestClient[Any, Any]
 _numbers = itertools.count()
