@@ -90,6 +90,9 @@ class WriterThread:
         self._open()
 
     def _run(self, function: Callable[[Writer], T]) -> T:
+        if self._writer is not None and not self._writer.is_current():
+            _log.error("%s was deleted or replaced: going on with what is there now", self._path)
+            self._close()
         writer = self._writer or self._reopen()
         try:
             return function(writer)

@@ -186,7 +186,7 @@ async def test_bodies_become_entries_in_turn(start: Start, monkeypatch: pytest.M
 KINDS = ["plain", "chunked", "announced", "gzip", "zstd", "bomb", "garbage", "cut", "slow", "raise", "unknown"]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, LIMIT * 5 // 4)), min_size=1, max_size=12))
 def test_no_byte_is_held_for_ever(requests: list[tuple[str, int]]) -> None:
     """However requests end, all at the same time, no more than the queue is held meanwhile and nothing afterwards."""

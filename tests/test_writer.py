@@ -155,7 +155,7 @@ writes = st.tuples(st.lists(st.lists(entries, max_size=7), max_size=3), st.integ
 steps = st.one_of(writes, st.integers(0, 12), st.just("reopen"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(steps, max_size=14))
 def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> None:
     """After any writes with duplicates, slices of expiry and reopening, entries and summaries are exactly right."""
@@ -184,7 +184,7 @@ def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> N
 
 
 @given(st.lists(st.floats(1e-3, 1e34) | st.just(0.0), min_size=1, max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_view_tells_the_same_times(times: list[float]) -> None:
     """The `traces` view gives every timestamp from a thousandth of a millisecond to 10^34 as the double it was."""
     with tempfile.TemporaryDirectory() as folder:

@@ -157,6 +157,24 @@ async def test_a_disk_that_fails_is_left_and_taken_again(services: Services, htt
     assert rows(services.db, "PRAGMA integrity_check") == [("ok",)]
 
 
+async def test_a_file_that_is_taken_away_is_missed(services: Services, http: aiohttp.ClientSession) -> None:
+    """When the file is deleted under the running services, what is acked from then on is in the new one."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    for suffix in ("1", "2"):
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry(suffix=suffix)]}) as response:
+            assert response.status == 200, await response.text()
+        if suffix == "1":
+            services.db.rename(services.db.with_name("kept.db"))
+    assert rows(services.db, "SELECT id, suffix FROM traces") == [(1, "2")]
+
+    async def is_seen() -> bool:
+        async with http.get(f"{services.query_url}/traces/chain") as response:
+            return response.status == 200 and [one["suffix"] for one in (await response.json())["traces"]] == ["2"]
+
+    await until(is_seen)
+
+
 async def test_everything_beside_the_file_is_private(services: Services, http: aiohttp.ClientSession) -> None:
     """The file, its WAL, its lock and the bells of readers are for their owner alone."""
     services.start("ingest_svc")

@@ -32,6 +32,8 @@ def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        for orphan in companions(path):  # of a file that was deleted; SQLite would read it as this one's
+            orphan.unlink(missing_ok=True)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -42,6 +44,20 @@ def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
     db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     db.execute("PRAGMA temp_store=MEMORY")
     return db
+
+
+def companions(path: Path) -> tuple[Path, Path]:
+    """The WAL and its index, which SQLite keeps beside an open file."""
+    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def read_only_uri(path: Path) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from shared.errors import Unavailable
-from shared.storage.sqlite import BUSY_MS, FileKind, file_kind, translated
+from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry, encode
 
@@ -52,7 +52,7 @@ def upgrade(path: Path, retention_ms: float, go_on: Callable[[], bool] = lambda:
     Raises Unavailable as soon as `go_on` says no, and leaves the old file as it was.
     """
     new = path.with_name(f"{path.name}.upgrade")
-    for leftover in (new, *_companions(new)):
+    for leftover in (new, *companions(new)):
         leftover.unlink(missing_ok=True)
     with translated(path), closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -130,7 +130,3 @@ def _sync(place: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _companions(path: Path) -> tuple[Path, Path]:
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")

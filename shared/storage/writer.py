@@ -13,7 +13,7 @@ from shared.storage import expiry
 from shared.storage.chains import Chain, Chains
 from shared.storage.instants import instants
 from shared.storage.sites import Sites
-from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, translated
+from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, identity, translated
 from shared.wire import Entry
 
 ERAS: Final = 8  # that the entries, and the time of retention, are divided into
@@ -47,6 +47,7 @@ class Writer:
         self._era_started_ms: int
         with translated(path):
             self._db = connect_writer(path, synced=synced)
+            self._identity = identity(path)
             if file_kind(self._db, path) is FileKind.EMPTY:
                 create_schema(self._db)
             self._chains = Chains(self._db)
@@ -56,6 +57,10 @@ class Writer:
     def close(self) -> None:
         """Let go of the file; what the WAL holds is folded into it."""
         self._db.close()
+
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that was opened."""
+        return identity(self.path) == self._identity
 
     def write(self, batches: Sequence[Sequence[Entry]], now_ms: int) -> list[int]:
         """Store all batches in one synced transaction; returns how many entries of each were new.
