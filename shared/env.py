@@ -130,15 +130,18 @@ def _convert(name: str, text: str, type: Any) -> Any:
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str | None:
-    file = environ.get(f"{name}_FILE")
-    if not file:
-        return environ.get(name)
-    if environ.get(name):
+    text, file = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+    if text and file:
         raise SettingError(f"{name} and {name}_FILE are both set: keep one")
-    try:
-        return Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{name}_FILE={file!r}: {error}") from None
+    if file:
+        try:
+            text = Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_FILE={file!r}: {error}") from None
+    if (text or file) and not _several(text):  # would leave the port open
+        given = f"{name}_FILE={file!r}" if file else f"{name}={text!r}"
+        raise SettingError(f"{given}: expected a secret, or several with commas in between")
+    return text
 
 
 def _several(text: str) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ def _several(text: str) -> tuple[str, ...]:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
