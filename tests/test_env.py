@@ -1,5 +1,6 @@
 """Settings: what is read from where, and the one line that a bad value gives."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +170,13 @@ def test_help_and_version(program: str) -> None:
     assert start(program, "--version").stdout == f"tracehub-server {VERSION}\n"
     assert f"usage: python -m {program}" in start(program, "--help").stdout
     assert start(program, "--prot", "1").returncode == 2
+
+
+def test_the_example_names_every_setting_and_its_default() -> None:
+    """What an operator copies is the truth."""
+    example = (Path(__file__).parent.parent / "deploy/tracehub.env.example").read_text()
+    named = dict(re.findall(r"^#(TRACEHUB_\w+)=(.*)$", example, re.MULTILINE))
+    for field in Settings.__struct_fields__:
+        text = named[f"TRACEHUB_{field.upper()}"]
+        assert read_settings({f"TRACEHUB_{field.upper()}": text}, {}) == Settings(), field
+        assert bool(text) == bool(getattr(Settings(), field)), field
