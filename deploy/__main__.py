@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -36,10 +37,30 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
 
     lost: str | None = None
 
+    def __init__(self, options: ServerOptions) -> None:
+        super().__init__(options)
+        self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started with nohup
+
     def runforever(self) -> None:
         """Supervise until told to stop or until a service is lost."""
         events.subscribe(events.ProcessStateFatalEvent, self._give_up)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if self._outlives_terminal else self._hang_up)
         super().runforever()
+
+    def end_the_rest(self) -> None:
+        """Tell those to stop that are left when supervising failed: nothing goes on without supervision."""
+        for group in (self.process_groups or {}).values():
+            for process in group.processes.values():
+                if process.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGTERM)
+
+    def _hang_up(self, *_: Any) -> None:
+        """The terminal has gone: stop, and write no more to where every write fails."""
+        for number in (1, 2):
+            if stat.S_ISCHR(os.fstat(number).st_mode):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        self.options.mood = SupervisorStates.SHUTDOWN
 
     def _give_up(self, event: Any) -> None:
         self.lost = event.process.config.name
@@ -86,8 +107,11 @@ def _supervise() -> str | None:
     options.realize(["-c", str(CONFIGURATION)])
     options.first, options.test = True, False
     services = Services(options)
-    with contextlib.suppress(ExitNow):  # how it ends
-        services.main()
+    try:
+        with contextlib.suppress(ExitNow):  # how it ends
+            services.main()
+    finally:
+        services.end_the_rest()
     options.close_httpservers()
     options.close_logger()
     return services.lost

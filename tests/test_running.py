@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -22,10 +23,11 @@ BIN = Path(sys.executable).parent
 class Terminal:
     """A shell's job: `make` and all that it starts, as one process group that a Ctrl-C reaches as a whole."""
 
-    def __init__(self, db: Path, target: str, **environ: str) -> None:
+    def __init__(self, db: Path, target: str, *, tty: int | None = None, **environ: str) -> None:
         self.ports = {"ingest_svc": free_port(), "query_svc": free_port()}
         self.db = db
         self._output = db.with_suffix(".log").open("w+")
+        output = self._output if tty is None else tty
         self.process = subprocess.Popen(
             ["make", "-o", ".venv/.ready", f"BIN={BIN}", target],
             cwd=PROJECT,
@@ -41,7 +43,7 @@ class Terminal:
                 **environ,
             },
             stdin=subprocess.DEVNULL,
-            stdout=self._output,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -91,15 +93,23 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     """Run a target of the Makefile on a file of the test's own."""
     terminals: list[Terminal] = []
 
-    def run(target: str = "run-all", **environ: str) -> Terminal:
+    def run(target: str = "run-all", **options: Any) -> Terminal:
         db = tmp_path / "a place" / f"{len(terminals)}.db"
         db.parent.mkdir(exist_ok=True)
-        terminals.append(Terminal(db, target, **environ))
+        terminals.append(Terminal(db, target, **options))
         return terminals[-1]
 
     yield run
     for terminal in terminals:
         terminal.end()
+
+
+def wait_until_gone(*pids: int) -> None:
+    """Return when none of the processes is left."""
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in pids if is_running(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def is_running(pid: int) -> bool:
@@ -176,6 +186,18 @@ def test_a_service_that_cannot_be_kept_up_is_a_failure(run: Callable[..., Termin
     assert "ingest_svc does not stay up" in terminal.output
     assert "damaged or no database" in terminal.output
     assert terminal.health("query_svc") is None
+
+
+def test_a_closed_terminal_takes_everything_along(run: Callable[..., Terminal]) -> None:
+    """When the terminal goes away, whose every write fails from then on, no service is left behind."""
+    ours, theirs = pty.openpty()
+    terminal = run(tty=theirs)
+    os.close(theirs)
+    pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
+    os.close(ours)
+    os.killpg(terminal.process.pid, signal.SIGHUP)
+    terminal.process.wait(10)
+    wait_until_gone(*pids)
 
 
 def test_one_service_alone(run: Callable[..., Terminal]) -> None:
