@@ -12,6 +12,7 @@ import signal
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,7 @@ from shared.storage.claim import Claim
 
 PROGRAM: Final = "tracehub"
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
+STOP_S: Final = 10.0  # for a service to end when asked, before it is made to
 SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
 
 
@@ -48,12 +50,20 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
         super().runforever()
 
     def end_the_rest(self) -> None:
-        """Tell those to stop that are left when supervising failed: nothing goes on without supervision."""
-        for group in (self.process_groups or {}).values():
-            for process in group.processes.values():
-                if process.pid:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGTERM)
+        """End those that are left when supervising failed: nothing goes on without supervision."""
+        groups = (self.process_groups or {}).values()
+        left = {process.pid for group in groups for process in group.processes.values()} - {0}
+        deadline = time.monotonic() + STOP_S
+        while left:
+            for pid in list(left):
+                try:
+                    # again and again: one that is just being started may not heed the first
+                    os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+                    if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                        left.remove(pid)
+                except (ProcessLookupError, ChildProcessError):
+                    left.remove(pid)
+            time.sleep(0.1)
 
     def _hang_up(self, *_: Any) -> None:
         """The terminal has gone: stop, and write no more to where every write fails."""

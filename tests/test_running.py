@@ -23,11 +23,11 @@ BIN = Path(sys.executable).parent
 class Terminal:
     """A shell's job: `make` and all that it starts, as one process group that a Ctrl-C reaches as a whole."""
 
-    def __init__(self, db: Path, target: str, *, tty: int | None = None, **environ: str) -> None:
+    def __init__(self, db: Path, target: str, *, output: int | None = None, **environ: str) -> None:
         self.ports = {"ingest_svc": free_port(), "query_svc": free_port()}
         self.db = db
         self._output = db.with_suffix(".log").open("w+")
-        output = self._output if tty is None else tty
+        output = self._output if output is None else output
         self.process = subprocess.Popen(
             ["make", "-o", ".venv/.ready", f"BIN={BIN}", target],
             cwd=PROJECT,
@@ -191,13 +191,26 @@ def test_a_service_that_cannot_be_kept_up_is_a_failure(run: Callable[..., Termin
 def test_a_closed_terminal_takes_everything_along(run: Callable[..., Terminal]) -> None:
     """When the terminal goes away, whose every write fails from then on, no service is left behind."""
     ours, theirs = pty.openpty()
-    terminal = run(tty=theirs)
+    terminal = run(output=theirs)
     os.close(theirs)
     pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
     os.close(ours)
     os.killpg(terminal.process.pid, signal.SIGHUP)
     terminal.process.wait(10)
     wait_until_gone(*pids)
+
+
+def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
+    """When supervising itself fails, because nobody reads what it writes, both services end with it."""
+    reader, writer = os.pipe()
+    terminal = run(output=writer)
+    os.close(writer)
+    pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
+    os.close(reader)
+    os.kill(pids[0], signal.SIGKILL)  # there is something to write now
+    terminal.process.wait(15)
+    wait_until_gone(*pids)
+    assert terminal.health("ingest_svc") is None
 
 
 def test_one_service_alone(run: Callable[..., Terminal]) -> None:
