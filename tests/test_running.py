@@ -127,6 +127,7 @@ def test_both_run_come_back_and_stop(run: Callable[..., Terminal]) -> None:
     killed = terminal.pid("ingest_svc")
     terminal.pid("query_svc")
     stream = urllib.request.urlopen(f"http://127.0.0.1:{terminal.ports['query_svc']}/stream", timeout=30)
+    terminal.wait(lambda: "success: ingest_svc entered RUNNING state" in terminal.output)
     os.kill(killed, signal.SIGKILL)
     terminal.wait(lambda: terminal.pid("ingest_svc") != killed)
     pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
