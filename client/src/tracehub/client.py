@@ -71,7 +71,7 @@ class TraceHubClient:
         self._secret = secret
         self._redact = tuple(redact)
         self._before_send = before_send
-        self._enabled = _is_address(self.base_url)
+        self._enabled = _is_address(base_url)
         self.start_anew()
         processes.remember(self)
 

@@ -82,12 +82,25 @@ class Connection:
                 if response.status not in (307, 308):
                     return response
                 response.read(MAX_ANSWER)
-                place, path = self._follow(place, path, response.headers.get("Location") or "")
+                place, path = self._follow(place, path, response.headers["Location"])
         except (OSError, HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(reason(error)) from error
         self.close()
         raise Unreachable(f"redirected more than {MAX_REDIRECTS} times, at last to {place.url(path)}")
+
+    def reach(self) -> None:
+        """Connect, unless there is a connection from before. Raises Unreachable."""
+        origin = (self._moved or self._home)._replace(prefix="")
+        if origin in self._kept:
+            return
+        try:
+            fresh = _dial(origin, self._timeout_s)
+            fresh.connect()
+            self._kept[origin] = fresh
+        except (OSError, HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(reason(error)) from error
 
     def close(self) -> None:
         self._moved = None
@@ -95,8 +108,10 @@ class Connection:
             connection.close()
         self._kept.clear()
 
-    def _follow(self, place: Place, path: str, location: str) -> tuple[Place, str]:
+    def _follow(self, place: Place, path: str, location: str | None) -> tuple[Place, str]:
         """Where to ask next. The same path elsewhere, as on the other port, is remembered for what follows."""
+        if not location:
+            raise ValueError("redirected without saying where to")
         url = urljoin(place.url(path), location)
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -54,6 +54,14 @@ class Delivery:
             parts.extend(reversed(kept))
         return Outcome(sent, dropped, failed, [], Verdict(Fate.STORED))
 
+    def reach(self) -> Verdict | None:
+        """Connect where there is no connection; why not, where that fails. Nothing need be taken out for it."""
+        try:
+            self._connected().reach()
+        except Unreachable as error:
+            return Verdict(Fate.AGAIN, str(error))
+        return None
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -65,9 +73,7 @@ class Delivery:
             headers["X-TraceHub-Dropped"] = f"{self._name}={dropped}"
         body = f'{{"traces":[{",".join(texts)}]}}'.encode()
         try:
-            if self._connection is None:
-                self._connection = self._connect(self.answer_within_s)
-            verdict = judge(self._connection.ask("POST", "/ingest", body, headers, most=MAX_ANSWER))
+            verdict = judge(self._connected().ask("POST", "/ingest", body, headers, most=MAX_ANSWER))
         except Unreachable as error:
             return Verdict(Fate.AGAIN, str(error))
         if verdict.fate is Fate.STORED:
@@ -76,6 +82,11 @@ class Delivery:
         elif verdict.fate is Fate.CLOSED:
             self.close()  # the next attempt reads the secret anew
         return verdict
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect(self.answer_within_s)
+        return self._connection
 
     def _smaller(self, part: list[str], verdict: Verdict) -> list[list[str]]:
         """What to post instead of `part`, in order: without the refused entry where it is known, else in halves."""

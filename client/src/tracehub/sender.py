@@ -50,6 +50,7 @@ class Sender:
         self._lost = 0
         self._deaf = False  # waits before it tries again: a full batch changes nothing
         self._hurry = False
+        self._told_to_wait = False
         self._leaving = False
         self._stopped = False
 
@@ -134,6 +135,7 @@ class Sender:
             self._in_line.release()
 
     def _run(self) -> None:
+        self._gather()
         while not self._stopped:
             try:
                 wait_s = self._turn()
@@ -163,10 +165,10 @@ class Sender:
             self._bell.wait(left_s)
 
     def _pause(self, wait_s: float) -> None:
-        """Sleep before the next attempt, unless somebody flushes."""
+        """Sleep before the next attempt; a flush ends it, unless the server asked for the time."""
         until = monotonic() + wait_s
         self._deaf = True
-        while not (self._hurry or self._stopped) and monotonic() < until:
+        while not (self._stopped or (self._hurry and not self._told_to_wait)) and monotonic() < until:
             self._bell.wait(until - monotonic())
         self._deaf = False
 
@@ -174,6 +176,10 @@ class Sender:
         """Send one batch. None when all of it is settled, else the seconds to wait before trying again."""
         self._hurry = False
         self._tell_losses()
+        unreachable = self._delivery.reach() if self._backlog.waiting else None
+        if unreachable is not None:
+            self._backlog.settle(failed=1)
+            return self._failed(unreachable)
         taken = self._backlog.take(self._delivery.most, MAX_BATCH_BYTES)
         texts = [text for item in taken if (text := self._encoder.encode(item)) is not None]
         self._backlog.settle(dropped=len(taken) - len(texts))
@@ -191,9 +197,11 @@ class Sender:
         pending = self._backlog.counts().pending
         if verdict.fate is Fate.CLOSED:
             say("closed", "the server does not let us in, %d entries are kept: %s", pending, verdict.reason)
+            self._told_to_wait = False
             return self._backoff.refused()
         say("away", "cannot send, %d entries are kept and tried again: %s", pending, verdict.reason)
         self._expire(monotonic())
+        self._told_to_wait = verdict.wait_s is not None
         return self._backoff.failed(verdict.wait_s)
 
     def _expire(self, now: float) -> None:
