@@ -1,4 +1,4 @@
-"""From what a caller hands over to the JSON that leaves: golden bodies, redaction, and values that JSON cannot carry."""
+"""From what a caller hands over to the JSON that leaves: golden bodies, redaction, values that JSON cannot carry."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from collections import OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
@@ -29,7 +29,7 @@ KEY = {"source_id": "MA", "correlation_id": "req-12345", "timestamp": 1706803200
 ODD_VALUES = {
     "nan": math.nan,
     "inf": -math.inf,
-    "when": datetime(2026, 11, 22, 20, 0, tzinfo=timezone.utc),
+    "when": datetime(2026, 11, 22, 20, 0, tzinfo=UTC),
     "price": Decimal("1.10"),
     "bytes": b"\xff\x00abc",
     "tuple": (1, (2,)),
