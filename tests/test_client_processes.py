@@ -64,7 +64,9 @@ def test_a_script_that_fails_or_exits_early_is_delivered(server: Wayward) -> Non
 
 def test_checkpoints_made_while_the_interpreter_ends_are_delivered(server: Wayward) -> None:
     """Where no thread can be started any more, the last flush sends in line."""
-    code = "import atexit\natexit.register(lambda: log.checkpoint_entry('CLI', '/late'))"
+    code = (
+        "import atexit\ntracehub.get_tracehub_client()\natexit.register(lambda: log.checkpoint_entry('CLI', '/late'))"
+    )
     run(server.url, code, TRACEHUB_FLUSH_INTERVAL="60")
     assert endpoints(server) == ["/late"]
 
@@ -125,7 +127,7 @@ stop.set()
 for thread in threads: thread.join()
 assert tracehub.get_tracehub_client().flush(20)
 """
-    forks = int(os.environ.get("TRACEHUB_TEST_FORKS", "100"))
+    forks = int(os.environ.get("TRACEHUB_TEST_FORKS", "300"))
     run(server.url, code.replace("FORKS", str(forks)), timeout_s=300)
     children = [name for name in endpoints(server) if name.startswith("/child")]
     assert set(children) >= {f"/child/{number}" for number in range(0, forks, 10)}

@@ -7,7 +7,6 @@ send_trace(create_trace_entry("MA", "req-1", 1706803200123.0, "x7K", "->", "REST
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from secrets import token_hex
 from types import TracebackType
@@ -180,29 +179,22 @@ class TraceHubClient:
         say("refused", "an entry could not be taken: %s: %s", type(error).__name__, error)
 
 
-_client: TraceHubClient | None = None
-_making = threading.Lock()
+_made: dict[str, TraceHubClient] = {}  # the client of this process, once there is one
 
 
 def get_tracehub_client() -> TraceHubClient | None:
     """The client of this process, made when first asked for; None while TRACEHUB_URL is empty."""
-    global _client
-    if _client is None and read_url() and _making.acquire(timeout=1.0):
-        try:
-            if _client is None:
-                chosen = read_settings()
-                _client = TraceHubClient(
-                    chosen.url, chosen.batch_size, chosen.flush_interval, chosen.timeout, chosen.retry_count
-                )
-        finally:
-            _making.release()
-    return _client
+    client = _made.get("client")
+    if client is not None or not read_url():
+        return client
+    chosen = read_settings()
+    made = TraceHubClient(chosen.url, chosen.batch_size, chosen.flush_interval, chosen.timeout, chosen.retry_count)
+    return _made.setdefault("client", made)  # of two threads one wins, without a lock that a fork could leave taken
 
 
 def close_tracehub_client(timeout: float = 5.0) -> bool:
     """Close the client of this process; the next use reads the settings anew. True when all was sent."""
-    global _client
-    client, _client = _client, None
+    client = _made.pop("client", None)
     return client is None or client.close(timeout)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  # looking up a host loads it, which must not happen in the middle of a fork
+import os
 import ssl
 from collections.abc import Mapping
 from email.message import Message
@@ -106,6 +108,15 @@ class Connection:
         self._moved = None
         for connection in self._kept.values():
             connection.close()
+        self._kept.clear()
+
+    def let_go(self) -> None:
+        """In a forked child: close the child's handles only. Closing the streams could wait for a lock whose holder, a
+        thread in the middle of reading, does not exist here.
+        """
+        for connection in self._kept.values():
+            if connection.sock is not None:
+                os.close(connection.sock.detach())
         self._kept.clear()
 
     def _follow(self, place: Place, path: str, location: str | None) -> tuple[Place, str]:

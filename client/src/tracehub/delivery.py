@@ -67,6 +67,12 @@ class Delivery:
             self._connection.close()
             self._connection = None
 
+    def let_go(self) -> None:
+        """In a forked child: leave the connection to the parent."""
+        if self._connection is not None:
+            self._connection.let_go()
+            self._connection = None
+
     def _post(self, texts: list[str], dropped: int) -> Verdict:
         headers = {"Content-Type": "application/json"}
         if dropped > self._reported:

@@ -28,7 +28,6 @@ _hooked_pid = 0
 def remember(client: Client) -> None:
     """`client` is told when this process forks or ends."""
     _clients.add(client)
-    hook()
 
 
 def forget(client: Client) -> None:
@@ -36,14 +35,10 @@ def forget(client: Client) -> None:
 
 
 def hook() -> None:
-    """See to it that the end of this process is noticed; to be called again in each new one."""
+    """To be called before a process sends for the first time: see to it that its end is noticed."""
     global _hooked_pid
     if _hooked_pid == os.getpid():
         return
-    if not _hooked_pid:
-        atexit.register(_leave)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_abandon)
     _hooked_pid = os.getpid()
     for name in ("multiprocessing.util", "billiard.util"):
         util = sys.modules.get(name)
@@ -60,3 +55,8 @@ def _leave() -> None:
 def _abandon() -> None:
     for client in list(_clients):
         client.abandon()
+
+
+atexit.register(_leave)  # this early, it runs after what the host registers later, which may pass checkpoints itself
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon)

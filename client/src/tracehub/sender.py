@@ -90,7 +90,7 @@ class Sender:
     def abandon(self) -> None:
         """In a forked child: the parent sends what it holds, over a connection that is its own."""
         self._stopped = True
-        self._delivery.close()
+        self._delivery.let_go()
 
     def _running(self) -> bool:
         thread = self._thread
