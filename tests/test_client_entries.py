@@ -267,8 +267,8 @@ def test_create_trace_entry_takes_the_fields_of_the_earlier_release() -> None:
     """Positionally as well, on this host, and to_dict has every field."""
     entry = create_trace_entry("MA", "id", 1.5, "s", "->", "REST", "/x", {"a": 1}, "raw")
     assert entry.to_dict() == {
-        "source_id": "MA", "correlation_id": "id", "timestamp": 1.5, "suffix": "s", "direction": "->", "operation": "REST",
-        "endpoint": "/x", "data": {"a": 1}, "hostname": this_host(), "raw_line": "raw",
+        "source_id": "MA", "correlation_id": "id", "timestamp": 1.5, "suffix": "s", "direction": "->",
+        "operation": "REST", "endpoint": "/x", "data": {"a": 1}, "hostname": this_host(), "raw_line": "raw",
     }  # fmt: skip
 
 

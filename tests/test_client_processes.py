@@ -264,28 +264,26 @@ def test_gunicorn_with_preload_and_four_workers_delivers_every_checkpoint_once(
     pytest.importorskip("gunicorn")
     (tmp_path / "served.py").write_text(GUNICORN_APP)
     port = free_port()
+    command = ["gunicorn", "--preload", "-w", "4", "-k", worker, "--graceful-timeout", "2", "-b", f"127.0.0.1:{port}"]
+    # gunicorn's gevent workers do not always notice SIGTERM and are killed then: they must have sent all before.
+    interval_s = "0.05" if worker == "gevent" else "60"
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--preload",
-            "-w",
-            "4",
-            "-k",
-            worker,
-            "-b",
-            f"127.0.0.1:{port}",
-            "served:app",
-        ],
+        [sys.executable, "-m", *command, "served:app"],
         cwd=tmp_path,
-        env={**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1", "TRACEHUB_FLUSH_INTERVAL": "60"},
+        env={
+            **os.environ,
+            "TRACEHUB_URL": server.url,
+            "CHECKPOINT_TRACING": "1",
+            "TRACEHUB_FLUSH_INTERVAL": interval_s,
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         for number in range(80):
             get(port, f"/{number:03}")
+        if worker == "gevent":
+            server.wait_for(lambda: len(server.entries) == 161)
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
