@@ -17,7 +17,7 @@ from tracehub.sse import Event, Events
 from tracehub.trouble import say
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
-RECONNECT_S = 1.0  # unless the server names another time
+RECONNECT_MS = 1000  # unless the server names another time
 
 Json = dict[str, Any]
 
@@ -104,7 +104,7 @@ class _Following:
         """Events up to the deadline. Raises what the first attempt does; later ones are repeated."""
         connected = False
         while True:
-            wait_s = (self._events.retry_ms or RECONNECT_S * 1000) / 1000
+            asked_s = None
             try:
                 with self._opened() as response:
                     connected = True
@@ -112,14 +112,14 @@ class _Following:
             except (TraceHubError, OSError, HTTPException, ValueError) as error:
                 if not connected or (isinstance(error, Refused) and error.status < 500 and error.status != 429):
                     raise error if isinstance(error, TraceHubError) else Unreachable(reason(error)) from error
-                if isinstance(error, Refused) and error.wait_s is not None:
-                    wait_s = error.wait_s
+                asked_s = error.wait_s if isinstance(error, Refused) else None
                 if time.monotonic() >= self._until:
                     raise Unreachable(f"lost the stream: {reason(error)}") from error
             finally:
                 self._connection.close()
             if time.monotonic() >= self._until:
                 return
+            wait_s = asked_s if asked_s is not None else (self._events.retry_ms or RECONNECT_MS) / 1000
             time.sleep(min(wait_s, max(0.0, self._until - time.monotonic())))
 
     def _opened(self) -> HTTPResponse:
