@@ -20,7 +20,6 @@ import tracehub
 from checkpoint_logger import (
     CheckpointLogger,
     carry,
-    checkpoints,
     get_checkpoint_logger,
     get_correlation_id,
     new_correlation_id,
@@ -31,7 +30,7 @@ from checkpoint_logger import (
 from checkpoint_logger.suffix import new_suffix
 from hypothesis import given
 from hypothesis import strategies as st
-from tracehub import trouble
+from traced import tracing
 from wayward import Wayward, wayward
 
 EXAMPLE = """
@@ -48,19 +47,8 @@ log.checkpoint_exit("REST", "/api/agents", {"status": "ok"})
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wayward]:
-    """Tracing is on and goes to this server; everything is as at the start of a process."""
-    trouble.forget()
-    with wayward() as running:
-        monkeypatch.setenv("CHECKPOINT_TRACING", "1")
-        monkeypatch.setenv("TRACEHUB_URL", running.url)
-        monkeypatch.setenv("TRACEHUB_FLUSH_INTERVAL", "0.05")
-        monkeypatch.delenv("TRACEHUB_REDACT", raising=False)
-        token = set_correlation_id(None)
-        yield running
-        tracehub.close_tracehub_client()
-        reset_correlation_id(token)
-    monkeypatch.undo()
-    checkpoints.get_checkpoint_logger("MA")
+    with tracing(monkeypatch) as traced:
+        yield traced.server
 
 
 def log_of(server: Wayward) -> CheckpointLogger:
