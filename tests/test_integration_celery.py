@@ -80,14 +80,14 @@ def test_tasks_carry_the_id_and_are_pairs_of_checkpoints(tmp_path: Path, server:
     publish = """
 from checkpoint_logger import set_correlation_id
 import work
-for n in range(20):
+for n in range(12):
     set_correlation_id(f"req-{n}")
     work.add.delay(n)
 set_correlation_id("failing")
 work.fail.delay()
 """
-    run(tmp_path, server, "1", publish, done=62)
-    for n in range(20):
+    run(tmp_path, server, "1", publish, done=38)
+    for n in range(12):
         chain = [entry for entry in server.entries if entry["correlation_id"] == f"req-{n}"]
         assert [(entry["direction"], entry["operation"]) for entry in chain] == [
             ("->", "TASK"), ("->", "WORK"), ("<-", "TASK"),
@@ -98,6 +98,6 @@ work.fail.delay()
 
 
 def test_prefork_workers_deliver_at_their_end_without_the_signals_too(tmp_path: Path, server: Wayward) -> None:
-    """billiard ends its children without atexit; the last flush is registered with it."""
-    run(tmp_path, server, "0", "import work\nfor n in range(20): work.add.delay(n)", done=20)
-    assert sorted(entry["endpoint"] for entry in server.entries) == [f"/{n:03}" for n in range(20)]
+    """Celery ends its children without atexit; the last flush is registered with it."""
+    run(tmp_path, server, "0", "import work\nfor n in range(12): work.add.delay(n)", done=12)
+    assert sorted(entry["endpoint"] for entry in server.entries) == [f"/{n:03}" for n in range(12)]

@@ -23,7 +23,7 @@ def test_a_session_sends_the_id_and_writes_checkpoints(traced: Traced) -> None:
     set_correlation_id("a" * 32)
     with wayward() as server, trace(requests.Session(), "MA") as session:
         server.judge = lambda _request: Reply(204, b"")
-        session.put(f"{server.url}/x?secret=1")
+        session.post(f"{server.url}/x?secret=1")
         headers = server.requests[0].headers
         assert headers["X-Correlation-ID"] == "a" * 32
         assert headers["traceparent"].split("-")[1] == "a" * 32
@@ -31,7 +31,7 @@ def test_a_session_sends_the_id_and_writes_checkpoints(traced: Traced) -> None:
             session.get("http://127.0.0.1:9/")
     steps = traced.steps
     assert steps[:2] == [
-        ("->", "HTTP", f"PUT {server.url}/x", None),
-        ("<-", "HTTP", f"PUT {server.url}/x", {"status": 204}),
+        ("->", "HTTP", f"POST {server.url}/x", None),
+        ("<-", "HTTP", f"POST {server.url}/x", {"status": 204}),
     ]
     assert steps[3][3]["error"].startswith("ConnectionError: ")

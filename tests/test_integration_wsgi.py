@@ -45,11 +45,11 @@ def flask_app(source_id: str | None = "MA") -> Flask:
 def test_flask_requests_are_traced(traced: Traced) -> None:
     """Id in, in force, echoed; a checkpoint on the way in and out; nothing stays in force."""
     http = flask_app().test_client()
-    answer = http.get("/plain/é?token=1", headers={"X-Correlation-ID": "req-1"})
-    assert answer.text == "é req-1"
-    assert answer.headers["X-Correlation-ID"] == "req-1"
-    assert http.get("/missing").status_code == 404
-    answer.close()
+    with http.get("/plain/é?token=1", headers={"X-Correlation-ID": "req-1"}) as answer:
+        assert answer.text == "é req-1"
+        assert answer.headers["X-Correlation-ID"] == "req-1"
+    with http.get("/missing") as answer:
+        assert answer.status_code == 404
     assert traced.steps == [
         ("->", "REST", "GET /plain/é", None),
         ("<-", "REST", "GET /plain/é", {"status": 200}),

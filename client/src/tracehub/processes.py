@@ -1,6 +1,6 @@
 """Where processes begin and end: a forked child starts anew, a process that ends sends what it holds within 2 s.
 
-multiprocessing and billiard end their children without atexit, so the last flush is registered with them as well.
+multiprocessing, billiard and Celery end their children without atexit, so the last flush is registered with them, too.
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ def hook() -> None:
         util = sys.modules.get(name)
         if util is not None:
             util.Finalize(None, _leave, exitpriority=100)
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:
+        celery.worker_process_shutdown.connect(_leave, weak=False, dispatch_uid="tracehub.leave")
 
 
-def _leave() -> None:
+def _leave(**_: object) -> None:
     until = monotonic() + LAST_FLUSH_S
     for client in list(_clients):
         client.leave(max(0.0, until - monotonic()))

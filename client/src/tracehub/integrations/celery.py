@@ -10,11 +10,10 @@ from typing import Any
 from celery import signals
 
 from checkpoint_logger import Checkpoint, get_checkpoint_logger, reset_correlation_id, set_correlation_id
-from tracehub.client import close_tracehub_client
-from tracehub.integrations.propagation import CORRELATION_HEADER, incoming_id, outgoing_headers
+from tracehub.integrations.propagation import incoming_id, outgoing_headers
+from tracehub.plain import error_text
 
 _running: dict[str, tuple[Any, Checkpoint | None]] = {}
-LAST_FLUSH_S = 2.0
 
 
 def trace_celery(source_id: str | None = None) -> None:
@@ -45,10 +44,7 @@ def trace_celery(source_id: str | None = None) -> None:
     def fail(task_id: str, exception: BaseException, **_: Any) -> None:
         point = _running.get(task_id, (None, None))[1]
         if point is not None:
-            point.exit_data = {"error": f"{type(exception).__name__}: {exception}"}
-
-    def leave(**_: Any) -> None:
-        close_tracehub_client(LAST_FLUSH_S)
+            point.exit_data = {"error": error_text(exception)}
 
     uid = "tracehub"
     signals.before_task_publish.connect(publish, weak=False, dispatch_uid=uid)
@@ -56,19 +52,15 @@ def trace_celery(source_id: str | None = None) -> None:
     signals.task_failure.connect(fail, weak=False, dispatch_uid=uid)
     signals.task_retry.connect(_retried, weak=False, dispatch_uid=uid)
     signals.task_postrun.connect(end, weak=False, dispatch_uid=uid)
-    signals.worker_process_shutdown.connect(leave, weak=False, dispatch_uid=uid)
 
 
 def _retried(request: Any, reason: Any, **_: Any) -> None:
     point = _running.get(request.id, (None, None))[1]
     if point is not None:
-        point.exit_data = {"error": f"{type(reason).__name__}: {reason}"}
+        point.exit_data = {"error": error_text(reason) if isinstance(reason, BaseException) else str(reason)}
 
 
 def _header(request: Any, name: str) -> str | None:
     headers = request.headers or {}
     value = headers.get(name) or request.get(name)
     return value if isinstance(value, str) else None
-
-
-__all__ = ["CORRELATION_HEADER", "trace_celery"]
