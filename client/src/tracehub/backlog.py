@@ -41,6 +41,7 @@ class Backlog:
         self._waiting: deque[Item] = deque()
         self._bytes = 0
         self._out_count = 0
+        self._on_disk = 0
         self._sent = 0
         self._dropped = 0
         self._failed = 0
@@ -121,6 +122,15 @@ class Backlog:
         with self._held():
             self._dropped += 1
 
+    def spooled(self, written: int = 0, adopted: int = 0, sent: int = 0, dropped: int = 0, failed: int = 0) -> None:
+        """Entries on disk stay pending: `written` were taken before, `adopted` come from another process."""
+        with self._held():
+            self._out_count -= written
+            self._on_disk += written + adopted - sent - dropped
+            self._sent += sent
+            self._dropped += dropped
+            self._failed += failed
+
     @property
     def waiting(self) -> int:
         """Entries in memory that nobody has taken."""
@@ -129,7 +139,7 @@ class Backlog:
     def counts(self) -> Counts:
         with self._held():
             self._admit()
-            pending = len(self._waiting) + self._out_count
+            pending = len(self._waiting) + self._out_count + self._on_disk
             return Counts(self._sent + self._dropped + pending, self._sent, self._dropped, pending, self._failed)
 
     def settled(self) -> int:

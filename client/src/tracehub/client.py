@@ -21,7 +21,8 @@ from tracehub.entry import Fields, TraceEntry, create_trace_entry, freeze, this_
 from tracehub.query import TraceHubQueryClient
 from tracehub.redaction import Redaction
 from tracehub.sender import Sender
-from tracehub.settings import read_secret, read_settings, read_url, read_words
+from tracehub.settings import read_secret, read_settings, read_spool, read_url, read_words
+from tracehub.spool import Spool
 from tracehub.trouble import say
 
 __all__ = [
@@ -47,7 +48,8 @@ class TraceHubClient:
 
     `secret` is TRACEHUB_SECRET where it is None. `redact` adds to the words that mark a key of `data` as secret, see
     `Redaction`. `before_send` gets each entry as a dict, on the sender's thread, and returns what is sent, or None.
-    An empty `base_url` makes a client that does nothing.
+    `spool` is the directory for what cannot be sent, TRACEHUB_SPOOL where it is None, empty for none. An empty
+    `base_url` makes a client that does nothing.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class TraceHubClient:
         secret: str | None = None,
         redact: Iterable[str] = (),
         before_send: BeforeSend | None = None,
+        spool: str | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.batch_size = batch_size
@@ -70,6 +73,7 @@ class TraceHubClient:
         self._secret = secret
         self._redact = tuple(redact)
         self._before_send = before_send
+        self._spool = spool
         self._enabled = _is_address(base_url)
         self.start_anew()
         processes.remember(self)
@@ -86,6 +90,7 @@ class TraceHubClient:
             self.batch_size,
             self.flush_interval,
             self.retry_count,
+            self._make_spool(name),
         )
         self._put: Callable[[Item], bool] = self._backlog.put if self._enabled else _ignore
 
@@ -123,8 +128,8 @@ class TraceHubClient:
 
     def leave(self, timeout: float) -> None:
         """Flush because the process ends: no longer than `timeout` seconds, and less when the server is away."""
-        if self._enabled:
-            self._own_sender().flush(timeout, leaving=True)
+        if self._enabled and not self._own_sender().flush(timeout, leaving=True):
+            self._own_sender().rescue()
 
     def abandon(self) -> None:
         """In a forked child: what is pending belongs to the parent."""
@@ -173,6 +178,11 @@ class TraceHubClient:
         secret = read_secret("TRACEHUB_SECRET") if self._secret is None else self._secret
         timeout_s = self.timeout if answer_within_s is None else min(self.timeout, answer_within_s)
         return Connection(self.base_url, timeout_s, secret.split(",")[0].strip())
+
+    def _make_spool(self, name: str) -> Spool | None:
+        directory, megabytes = read_spool()
+        chosen = directory if self._spool is None else self._spool
+        return Spool(chosen, name, megabytes * 2**20) if chosen else None
 
     def _refuse(self, error: Exception) -> None:
         self._backlog.refuse()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 from tracehub.answers import Fate, Verdict
-from tracehub.backlog import Backlog
+from tracehub.backlog import Backlog, Item
 from tracehub.backoff import Backoff
 from tracehub.bell import Bell
-from tracehub.delivery import Delivery
+from tracehub.delivery import Delivery, Outcome
 from tracehub.encoding import Encoder
+from tracehub.spool import Spool
 from tracehub.trouble import say
 
 MAX_BATCH_BYTES = 2**20  # as captured; a larger entry goes alone
@@ -34,6 +35,7 @@ class Sender:
         batch_size: int,
         flush_interval_s: float,
         quick: int,
+        spool: Spool | None = None,
     ) -> None:
         self._backlog = backlog
         self._encoder = encoder
@@ -41,6 +43,8 @@ class Sender:
         self._batch_size = max(1, batch_size)
         self._flush_interval_s = flush_interval_s
         self._backoff = Backoff(quick)
+        self._spool = spool
+        self._in_hand: list[str] = []
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._in_line = threading.Lock()
@@ -74,6 +78,18 @@ class Sender:
                 self._wait_for(target, until)
         return self._backlog.settled() >= target
 
+    def rescue(self) -> None:
+        """The process ends while an answer is still awaited: spool what is on its way, and what waits behind it."""
+        if self._spool is None or not self._backlog.counts().pending:
+            return
+        on_its_way = self._in_hand
+        try:
+            if on_its_way:
+                self._spool.write(on_its_way)
+        except OSError as error:
+            say("spool", "cannot spool: %s", error)
+        self._to_disk()
+
     def close(self, timeout_s: float) -> bool:
         """Flush, then end the thread; what could not be sent by then is dropped. Whether nothing was."""
         until = monotonic() + timeout_s
@@ -91,6 +107,8 @@ class Sender:
         """In a forked child: the parent sends what it holds, over a connection that is its own."""
         self._stopped = True
         self._delivery.let_go()
+        if self._spool is not None:
+            self._spool.let_go()
 
     def _running(self) -> bool:
         thread = self._thread
@@ -152,6 +170,8 @@ class Sender:
     def _gather(self) -> None:
         """Sleep until a batch is due: because it is full, or has waited long enough, or somebody flushes."""
         backlog = self._backlog
+        if self._on_disk():
+            return
         if not backlog.waiting:
             backlog.watch()
             while not backlog.waiting and not self._stopped:
@@ -169,29 +189,88 @@ class Sender:
         until = monotonic() + wait_s
         self._deaf = True
         while not (self._stopped or (self._hurry and not self._told_to_wait)) and monotonic() < until:
-            self._bell.wait(until - monotonic())
+            self._bell.wait(min(until - monotonic(), AGES_S if self._spool is None else self._flush_interval_s))
+            if self._backoff.slow:
+                self._to_disk()
         self._deaf = False
 
     def _turn(self) -> float | None:
         """Send one batch. None when all of it is settled, else the seconds to wait before trying again."""
         self._hurry = False
         self._tell_losses()
-        unreachable = self._delivery.reach() if self._backlog.waiting else None
+        self._adopt()
+        if not self._backlog.waiting and not self._on_disk():
+            return None
+        unreachable = self._delivery.reach()
         if unreachable is not None:
             self._backlog.settle(failed=1)
             return self._failed(unreachable)
-        taken = self._backlog.take(self._delivery.most, MAX_BATCH_BYTES)
-        texts = [text for item in taken if (text := self._encoder.encode(item)) is not None]
-        self._backlog.settle(dropped=len(taken) - len(texts))
+        return self._send_from_disk() if self._on_disk() else self._send_from_memory()
+
+    def _send_from_memory(self) -> float | None:
+        texts = self._taken()
+        self._in_hand = texts
         outcome = self._delivery.deliver(texts, self._backlog.counts().dropped)
+        self._in_hand = []
         self._backlog.settle(outcome.sent, outcome.dropped, outcome.failed)
+        if outcome.rest:
+            self._backlog.put_back(outcome.rest)
+        return self._judged(outcome)
+
+    def _send_from_disk(self) -> float | None:
+        spool = self._spool
+        stored = spool.oldest() if spool is not None else None
+        if spool is None or stored is None:
+            return None
+        outcome = self._delivery.deliver(stored.texts, self._backlog.counts().dropped)
+        self._backlog.spooled(sent=outcome.sent, dropped=outcome.dropped, failed=outcome.failed)
+        if not outcome.rest:
+            lost = spool.remove(stored.path) - len(stored.texts)  # a file that is gone, or cannot be read
+            self._backlog.spooled(dropped=lost)
+        elif len(outcome.rest) < len(stored.texts):
+            spool.replace(stored.path, outcome.rest)
+        return self._judged(outcome)
+
+    def _judged(self, outcome: Outcome) -> float | None:
         if outcome.sent:
             self._tried.clear()
-        if outcome.verdict.fate is Fate.STORED:
-            self._backoff.succeeded()
-            return None
-        self._backlog.put_back(outcome.rest)
-        return self._failed(outcome.verdict)
+        if outcome.verdict.fate is not Fate.STORED:
+            return self._failed(outcome.verdict)
+        self._backoff.succeeded()
+        return None
+
+    def _taken(self) -> list[str]:
+        taken: list[Item] = self._backlog.take(self._delivery.most, MAX_BATCH_BYTES)
+        texts = [text for item in taken if (text := self._encoder.encode(item)) is not None]
+        self._backlog.settle(dropped=len(taken) - len(texts))
+        return texts
+
+    def _on_disk(self) -> bool:
+        return self._spool is not None and self._spool.entries > 0
+
+    def _adopt(self) -> None:
+        if self._spool is not None:
+            self._backlog.spooled(adopted=self._spool.adopt(monotonic()))
+
+    def _to_disk(self) -> None:
+        """Spool what waits in memory; where the disk refuses, it goes on waiting there."""
+        if self._spool is None:
+            return
+        try:
+            while self._backlog.waiting:
+                texts = self._taken()
+                try:
+                    self._spool.write(texts)
+                except OSError:
+                    self._backlog.put_back(texts)
+                    raise
+                self._backlog.spooled(written=len(texts))
+            dropped = self._spool.trim(time())
+            self._backlog.spooled(dropped=dropped)
+            if dropped:
+                say("spool full", "no room in the spool, or too old: the oldest %d entries are dropped", dropped)
+        except OSError as error:
+            say("spool", "cannot spool: %s", error)
 
     def _failed(self, verdict: Verdict) -> float:
         pending = self._backlog.counts().pending
@@ -202,7 +281,10 @@ class Sender:
         say("away", "cannot send, %d entries are kept and tried again: %s", pending, verdict.reason)
         self._expire(monotonic())
         self._told_to_wait = verdict.wait_s is not None
-        return self._backoff.failed(verdict.wait_s)
+        wait_s = self._backoff.failed(verdict.wait_s)
+        if self._backoff.slow:
+            self._to_disk()
+        return wait_s
 
     def _expire(self, now: float) -> None:
         """Drop what was here at an attempt that failed `KEEP_S` ago."""
@@ -225,6 +307,9 @@ class Sender:
 
     def _finish(self) -> None:
         self._delivery.close()
+        self._to_disk()
+        if self._spool is not None:
+            self._spool.close()
         left = self._backlog.drop_oldest(self._backlog.waiting)
         if left:
             say("closed with rest", "closed with %d entries that could not be sent", left)
