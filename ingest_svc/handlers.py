@@ -1,0 +1,114 @@
+"""The ingest port's calls, each a sentence."""
+
+import os
+import time
+
+from aiohttp import web
+
+from ingest_svc.group_commit import GroupCommit
+from ingest_svc.intake import Intake
+from ingest_svc.retention import Retention
+from ingest_svc.writing import WriterThread
+from shared import wire
+from shared.api import Deleted, Health, Receipt, SingleReceipt
+from shared.env import VERSION, Settings
+from shared.errors import TraceHubError, Unsupported
+from shared.exposition import Metric, exposition, file_sizes, memory_bytes
+from shared.storage.writer import Writer
+from shared.web import answer, may_know
+
+SETTINGS = web.AppKey("settings", Settings)
+INTAKE = web.AppKey("intake", Intake)
+WRITER = web.AppKey("writer", WriterThread)
+COMMITS = web.AppKey("commits", GroupCommit)
+RETENTION = web.AppKey("retention", Retention)
+STARTED = web.AppKey("started", float)
+
+_PACKED = {"application/json": False, "application/msgpack": True, "application/x-msgpack": True}
+
+
+async def ingest(request: web.Request) -> web.Response:
+    """`POST /ingest`"""
+    packed = _is_packed(request)
+    async with request.app[INTAKE].body(request) as body:
+        entries = wire.decode_batch(body, packed=packed)
+        inserted = await request.app[COMMITS].commit(entries)
+    return answer(Receipt(len(entries), inserted, len(entries) - inserted))
+
+
+async def ingest_single(request: web.Request) -> web.Response:
+    """`POST /ingest/single`"""
+    packed = _is_packed(request)
+    async with request.app[INTAKE].body(request) as body:
+        inserted = await request.app[COMMITS].commit(wire.decode_entry(body, packed=packed))
+    return answer(SingleReceipt(inserted == 1))
+
+
+async def cleanup(request: web.Request) -> web.Response:
+    """`DELETE /cleanup`"""
+    return answer(Deleted(await request.app[RETENTION].cleanup()))
+
+
+async def health(request: web.Request) -> web.Response:
+    """`GET /health`: healthy means that a write just worked."""
+    app = request.app
+    detail, entries = None, None
+    try:
+        entries = await app[WRITER].call(_probe)
+    except TraceHubError as error:
+        detail = str(error)
+    status = 503 if detail else 200
+    if not may_know(request, app[SETTINGS].secrets):
+        return answer(Health("unhealthy" if detail else "healthy"), status)
+    return answer(
+        Health(
+            "unhealthy" if detail else "healthy",
+            service="tracehub",
+            db=app[SETTINGS].db,
+            retention_hours=app[SETTINGS].retention_hours,
+            version=VERSION,
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - app[STARTED], 1),
+            detail=detail,
+            entries=entries,
+        ),
+        status,
+    )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """`GET /metrics`"""
+    app = request.app
+    commits, intake = app[COMMITS], app[INTAKE]
+    db_bytes, wal_bytes = file_sizes(app[SETTINGS].path)
+    text = exposition(
+        [
+            Metric("entries_inserted_total", "counter", "Entries committed.", commits.inserted),
+            Metric("entries_duplicate_total", "counter", "Entries that were there already.", commits.duplicates),
+            Metric("entries_expired_total", "counter", "Entries deleted by retention.", app[RETENTION].deleted),
+            Metric("commits_total", "counter", "Transactions that wrote entries.", commits.commits),
+            Metric("commit_seconds_total", "counter", "Time spent in them.", commits.commit_seconds),
+            Metric("bodies_refused_total", "counter", "Requests refused because the queue was full.", intake.refused),
+            Metric("queue_bytes", "gauge", "Bodies held now.", intake.held),
+            Metric("queue_limit_bytes", "gauge", "Bodies that may be held.", intake.queue_bytes),
+            Metric("db_bytes", "gauge", "Size of the database file.", db_bytes),
+            Metric("wal_bytes", "gauge", "Size of the write-ahead log.", wal_bytes),
+            Metric("memory_bytes", "gauge", "Memory of the ingest process.", memory_bytes()),
+        ]
+    )
+    return web.Response(text=text, content_type="text/plain")
+
+
+def _is_packed(request: web.Request) -> bool:
+    content_type = request.headers.get("Content-Type")
+    if content_type is None:
+        return False
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in _PACKED:
+        raise Unsupported(f"Content-Type {kind!r} is not read here: use application/json or application/msgpack")
+    return _PACKED[kind]
+
+
+def _probe(writer: Writer) -> int:
+    writer.probe()
+    return writer.newest - writer.oldest + 1

@@ -1,0 +1,53 @@
+"""The query service, put together."""
+
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from query_svc import handlers
+from query_svc.handlers import SETTINGS, STARTED, TAIL, WINDOWS
+from query_svc.tail import Tail
+from query_svc.windows import Windows
+from shared.env import Settings
+from shared.web import CANCEL_HANDLERS, add_routes, openapi, problems, running
+
+
+def make_app(settings: Settings) -> web.Application:
+    """The query port for these settings; it waits for a file that is not there yet."""
+    app = web.Application(middlewares=[problems])
+    app[CANCEL_HANDLERS] = True
+    app[SETTINGS] = settings
+    app[STARTED] = time.monotonic()
+    app[WINDOWS] = Windows()
+    app.cleanup_ctx.append(_tail)
+    app.on_shutdown.append(_close_windows)
+    add_routes(
+        app,
+        "query",
+        settings,
+        {
+            "trace": handlers.trace,
+            "stream_trace": handlers.stream_trace,
+            "stream": handlers.stream,
+            "correlations": handlers.correlations,
+            "recent": handlers.recent,
+            "stats": handlers.stats,
+            "stats_sources": handlers.stats_sources,
+            "front_page": handlers.front_page,
+            "health": handlers.health,
+            "metrics": handlers.metrics,
+            "openapi": openapi,
+        },
+    )
+    return app
+
+
+async def _tail(app: web.Application) -> AsyncIterator[None]:
+    app[TAIL] = Tail(app[SETTINGS].path)
+    async with running(app[TAIL].run()):
+        yield
+
+
+async def _close_windows(app: web.Application) -> None:
+    app[WINDOWS].close()

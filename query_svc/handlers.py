@@ -1,0 +1,170 @@
+"""The query port's calls."""
+
+import os
+import time
+from importlib import resources
+from typing import Final, Literal
+
+from aiohttp import web
+
+from query_svc import parameters
+from query_svc.stream import Stream
+from query_svc.tail import Tail
+from query_svc.trace_page import TraceQuery, read_page, says_something, wait_for_page
+from query_svc.windows import Windows
+from shared.api import CorrelationPage, Health, Recent, SourcesStats, SourceStats, Stats
+from shared.env import VERSION, Settings
+from shared.errors import TraceHubError
+from shared.exposition import Metric, exposition, file_sizes, memory_bytes
+from shared.storage.reader import SCAN_ENTRIES
+from shared.web import answer, may_know
+
+SETTINGS = web.AppKey("settings", Settings)
+TAIL = web.AppKey("tail", Tail)
+WINDOWS = web.AppKey("windows", Windows)
+STARTED = web.AppKey("started", float)
+
+PAGE_ENTRIES: Final = 50_000  # of a chain in one answer
+RATE_S: Final = 60.0  # that rates are taken over
+FRONT_PAGE: Final = resources.files("query_svc.dashboard").joinpath("index.html").read_bytes()
+
+
+async def trace(request: web.Request) -> web.Response:
+    """`GET /traces/{correlation_id}`"""
+    query = TraceQuery(
+        request.match_info["correlation_id"],
+        request.query.get("source") or None,
+        parameters.number(request, "since_ts"),
+        parameters.whole(request, "limit", PAGE_ENTRIES, PAGE_ENTRIES),
+        request.query.get("after") or None,
+    )
+    page = await read_page(request.app[TAIL].reader, query)
+    patience_s = parameters.patience(request)
+    if not patience_s or says_something(page):
+        return answer(page)
+    page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], query, patience_s)
+    return answer(page, headers={"Preference-Applied": f"wait={patience_s}"})
+
+
+async def stream_trace(request: web.Request) -> web.StreamResponse:
+    """`GET /traces/{correlation_id}/stream`"""
+    resume = parameters.last_event_id(request)
+    stream = Stream(request.app[TAIL], correlation_id=request.match_info["correlation_id"], resume=resume)
+    return await stream.send(request, request.app[WINDOWS], parameters.seconds(request))
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """`GET /stream`"""
+    resume = parameters.last_event_id(request)
+    stream = Stream(request.app[TAIL], wants=parameters.wanted(request), resume=resume)
+    return await stream.send(request, request.app[WINDOWS], parameters.seconds(request))
+
+
+async def correlations(request: web.Request) -> web.Response:
+    """`GET /correlations`"""
+    page = await request.app[TAIL].reader.correlations(
+        parameters.whole(request, "limit", 50, 1000),
+        parameters.row_id(request, "before"),
+        request.query.get("source", ""),
+        request.query.get("q", ""),
+        parameters.truth(request, "complete"),
+    )
+    following = None if page.next is None else str(page.next)
+    return answer(CorrelationPage(page.correlations, len(page.correlations), following))
+
+
+async def recent(request: web.Request) -> web.Response:
+    """`GET /recent`"""
+    entries = await request.app[TAIL].reader.recent(
+        parameters.whole(request, "limit", 200, 1000),
+        parameters.row_id(request, "since_id"),
+        request.query.get("source", ""),
+    )
+    return answer(Recent(entries, len(entries)))
+
+
+async def stats(request: web.Request) -> web.Response:
+    """`GET /stats`"""
+    settings, tail = request.app[SETTINGS], request.app[TAIL]
+    reader = tail.reader
+    oldest, newest = await reader.oldest(), await reader.newest()
+    arrived = newest - await reader.arrived_before((time.time() - RATE_S) * 1000)
+    db_bytes, wal_bytes = file_sizes(settings.path)
+    return answer(
+        Stats(
+            entries=newest - oldest + 1,
+            chains=await reader.chains(),
+            oldest_id=oldest,
+            newest_id=newest,
+            rate=round(arrived / RATE_S, 3),
+            db_bytes=db_bytes,
+            wal_bytes=wal_bytes,
+            subscribers=tail.subscribers,
+            memory_bytes=memory_bytes(),
+            tail_lag=tail.lag,
+            retention_hours=settings.retention_hours,
+        )
+    )
+
+
+async def stats_sources(request: web.Request) -> web.Response:
+    """`GET /stats/sources`"""
+    reader = request.app[TAIL].reader
+    newest = await reader.newest()
+    a_minute_ago = await reader.arrived_before((time.time() - RATE_S) * 1000)
+    start = max(a_minute_ago, newest - SCAN_ENTRIES)
+    window_s = RATE_S if start == a_minute_ago else await reader.age_s(start + 1)
+    counts = await reader.by_source(start)
+    sources = [SourceStats(source, entries, round(entries / window_s, 3)) for source, entries in counts]
+    return answer(SourcesStats(sources, len(sources), newest - start, round(window_s, 3)))
+
+
+async def health(request: web.Request) -> web.Response:
+    """`GET /health`: healthy means that the file could be read just now."""
+    settings, tail = request.app[SETTINGS], request.app[TAIL]
+    detail = None
+    try:
+        await tail.reader.newest()
+    except TraceHubError as error:
+        detail = str(error)
+    status: Literal["healthy", "unhealthy"] = "unhealthy" if detail else "healthy"
+    code = 503 if detail else 200
+    if not may_know(request, settings.query_secrets):
+        return answer(Health(status), code)
+    return answer(
+        Health(
+            status,
+            service="tracehub",
+            db=settings.db,
+            retention_hours=settings.retention_hours,
+            version=VERSION,
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - request.app[STARTED], 1),
+            detail=detail,
+            tail_lag=tail.lag,
+        ),
+        code,
+    )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """`GET /metrics`"""
+    tail = request.app[TAIL]
+    db_bytes, wal_bytes = file_sizes(request.app[SETTINGS].path)
+    text = exposition(
+        [
+            Metric("subscribers", "gauge", "Streams and waiting requests now.", tail.subscribers),
+            Metric("tail_lag_entries", "gauge", "Entries committed and not handed out yet.", tail.lag.entries),
+            Metric("tail_lag_seconds", "gauge", "How long there have been any.", tail.lag.seconds),
+            Metric("tail_cursor", "gauge", "Row id up to which entries are handed out.", tail.cursor),
+            Metric("db_bytes", "gauge", "Size of the database file.", db_bytes),
+            Metric("wal_bytes", "gauge", "Size of the write-ahead log.", wal_bytes),
+            Metric("memory_bytes", "gauge", "Memory of the query process.", memory_bytes()),
+        ]
+    )
+    return web.Response(text=text, content_type="text/plain")
+
+
+async def front_page(_: web.Request) -> web.Response:
+    """`GET /`"""
+    return web.Response(body=FRONT_PAGE, content_type="text/html", charset="utf-8")

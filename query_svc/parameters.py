@@ -1,0 +1,105 @@
+"""Reading the parameters of a request; what cannot be read is a BadRequest that names the parameter."""
+
+import fnmatch
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from query_svc.tail import Wanted
+from shared.errors import BadRequest
+from shared.storage.reader import INFINITY
+
+MAX_WAIT_S: Final = 60
+
+_WAIT: Final = re.compile(r'wait\s*=\s*"?(\d{1,9})"?')
+
+
+def whole(request: web.Request, name: str, default: int, most: int) -> int:
+    """A whole number from 1; a larger one than `most` is `most`."""
+    number = row_id(request, name)
+    if number is None:
+        return default
+    if number < 1:
+        raise BadRequest(f"{name} is a whole number from 1 up, not {number}")
+    return min(number, most)
+
+
+def row_id(request: web.Request, name: str) -> int | None:
+    """A row id, or None where the parameter is absent."""
+    text = request.query.get(name)
+    return None if text is None or text == "" else _row_id(name, text)
+
+
+def number(request: web.Request, name: str) -> float | None:
+    """A finite number, or None where the parameter is absent."""
+    text = request.query.get(name)
+    if text is None or text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadRequest(f"{name} is a number, not {text!r}")
+    return value
+
+
+def truth(request: web.Request, name: str) -> bool | None:
+    """True, false, or None where the parameter is absent."""
+    text = request.query.get(name, "").lower()
+    if text not in ("", "true", "false", "1", "0"):
+        raise BadRequest(f"{name} is true or false, not {text!r}")
+    return text in ("true", "1") if text else None
+
+
+def seconds(request: web.Request) -> float:
+    """The `timeout` of a stream, from 1 to 3600 seconds."""
+    value = number(request, "timeout")
+    return 60.0 if value is None else max(1.0, min(value, 3600.0))
+
+
+def last_event_id(request: web.Request) -> int | None:
+    """Where a stream is resumed, if it is."""
+    text = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    return _row_id("Last-Event-ID", text) if text else None
+
+
+def patience(request: web.Request) -> int:
+    """Seconds of `Prefer: wait=N`; 0 without it, or where N is no number."""
+    for preference in ",".join(request.headers.getall("Prefer", [])).split(","):
+        if match := _WAIT.fullmatch(preference.strip()):
+            return min(int(match[1]), MAX_WAIT_S)
+    return 0
+
+
+def wanted(request: web.Request) -> Wanted | None:
+    """The filters of /stream as a test of entries, None for no filter."""
+    tests: list[Wanted] = []
+    if source := request.query.get("source"):
+        tests.append(lambda entry: entry.source_id == source)
+    if operation := request.query.get("operation"):
+        tests.append(lambda entry: entry.operation == operation)
+    if endpoint := request.query.get("endpoint"):
+        endpoint_is = _glob(endpoint)
+        tests.append(lambda entry: endpoint_is(entry.endpoint))
+    if correlation_id := request.query.get("correlation_id"):
+        id_is = _glob(correlation_id)
+        tests.append(lambda entry: id_is(entry.correlation_id))
+    if not tests:
+        return None
+    return tests[0] if len(tests) == 1 else lambda entry: all(test(entry) for test in tests)
+
+
+def _glob(pattern: str) -> Callable[[str], bool]:
+    """`*` stands for anything, `?` for one character, the rest, `[` too, for itself."""
+    matches = re.compile(fnmatch.translate(pattern.replace("[", "[[]"))).match
+    return lambda text: matches(text) is not None
+
+
+def _row_id(name: str, text: str) -> int:
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise BadRequest(f"{name} is a whole number, not {text[:40]!r}")
+    return min(int(text), INFINITY)

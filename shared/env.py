@@ -1,0 +1,149 @@
+"""Settings: environment and flags in, one frozen struct out, every value checked before anything starts."""
+
+import argparse
+import importlib.metadata
+import ipaddress
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
+Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0")]
+Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
+PublicUrl = Annotated[
+    str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$", description="an http:// or https:// address")
+]
+Flag = Annotated[str, Meta(pattern="^[01]?$", description="1, 0 or empty")]
+Text = Annotated[str, Meta(description="text")]
+
+VERSION: Final = importlib.metadata.version("tracehub-server")
+BAD_SETTING: Final = 2  # exit code
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used; `str()` is the one line to show."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of both services. `TRACEHUB_` and the name in capitals is its variable."""
+
+    db: Text = "/tmp/tracehub.db"
+    host: Text = "127.0.0.1"
+    port: Port = 8099  # ingest
+    query_port: Port = 8100
+    retention_hours: Hours = 24.0  # since arrival, not by the sender's clock
+    ingest_url: PublicUrl = ""  # public addresses for redirects, where a proxy or a port mapping stands in between
+    query_url: PublicUrl = ""
+    secret: Text = ""  # senders and admin calls; several, comma-separated, for rotation
+    query_secret: Text = ""  # readers
+    queue_mb: Megabytes = 64  # bodies in flight, counted from their first byte; full: 503
+    max_body_mb: Megabytes = 16  # one body, before and after decompression; larger: 413
+    insecure: Flag = ""  # 1: allow a service on a public address without its secret
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return Path(self.db)
+
+    @property
+    def retention_ms(self) -> float:
+        """Milliseconds from an entry's arrival to its end."""
+        return self.retention_hours * 3_600_000
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets of senders, none when the port is open."""
+        return _several(self.secret)
+
+    @property
+    def query_secrets(self) -> tuple[str, ...]:
+        """The secrets of readers, none when the port is open."""
+        return _several(self.query_secret)
+
+
+def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Settings:
+    """Settings from `TRACEHUB_*` variables, overridden by flags that are not None; raises SettingError.
+
+    `TRACEHUB_SECRET_FILE` and `TRACEHUB_QUERY_SECRET_FILE` name files to read the secrets from.
+    """
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        variable = f"TRACEHUB_{field.name.upper()}"
+        flag = flags.get(field.name)
+        text = flag if flag is not None else environ.get(variable)
+        if field.name.endswith("secret"):
+            text = _secret(variable, environ)
+        if text is not None and text.strip():
+            name = variable if flag is None else f"--{'port' if field.name == 'query_port' else field.name}"
+            values[field.name] = _convert(name, text.strip(), field.type)
+    return Settings(**values)
+
+
+def start_settings(program: str, purpose: str, port_field: str, secret_field: str) -> Settings:
+    """What this process was started with: `os.environ` and `sys.argv`. Ends the process on a bad value."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose, allow_abbrev=False)
+    default = getattr(Settings(), port_field)
+    variable = f"TRACEHUB_{port_field.upper()}"
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (TRACEHUB_HOST, 127.0.0.1)")
+    parser.add_argument("--port", metavar="PORT", dest=port_field, help=f"port to listen on ({variable}, {default})")
+    parser.add_argument("--db", metavar="FILE", help="database file (TRACEHUB_DB, /tmp/tracehub.db)")
+    parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
+    flags = vars(parser.parse_args())
+    try:
+        settings = read_settings(os.environ, flags)
+        _refuse_open_address(settings, secret_field)
+    except SettingError as error:
+        give_up(program, str(error), BAD_SETTING)
+    return settings
+
+
+def give_up(program: str, reason: str, code: int) -> NoReturn:
+    """End the process with one line that says why."""
+    print(f"{program}: {reason}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _convert(name: str, text: str, type: Any) -> Any:
+    try:
+        return msgspec.convert(text, type, strict=False)
+    except msgspec.ValidationError:
+        raise SettingError(f"{name}={text!r}: expected {type.__metadata__[-1].description}") from None
+
+
+def _secret(variable: str, environ: Mapping[str, str]) -> str | None:
+    file = environ.get(f"{variable}_FILE")
+    if not file:
+        return environ.get(variable)
+    if environ.get(variable):
+        raise SettingError(f"{variable} and {variable}_FILE are both set: keep one")
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{variable}_FILE={file!r}: {error}") from None
+
+
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(secret for part in text.split(",") if (secret := part.strip()))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_open_address(settings: Settings, secret_field: str) -> None:
+    """A service that everybody on the network could use does not start by accident."""
+    if not getattr(settings, secret_field) and not _is_loopback(settings.host) and settings.insecure != "1":
+        raise SettingError(
+            f"{settings.host} is reachable from other machines and TRACEHUB_{secret_field.upper()} is empty: "
+            "set it, or TRACEHUB_INSECURE=1 to do without"
+        )

@@ -1,0 +1,70 @@
+"""What can go wrong, in the words of this project.
+
+TraceHubError
+├── BadRequest       a body or a parameter is malformed or breaks a rule
+├── TooLarge         a limit on size or number is exceeded
+├── TooSlow          a body did not arrive in time
+├── Unsupported      a content type or encoding that nobody here reads
+├── NotAllowed       no secret, or the wrong one
+├── Unavailable      not now: the answer says when to come back
+│   ├── DiskFull     not now, and somebody has to make room
+│   └── FileFault    not now: the file failed below SQLite and has to be opened anew
+└── BadFile          the database file cannot be used; a service says so and does not start
+
+`shared.web` holds the one table that maps these to HTTP statuses.
+"""
+
+
+class TraceHubError(Exception):
+    """Root of everything that this project raises on purpose; `str()` is fit to show to a client."""
+
+
+class BadRequest(TraceHubError):
+    """The body or a parameter is malformed or breaks a rule.
+
+    `path` names the place within a body that could be parsed, such as `$.traces[3].suffix`.
+    """
+
+    def __init__(self, detail: str, path: str | None = None) -> None:
+        super().__init__(detail if path is None else f"{detail} - at `{path}`")
+        self.path = path
+
+
+class TooLarge(TraceHubError):
+    """A body or a batch is over its limit; the message names the limit."""
+
+
+class TooSlow(TraceHubError):
+    """A body did not arrive in the time allowed."""
+
+
+class Unsupported(TraceHubError):
+    """The content type or encoding is not one that the contract names."""
+
+
+class NotAllowed(TraceHubError):
+    """A secret is required; `missing` tells an absent one from a wrong one."""
+
+    def __init__(self, detail: str, *, missing: bool) -> None:
+        super().__init__(detail)
+        self.missing = missing
+
+
+class Unavailable(TraceHubError):
+    """Nothing was stored or read, and trying again in `retry_after` seconds makes sense."""
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class DiskFull(Unavailable):
+    """The file system, or the file's page limit, has no room left."""
+
+
+class FileFault(Unavailable):
+    """Reading or writing failed below SQLite; what the connection believes of the file can no longer be trusted."""
+
+
+class BadFile(TraceHubError):
+    """The database file cannot be used by this version: not ours, damaged, newer, or held by another process."""

@@ -1,0 +1,33 @@
+"""The lock that makes an ingest process the only writer of its database file."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from shared.errors import BadFile
+
+
+class Claim:
+    """An exclusive lock on `<database>.lock`, held until `release` or the end of the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock, or raise BadFile that says who holds it."""
+        if not path.parent.is_dir():
+            raise BadFile(f"the directory {path.parent} does not exist: create it, or set TRACEHUB_DB")
+        lock = path.with_name(f"{path.name}.lock")
+        try:
+            self._file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BadFile(f"cannot write {lock}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._file, 20).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise BadFile(f"another ingest process (pid {holder or 'unknown'}) writes {path}") from None
+        os.ftruncate(self._file, 0)
+        os.write(self._file, b"%d\n" % os.getpid())
+
+    def release(self) -> None:
+        """Let another process write."""
+        os.close(self._file)

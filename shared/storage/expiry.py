@@ -1,0 +1,89 @@
+"""What leaves the file: entries past retention, their share of the summaries, and the pages they stood on.
+
+Entries leave in the order of their row ids, a slice at a time, so that commits find their turn in between.
+"""
+
+import sqlite3
+from collections import defaultdict
+from typing import Final
+
+from shared.storage.chains import decode_sources, encode_sources
+
+SLICE: Final = 500  # chains or sites that one call moves or deletes besides the entries
+
+_COUNTS: Final = """
+    SELECT chain, source_id, count(*) FROM entry JOIN site ON site.id = entry.site
+    WHERE entry.id BETWEEN ? AND ? GROUP BY chain, source_id"""
+_SUMMARY: Final = "SELECT correlation_id, entries, sources FROM chain WHERE id = ?"
+_UNCOUNT: Final = """
+    UPDATE chain SET entries = entries - ?1, expired = expired + ?1, sources = ?2,
+        first_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at LIMIT 1),
+        last_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at DESC LIMIT 1)
+    WHERE id = ?3"""
+
+
+def horizon(db: sqlite3.Connection, cutoff_ms: float, mark_ms: float, end: int) -> int:
+    """The row id before which every entry arrived earlier than `cutoff_ms`; `end` if that is true of all.
+
+    Entries follow their mark within `mark_ms`. A mark that a wrong clock put into the future is passed over by the
+    next one behind it.
+    """
+    (last,) = db.execute("SELECT max(first_entry) FROM arrival WHERE at <= ?", (cutoff_ms - mark_ms,)).fetchone()
+    if last is None:
+        return 0
+    (following,) = db.execute("SELECT min(first_entry) FROM arrival WHERE first_entry > ?", (last,)).fetchone()
+    return end if following is None else int(following)
+
+
+def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
+    """Delete the entries of these row ids, of which `first` is the oldest; returns the correlation ids concerned."""
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for chain, source_id, count in db.execute(_COUNTS, (first, last)):
+        counts[chain][source_id] = count
+    db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
+    db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
+    return [_uncount(db, chain, gone) for chain, gone in counts.items()]
+
+
+def _uncount(db: sqlite3.Connection, chain: int, gone: dict[str, int]) -> str:
+    correlation_id: str
+    correlation_id, entries, text = db.execute(_SUMMARY, (chain,)).fetchone()
+    count = sum(gone.values())
+    if count == entries:
+        db.execute("DELETE FROM chain WHERE id = ?", (chain,))
+    else:
+        left = {source_id: number - gone.get(source_id, 0) for source_id, number in decode_sources(text).items()}
+        sources = encode_sources({source_id: number for source_id, number in left.items() if number})
+        db.execute(_UNCOUNT, (count, sources, chain))
+    return correlation_id
+
+
+def delete_what_nothing_needs(db: sqlite3.Connection, oldest: int) -> None:
+    """Delete marks, eras and sites that no entry from row id `oldest` on refers to."""
+    db.execute(
+        "DELETE FROM arrival WHERE first_entry < (SELECT max(first_entry) FROM arrival WHERE first_entry <= ?)",
+        (oldest,),
+    )
+    eras = db.execute("SELECT id, first_entry, first_site FROM era ORDER BY id").fetchall()
+    if len(eras) < 2 or eras[1][1] > oldest:
+        return
+    (era, _, _), (_, _, first_site) = eras[:2]
+    sites = db.execute(
+        "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, SLICE)
+    ).rowcount
+    outlived = db.execute(
+        "UPDATE chain SET era = ? WHERE id IN (SELECT id FROM chain WHERE era = ? LIMIT ?)", (eras[-1][0], era, SLICE)
+    ).rowcount
+    if sites < SLICE and outlived < SLICE:
+        db.execute("DELETE FROM era WHERE id = ?", (era,))
+
+
+def give_back(db: sqlite3.Connection, spare_part: int | None, limit: int) -> int:
+    """Return up to `limit` unused pages to the file system, keeping one in `spare_part` of all; returns how many."""
+    (unused,) = db.execute("PRAGMA freelist_count").fetchone()
+    (total,) = db.execute("PRAGMA page_count").fetchone()
+    pages = min(limit, unused - (total // spare_part if spare_part else 0))
+    if pages <= 0:
+        return 0
+    db.executescript(f"PRAGMA incremental_vacuum({pages})")  # `execute` would stop after the first page
+    return int(pages)

@@ -1,0 +1,119 @@
+"""Read-only connections to one file, each in a thread of its own, and no query without a deadline."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self, cast
+
+import aiosqlite
+
+from shared.errors import Unavailable
+from shared.storage.sqlite import FileKind, file_kind, read_only_uri, translated
+
+CONNECTIONS: Final = 3  # besides the tail's own
+DEADLINE_S: Final = 5.0
+MMAP_BYTES: Final = 256 * 2**20
+CACHE_KIB: Final = 4 * 1024
+
+Row = tuple[Any, ...]
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+class Pool:
+    """A few connections that take turns. Every query is one statement, read to its end: no snapshot stays open."""
+
+    def __init__(self, path: Path, identity: tuple[int, int]) -> None:
+        self._path = path
+        self._identity = identity
+        self._connections: list[aiosqlite.Connection] = []
+        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+
+    @classmethod
+    async def open(cls, path: Path, connections: int = CONNECTIONS) -> Self:
+        """Connect; raises Unavailable while there is no file, or none that is upgraded yet."""
+        identity = _identity(path)
+        if identity is None:
+            raise Unavailable(f"there is no database file {path} yet: the ingest service makes it")
+        pool = cls(path, identity)
+        try:
+            with translated(path):
+                _refuse_other_files(path)
+                for _ in range(connections):
+                    pool._add(await _connect(path))
+        except BaseException:
+            await pool.close()
+            raise
+        return pool
+
+    async def close(self) -> None:
+        """End the connections and their threads."""
+        for connection in self._connections:
+            await connection.close()
+
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that was opened."""
+        return _identity(self._path) == self._identity
+
+    async def rows(self, query: str, parameters: Parameters = ()) -> list[Row]:
+        """All rows of a query. Raises Unavailable past DEADLINE_S; a query nobody waits for any more is stopped."""
+        connection = await self._idle.get()
+        try:
+            return await self._rows(connection, query, parameters)
+        finally:
+            self._idle.put_nowait(connection)
+
+    async def row(self, query: str, parameters: Parameters = ()) -> Row | None:
+        """The first row of a query, or None."""
+        rows = await self.rows(query, parameters)
+        return rows[0] if rows else None
+
+    def _add(self, connection: aiosqlite.Connection) -> None:
+        self._connections.append(connection)
+        self._idle.put_nowait(connection)
+
+    async def _rows(self, connection: aiosqlite.Connection, query: str, parameters: Parameters) -> list[Row]:
+        running = asyncio.ensure_future(connection.execute_fetchall(query, parameters))
+        try:
+            done, _ = await asyncio.wait({running}, timeout=DEADLINE_S)
+        except asyncio.CancelledError:
+            await _stop(connection, running)
+            raise
+        if not done:
+            await _stop(connection, running)
+            raise Unavailable(f"The query took longer than {DEADLINE_S:.0f} s")
+        with translated(self._path):
+            return cast(list[Row], running.result())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+async def _connect(path: Path) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(read_only_uri(path), uri=True, isolation_level=None, cached_statements=64)
+    for setting in ("busy_timeout=1000", "query_only=1", f"mmap_size={MMAP_BYTES}", f"cache_size=-{CACHE_KIB}"):
+        await connection.execute_fetchall(f"PRAGMA {setting}")
+    return connection
+
+
+def _refuse_other_files(path: Path) -> None:
+    db = sqlite3.connect(read_only_uri(path), uri=True)
+    try:
+        kind = file_kind(db)
+    finally:
+        db.close()
+    if kind is not FileKind.CURRENT:
+        raise Unavailable(f"{path} is not set up yet: the ingest service does that")
+
+
+async def _stop(connection: aiosqlite.Connection, running: asyncio.Future[Any]) -> None:
+    await connection.interrupt()
+    await asyncio.wait({running})
+    if not running.cancelled():
+        running.exception()

@@ -1,0 +1,105 @@
+"""Opening the file, and the one edge where sqlite3's errors become ours.
+
+There is one read-write connection in the whole system, the ingest process's: SQLite before 3.51.3 can damage a WAL
+file when a checkpoint and a writer meet on different connections (https://sqlite.org/wal.html, "WAL-reset bug").
+Everyone else opens the file read-only, which cannot checkpoint.
+"""
+
+import contextlib
+import enum
+import os
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from shared.errors import BadFile, DiskFull, FileFault, TraceHubError, Unavailable
+
+APPLICATION_ID: Final = 0x54726348  # "TrcH"
+VERSION: Final = 1
+BUSY_MS: Final = 2_000  # how long a write waits for a program that locks the file
+CHECKPOINT_PAGES: Final = 4_000  # of 4 KiB; smaller shortens the worst pause and costs rate
+WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
+CACHE_KIB: Final = 32 * 1024
+
+
+def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
+    """The read-write connection, in a file of mode 0600; transactions are written out (`BEGIN`).
+
+    `synced`: a commit returns when its data is on the disk.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
+    db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
+    db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    db.execute("PRAGMA temp_store=MEMORY")
+    return db
+
+
+def read_only_uri(path: Path) -> str:
+    """The address under which readers open the file."""
+    return f"file:{quote(str(path))}?mode=ro"
+
+
+def create_schema(db: sqlite3.Connection) -> None:
+    """Lay out an empty file."""
+    schema = resources.files(__package__).joinpath("schema.sql").read_text()
+    db.executescript(f"BEGIN;{schema};PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={VERSION};COMMIT")
+
+
+class FileKind(enum.Enum):
+    """What a file turned out to be."""
+
+    EMPTY = enum.auto()
+    EARLIER = enum.auto()  # of the earlier TraceHub: to be upgraded
+    CURRENT = enum.auto()
+
+
+def file_kind(db: sqlite3.Connection) -> FileKind:
+    """What the file is; raises BadFile for one of a newer version or of another program."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if application == APPLICATION_ID:
+        if version > VERSION:
+            raise BadFile(f"the file has version {version}, this program reads up to {VERSION}: upgrade the program")
+        return FileKind.CURRENT
+    if not tables:
+        return FileKind.EMPTY
+    if version == 0 and "traces" in tables:
+        return FileKind.EARLIER
+    raise BadFile("the file is a database of another program")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn sqlite3's errors into TraceHub's, each with what to do about it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _ours(error, path) from error
+    except OSError as error:
+        raise BadFile(f"cannot use {path}: {error.strerror}") from None
+
+
+def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable(f"another program holds a lock on {path}")
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"no room left for {path}", retry_after=5)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return BadFile(f"{path} is damaged or no database ({error}): move it away or restore a snapshot")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")
+    if code == sqlite3.SQLITE_READONLY:
+        return Unavailable(f"{path} is read-only for this user")
+    return FileFault(f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')})", retry_after=5)

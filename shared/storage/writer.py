@@ -1,0 +1,203 @@
+"""The write side of the file: one connection, one transaction for all that waits, exact duplicate counts.
+
+Not safe for use from two threads at once: whoever holds a Writer calls it from one at a time.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import chain as concatenated
+from pathlib import Path
+from typing import Final
+
+from shared.storage import expiry
+from shared.storage.chains import Chain, Chains
+from shared.storage.instants import instants
+from shared.storage.sites import Sites
+from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, translated
+from shared.wire import Entry
+
+ERAS: Final = 8  # that the entries, and the time of retention, are divided into
+MIN_ERA_ENTRIES: Final = 1_000_000
+MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
+ROWS: Final = 100  # in one INSERT statement
+COLUMNS: Final = 6
+
+_INSERT: Final = [
+    "INSERT OR IGNORE INTO entry (id, chain, at, suffix, site, data) VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
+    for rows in range(ROWS + 1)
+]
+
+
+class Writer:
+    """The database file, opened for writing. Every method is one transaction or nothing.
+
+    Errors are those of `translated`. After one, nothing of the call is in the file.
+    `oldest` and `newest` are the row ids of the entries that the file holds.
+    """
+
+    def __init__(self, path: Path, retention_ms: float, *, synced: bool = True) -> None:
+        """Open the file, or lay out a missing or empty one. `retention_ms` shapes the eras and deletes nothing."""
+        self.path = path
+        self._era_ms = retention_ms / ERAS
+        self._mark_ms = min(MARK_MS, retention_ms / 100)
+        self.oldest: int
+        self.newest: int
+        self._last_mark_ms: int
+        self._era_first: int
+        self._era_started_ms: int
+        with translated(path):
+            self._db = connect_writer(path, synced=synced)
+            if file_kind(self._db) is FileKind.EMPTY:
+                create_schema(self._db)
+            self._chains = Chains(self._db)
+            self._sites = Sites(self._db)
+            self._recall()
+
+    def close(self) -> None:
+        """Let go of the file; what the WAL holds is folded into it."""
+        self._db.close()
+
+    def write(self, batches: Sequence[Sequence[Entry]], now_ms: int) -> list[int]:
+        """Store all batches in one synced transaction; returns how many entries of each were new.
+
+        A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
+        """
+        entries = list(concatenated.from_iterable(batches))
+        duplicates = self._insert_unless_duplicates(entries, now_ms)
+        if not duplicates:
+            return [len(batch) for batch in batches]
+        fresh = [entry for place, entry in enumerate(entries) if place not in duplicates]
+        if fresh:
+            self._insert_unless_duplicates(fresh, now_ms)
+        places = iter(range(len(entries)))
+        return [sum(next(places) not in duplicates for _ in batch) for batch in batches]
+
+    def expire(self, horizon: int, limit: int) -> int:
+        """Delete the oldest entries, those before row id `horizon` and at most `limit`; returns how many."""
+        last = min(horizon - 1, self.newest, self.oldest + limit - 1)
+        count = last - self.oldest + 1
+        if count <= 0:
+            return 0
+        with self._transaction():
+            for correlation_id in expiry.delete_entries(self._db, self.oldest, last):
+                self._chains.known.pop(correlation_id, None)
+            expiry.delete_what_nothing_needs(self._db, last + 1)
+        self.oldest = last + 1
+        return count
+
+    def probe(self) -> None:
+        """Write something, to see whether writing works."""
+        with self._transaction():
+            self._db.execute(f"PRAGMA user_version={VERSION}")
+
+    def horizon(self, cutoff_ms: float) -> int:
+        """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time)."""
+        with translated(self.path):
+            return expiry.horizon(self._db, cutoff_ms, self._mark_ms, self.newest + 1)
+
+    def give_back(self, spare_part: int | None, limit: int) -> int:
+        """Give up to `limit` unused pages back, keeping one in `spare_part` of all; returns how many."""
+        with translated(self.path):
+            return expiry.give_back(self._db, spare_part, limit)
+
+    def _insert_unless_duplicates(self, entries: list[Entry], now_ms: int) -> set[int]:
+        """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
+        with self._transaction():
+            self._turn_era(now_ms)
+            first = self.newest + 1
+            rows, lines, touched = self._stage(entries)
+            if self._insert_rows(rows) < len(entries):
+                stored = {row_id for (row_id,) in self._db.execute("SELECT id FROM entry WHERE id >= ?", (first,))}
+                self._undo()
+                return {place for place in range(len(entries)) if first + place not in stored}
+            self._db.executemany("INSERT INTO raw_line VALUES (?, ?)", lines)
+            self._sites.save()
+            self._chains.save(touched)
+            self._mark_arrival(now_ms, first)
+        self.newest += len(entries)
+        self._chains.let_go()
+        return set()
+
+    def _insert_rows(self, rows: list[int | str]) -> int:
+        """Insert rows given as one flat list; returns how many were new."""
+        inserted = 0
+        for start in range(0, len(rows), ROWS * COLUMNS):
+            some = rows[start : start + ROWS * COLUMNS]
+            inserted += self._db.execute(_INSERT[len(some) // COLUMNS], some).rowcount
+        return inserted
+
+    def _stage(self, entries: list[Entry]) -> tuple[list[int | str], list[tuple[int, str]], list[Chain]]:
+        """Count the entries in their chains; returns what to bind for them, their raw lines, the chains touched."""
+        chains, sites = self._chains.known, self._sites.known
+        rows: list[int | str] = []
+        lines: list[tuple[int, str]] = []
+        touched: list[Chain] = []
+        start = row_id = self.newest
+        for entry, instant in zip(entries, instants(entry.timestamp for entry in entries), strict=True):
+            row_id += 1
+            correlation_id = entry.correlation_id
+            chain = chains.get(correlation_id) or self._chains.open(correlation_id, instant)
+            if chain.newest <= start:
+                touched.append(chain)
+            place = (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname)
+            site = sites.get(place) or self._sites.open(place)
+            at = instant - chain.base
+            chain.add(row_id, at, site.source_id, site.weight)
+            rows += (row_id, chain.id, at, entry.suffix, site.id, entry.data)
+            if entry.raw_line is not None:
+                lines.append((row_id, entry.raw_line))
+        return rows, lines, touched
+
+    def _turn_era(self, now_ms: int) -> None:
+        """Begin a new era when the newest one has had its share of the entries or of the time."""
+        in_era = self.newest - self._era_first + 1
+        share = max(MIN_ERA_ENTRIES, (self.newest - self.oldest + 1) // ERAS)
+        if self._era_first and in_era < share and (not in_era or abs(now_ms - self._era_started_ms) < self._era_ms):
+            return
+        self._era_first, self._era_started_ms = self.newest + 1, now_ms
+        self._db.execute(
+            "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?)",
+            (self._era_first, self._sites.next_id, now_ms),
+        )
+        self._sites.known.clear()
+        self._chains.recall_eras()
+
+    def _mark_arrival(self, now_ms: int, first: int) -> None:
+        if abs(now_ms - self._last_mark_ms) >= self._mark_ms:  # the clock may have been set back
+            self._db.execute("INSERT INTO arrival VALUES (?, ?)", (first, now_ms))
+            self._last_mark_ms = now_ms
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Run the block in a transaction and commit it, unless the block itself undid it."""
+        with translated(self.path):
+            if self._undone:
+                self._recall()
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                if not self._undone:
+                    self._db.execute("COMMIT")
+            except BaseException:
+                self._undo()
+                raise
+
+    def _undo(self) -> None:
+        self._undone = True
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _recall(self) -> None:
+        """Believe nothing but the file."""
+        self._chains.recall()
+        self._sites.recall()
+        self.newest = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", 0)
+        self.oldest = self._value("SELECT min(id) FROM entry", self.newest + 1)
+        self._last_mark_ms = self._value("SELECT at FROM arrival ORDER BY first_entry DESC LIMIT 1", 0)
+        self._era_first = self._value("SELECT first_entry FROM era ORDER BY id DESC LIMIT 1", 0)
+        self._era_started_ms = self._value("SELECT started FROM era ORDER BY id DESC LIMIT 1", 0)
+        self._undone = False
+
+    def _value(self, query: str, default: int) -> int:
+        row = self._db.execute(query).fetchone()
+        return default if row is None or row[0] is None else int(row[0])

@@ -1,0 +1,223 @@
+"""The wire format: what a body may hold, and how it becomes entries and bytes.
+
+Pure: no I/O, no clock, no state. Whatever passes `decode_batch` can be stored and shown as it is.
+`data` is JSON text from the sender to the reader: checked here once, never built into objects.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from shared.errors import BadRequest, TooLarge
+
+MAX_ENTRIES: Final = 10_000  # in a batch
+MAX_DEPTH: Final = 64  # levels of nesting in `data`
+
+SourceId = Annotated[str, Meta(min_length=1, max_length=128, description="Who recorded it, usually two letters")]
+CorrelationId = Annotated[str, Meta(min_length=1, max_length=512, description="Shared by all entries of one request")]
+Timestamp = Annotated[
+    float, Meta(ge=0, le=sys.float_info.max, description="Unix time in milliseconds, fractions included")
+]
+Suffix = Annotated[str, Meta(max_length=128, description="Makes entries of one instant distinct")]
+Direction = Annotated[Literal["->", "<-"], Meta(description="`->` entry, `<-` exit")]
+Operation = Annotated[str, Meta(max_length=256, description="REST, WS, RPC, ...")]
+Endpoint = Annotated[str, Meta(max_length=2048, description="Path or method")]
+
+_ABSENT: Final = Raw(b"null")
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One checkpoint. Unknown fields are ignored."""
+
+    source_id: SourceId
+    correlation_id: CorrelationId
+    timestamp: Timestamp
+    suffix: Suffix
+    direction: Direction
+    operation: Operation
+    endpoint: Endpoint
+    data: str = ""  # JSON text of an object, on one line; empty for none
+    hostname: str = "unknown"
+    raw_line: str | None = None
+
+
+class Batch(msgspec.Struct, gc=False):
+    """Entries that are stored together or not at all."""
+
+    traces: Annotated[list[Entry], Meta(max_length=MAX_ENTRIES)]
+
+
+class _JsonEntry(Entry, gc=False):
+    data: Raw = _ABSENT  # type: ignore[assignment]
+
+
+class _JsonBatch(msgspec.Struct, gc=False):
+    traces: list[_JsonEntry]
+
+
+class _MsgpackEntry(Entry, gc=False):
+    data: dict[str, Any] | None = None  # type: ignore[assignment]
+
+
+class _MsgpackBatch(msgspec.Struct, gc=False):
+    traces: list[_MsgpackEntry]
+
+
+_JSON_BATCH: Final = msgspec.json.Decoder(_JsonBatch)
+_JSON_ENTRY: Final = msgspec.json.Decoder(_JsonEntry)
+_MSGPACK_BATCH: Final = msgspec.msgpack.Decoder(_MsgpackBatch)
+_MSGPACK_ENTRY: Final = msgspec.msgpack.Decoder(_MsgpackEntry)
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+class StoredEntry(msgspec.Struct, gc=False):
+    """One checkpoint as it is given back, `data` as the sender wrote it."""
+
+    source_id: str
+    correlation_id: str
+    timestamp: float
+    suffix: str
+    direction: str
+    operation: str
+    endpoint: str
+    data: Raw
+    hostname: str
+    raw_line: str | None
+
+
+class NumberedEntry(StoredEntry, gc=False):
+    """A stored entry with its row id, which is the commit order."""
+
+    id: int
+
+
+def decode_batch(body: bytes, *, packed: bool = False) -> list[Entry]:
+    """The entries of a `{"traces": [...]}` body, in JSON or (`packed`) msgpack.
+
+    Raises BadRequest with the place of the first fault, TooLarge past MAX_ENTRIES.
+    """
+    decoder: Any = _MSGPACK_BATCH if packed else _JSON_BATCH
+    entries: list[Entry] = _decode(decoder, body, packed).traces
+    if len(entries) > MAX_ENTRIES:
+        raise TooLarge(f"A batch holds at most {MAX_ENTRIES:,} entries, this one has {len(entries):,}")
+    _check(entries, body, packed, "$.traces[{}]".format)
+    return entries
+
+
+def decode_entry(body: bytes, *, packed: bool = False) -> list[Entry]:
+    """The one entry of a `POST /ingest/single` body, as a batch of one; raises as `decode_batch` does."""
+    entries: list[Entry] = [_decode(_MSGPACK_ENTRY if packed else _JSON_ENTRY, body, packed)]
+    _check(entries, body, packed, "$".format)
+    return entries
+
+
+def _decode(decoder: Any, body: bytes, packed: bool) -> Any:
+    try:
+        if not packed and not body.isascii():
+            body.decode()  # msgspec leaves what it skips, `data` and unknown fields, unchecked
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        detail, _, path = str(error).rpartition(" - at `")
+        raise BadRequest(detail or path, path.rstrip("`") if detail else "$") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply") from None
+    except ValueError as error:  # malformed; a UnicodeDecodeError is one as well
+        raise BadRequest(str(error)) from None
+
+
+def _check(entries: list[Entry], body: bytes, packed: bool, place: Callable[[int], str]) -> None:
+    """What the types do not say: the shape of `data`, and no NUL in any field."""
+    if packed:
+        _pack_data_as_json(entries, place)
+    else:
+        _take_data_as_it_is(entries, body, place)
+    if packed or b"\\u0000" in body:
+        for number, entry in enumerate(entries):
+            _refuse_nul(entry, place(number))
+
+
+def _take_data_as_it_is(entries: list[Entry], body: bytes, place: Callable[[int], str]) -> None:
+    line_breaks = b"\n" in body or b"\r" in body
+    objects = 0
+    for number, entry in enumerate(entries):
+        raw: Raw = entry.data  # type: ignore[assignment]
+        if raw is _ABSENT:
+            entry.data = ""
+            continue
+        text = str(raw, "utf-8")
+        if text[0] == "{":
+            objects += 1
+        elif text == "null":
+            text = ""
+        else:
+            raise BadRequest(f"Expected `object | null`, got `{_kind(text)}`", f"{place(number)}.data")
+        if line_breaks:  # always between tokens: within a JSON string they must be escaped
+            text = text.replace("\n", "").replace("\r", "")
+        entry.data = text
+    # Brackets beyond one for each entry and each `data` are all that can nest.
+    if body.count(b"{") + body.count(b"[") - len(entries) - objects > MAX_DEPTH:
+        for number, entry in enumerate(entries):
+            _refuse_depth(entry.data, f"{place(number)}.data")
+
+
+def _refuse_depth(text: str, path: str) -> None:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    brackets = _STRING.sub(b"", text.encode()).translate(_ONE_KIND, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    if brackets:
+        raise BadRequest(f"More than {MAX_DEPTH} levels of nesting", path)
+
+
+def _kind(text: str) -> str:
+    """What msgspec calls the type of a JSON value."""
+    return {"[": "array", '"': "str", "t": "bool", "f": "bool"}.get(text[0]) or (
+        "float" if set(text) & set(".eE") else "int"
+    )
+
+
+def _pack_data_as_json(entries: list[Entry], place: Callable[[int], str]) -> None:
+    for number, entry in enumerate(entries):
+        value: dict[str, Any] | None = entry.data  # type: ignore[assignment]
+        if value is None:
+            entry.data = ""
+        else:
+            _refuse_what_json_lacks(value, f"{place(number)}.data", MAX_DEPTH)
+            entry.data = encode(value).decode()
+
+
+def _refuse_what_json_lacks(value: object, path: str, levels: int) -> None:
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise BadRequest(f"More than {MAX_DEPTH} levels of nesting", path)
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and not isinstance(key, str):
+                raise BadRequest(f"Expected `str` keys, got `{type(key).__name__}`", path)
+            _refuse_what_json_lacks(item, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}", levels - 1)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadRequest(f"JSON has no number {value}", path)
+    elif not isinstance(value, str | int | None):
+        raise BadRequest(f"JSON has no type for `{type(value).__name__}`", path)
+
+
+def _refuse_nul(entry: Entry, path: str) -> None:
+    for field in ("source_id", "correlation_id", "suffix", "operation", "endpoint", "hostname", "raw_line"):
+        text: str | None = getattr(entry, field)
+        if text and "\0" in text:
+            raise BadRequest("A NUL character cannot be stored", f"{path}.{field}")
+
+
+def stored_data(text: str) -> Raw:
+    """`data` for an answer from its stored text."""
+    return Raw(text) if text else _ABSENT

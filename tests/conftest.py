@@ -1,0 +1,203 @@
+"""What tests stand on: both services over one real file, within this process or as processes of their own."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from ingest_svc.app import make_app as make_ingest_app
+from query_svc.app import make_app as make_query_app
+from shared.env import Settings
+
+Client = TestClient[Any, Any]
+_numbers = itertools.count()
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    """An entry as a sender writes it, unlike any other unless the fields say so."""
+    number = next(_numbers)
+    return {
+        "source_id": "MA",
+        "correlation_id": "chain",
+        "timestamp": 1_700_000_000_000.5 + number,
+        "suffix": f"{number:x}",
+        "direction": "->",
+        "operation": "REST",
+        "endpoint": "/api",
+        **fields,
+    }
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with a database file of the test's own."""
+    return Settings(db=str(tmp_path / "tracehub.db"))
+
+
+@pytest.fixture
+async def start_ingest(aiohttp_client: Any) -> Callable[[Settings], Any]:
+    """Start an ingest service within this process; gives a client of it."""
+
+    async def start(settings: Settings) -> Client:
+        client: Client = await aiohttp_client(TestServer(make_ingest_app(settings)), server_kwargs=_SERVER)
+        return client
+
+    return start
+
+
+@pytest.fixture
+async def start_query(aiohttp_client: Any) -> Callable[[Settings], Any]:
+    """Start a query service within this process; gives a client of it."""
+
+    async def start(settings: Settings) -> Client:
+        client: Client = await aiohttp_client(
+            TestServer(make_query_app(settings)), server_kwargs={**_SERVER, "handler_cancellation": True}
+        )
+        return client
+
+    return start
+
+
+@pytest.fixture
+async def ingest(start_ingest: Any, settings: Settings) -> Client:
+    """An ingest service on the test's file."""
+    client: Client = await start_ingest(settings)
+    return client
+
+
+@pytest.fixture
+async def query(start_query: Any, ingest: Client, settings: Settings) -> Client:
+    """A query service on the test's file, beside the ingest service."""
+    client: Client = await start_query(settings)
+    await until(lambda: _answers(client, "/health"))
+    return client
+
+
+_SERVER = {"auto_decompress": False, "access_log": None}
+
+
+async def _answers(client: Client, path: str) -> bool:
+    async with client.get(path) as response:
+        return response.status == 200
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    """Wait for a condition, which may be a coroutine function, to become true."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class Services:
+    """Both services as processes of their own, over one file."""
+
+    db: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    ingest_port: int = field(default_factory=free_port)
+    query_port: int = field(default_factory=free_port)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Start `ingest_svc` or `query_svc` and wait until it is healthy or, for a query service without a file, up."""
+        environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TRACEHUB_")},
+            "TRACEHUB_DB": str(self.db),
+            "TRACEHUB_PORT": str(self.ingest_port),
+            "TRACEHUB_QUERY_PORT": str(self.query_port),
+            **self.environ,
+        }
+        log = self.db.with_name(f"{name}.log").open("ab")
+        with log:
+            self.processes[name] = subprocess.Popen([sys.executable, "-m", name], env=environ, stderr=log)
+        port = self.ingest_port if name == "ingest_svc" else self.query_port
+        deadline = time.monotonic() + 20
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            assert self.processes[name].poll() is None, self.log(name)
+            assert time.monotonic() < deadline, self.log(name)
+            time.sleep(0.02)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send a signal and wait for the end; gives the exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        return process.wait(20)
+
+    def log(self, name: str) -> str:
+        """What the service has logged."""
+        return self.db.with_name(f"{name}.log").read_text()
+
+    @property
+    def ingest_url(self) -> str:
+        """Where the ingest service is."""
+        return f"http://127.0.0.1:{self.ingest_port}"
+
+    @property
+    def query_url(self) -> str:
+        """Where the query service is."""
+        return f"http://127.0.0.1:{self.query_port}"
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    """Services that are not started yet; those that were are ended with the test."""
+    services = Services(tmp_path / "tracehub.db")
+    yield services
+    for process in services.processes.values():
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of whatever address."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, str]]:
+    """The events of a stream as they come: field -> value; comments are left out."""
+    event: dict[str, str] = {}
+    async for line in response.content:
+        name, _, value = line.decode().rstrip("\r\n").partition(":")
+        if name:
+            event[name] = value.removeprefix(" ")
+        elif not line.strip() and event:
+            if event.keys() != {"retry"}:
+                yield event
+            event = {}
+
+
+def payload(event: dict[str, str]) -> Any:
+    """What an event carries."""
+    return json.loads(event["data"])
