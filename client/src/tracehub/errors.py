@@ -12,11 +12,11 @@ class TraceHubError(Exception):
     """Something between here and the server went wrong."""
 
 
-class Unreachable(TraceHubError):  # noqa: N818
+class Unreachable(TraceHubError):
     """There was no answer that could be understood."""
 
 
-class Refused(TraceHubError):  # noqa: N818
+class Refused(TraceHubError):
     """The server said no. `status` is the HTTP status, `detail` its reason, `wait_s` what it asked to wait."""
 
     def __init__(self, status: int, detail: str, wait_s: float | None = None) -> None:
