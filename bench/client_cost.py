@@ -1,6 +1,6 @@
 """What a checkpoint costs the thread that makes it, as ratios taken in one run, and what eight busy threads deliver.
 
-    python bench/client_cost.py [--rounds 15] [--seconds 10] [--earlier path/to/the/earlier/client.py]
+    python bench/client_cost.py [--rounds 15] [--burst 5000] [--seconds 10] [--earlier path/to/the/earlier/client.py]
 
 Rounds are interleaved: each measures every contender once, and the median of the rounds counts, so a machine that is
 slow for a while is slow for all. A round is a burst of calls, timed as a whole, with the collector on; what the burst
@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BURST = 2000
 PORT, QUERY_PORT = 18099, 18100
 DATA = {"id": "123", "status": "ok", "count": 5}
 Contender = tuple[Callable[[], Any], Callable[[], Any]]  # one call, and what empties its queue
@@ -93,7 +92,7 @@ def span_contender() -> Contender:
             return SpanExportResult.SUCCESS
 
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Discarding()))
+    provider.add_span_processor(BatchSpanProcessor(Discarding(), max_queue_size=1_000_000))
     tracer = provider.get_tracer("bench")
 
     def span() -> None:
@@ -127,21 +126,21 @@ def earlier_contenders(path: str) -> dict[str, Contender]:
     }
 
 
-def burst(call: Callable[[], Any]) -> float:
+def burst(call: Callable[[], Any], calls: int) -> float:
     """Nanoseconds a call, the loop's own cost included."""
     started = time.perf_counter_ns()
-    for _ in range(BURST):
+    for _ in range(calls):
         call()
-    return (time.perf_counter_ns() - started) / BURST
+    return (time.perf_counter_ns() - started) / calls
 
 
-def compare(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
+def compare(contenders: dict[str, Contender], rounds: int, calls: int) -> dict[str, float]:
     switch = contenders.pop("switch")[0]
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, (call, settle) in contenders.items():
             switch(name != "checkpoint, tracing off")
-            taken[name].append(burst(call))
+            taken[name].append(burst(call, calls))
             settle()
     switch(True)
     return {name: statistics.median(values) for name, values in taken.items()}
@@ -174,12 +173,12 @@ def sustain(seconds: float, rate: int, threads: int) -> None:
             time.sleep(0.002)
 
     workers = [threading.Thread(target=busy, args=(mine,)) for mine in taken]
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    lasted = time.perf_counter() - began
+    lasted, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     flushed = client.flush(30)
     counts = client.counts()
     times = sorted(value for mine in taken for value in mine)
@@ -187,6 +186,7 @@ def sustain(seconds: float, rate: int, threads: int) -> None:
         f"\n{threads} threads, {rate} checkpoints/s asked for, {seconds:.0f} s, against a live server on this machine"
     )
     print(f"  made       {len(times) / lasted:10,.0f} /s")
+    print(f"  CPU        {cpu / lasted:10.0%} of one core, the pacing loops and their clocks included")
     print(f"  delivered  {counts.sent - before.sent:10,} of {len(times):,}{'' if flushed else ' (and some pending)'}")
     print(f"  dropped    {counts.dropped - before.dropped:10,}")
     for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
@@ -196,6 +196,7 @@ def sustain(seconds: float, rate: int, threads: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--burst", type=int, default=5000, help="calls at a stretch")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=int, default=50_000)
     parser.add_argument("--threads", type=int, default=8)
@@ -211,7 +212,7 @@ def main() -> None:
             }
             if chosen.earlier:
                 contenders.update(earlier_contenders(chosen.earlier))
-            medians = compare(contenders, chosen.rounds)
+            medians = compare(contenders, chosen.rounds, chosen.burst)
             span, nothing = medians["OpenTelemetry span"], medians["empty call"]
             print(f"{'':38}{'ns a call':>10}{'of a span':>11}{'empty calls':>13}")
             for name, value in medians.items():

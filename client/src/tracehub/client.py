@@ -100,12 +100,14 @@ class TraceHubClient:
             timestamp = entry.timestamp
             if type(timestamp) is not float or not 0.0 <= timestamp < _INFINITY:
                 timestamp = valid_time(timestamp)
-            self.send_fields(
+            record = freeze(
                 (
                     entry.source_id, entry.correlation_id, timestamp, entry.suffix, entry.direction, entry.operation,
                     entry.endpoint, entry.data, entry.hostname, entry.raw_line,
                 )
             )  # fmt: skip
+            if self._put(record):
+                self._attend()
         except Exception as error:
             self._refuse(error)
 

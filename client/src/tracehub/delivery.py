@@ -9,7 +9,7 @@ from tracehub.connection import MAX_ANSWER, Connection
 from tracehub.errors import Unreachable
 from tracehub.trouble import say
 
-MAX_BATCH = 1000  # entries that go together when they gathered while the last batch was on its way
+MAX_BATCH = 2000  # entries that go together when they gathered while the last batch was on its way
 
 Connect = Callable[[Optional[float]], Connection]  # takes the most seconds that an answer may take, None for the usual
 

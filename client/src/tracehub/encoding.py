@@ -21,14 +21,30 @@ MAX_SUFFIX = 128
 MAX_OPERATION = 256
 MAX_ENDPOINT = 2048
 
-_to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
+_FLAT = frozenset({str, int, bool, type(None)})
+
+
+def _json_encoder() -> Callable[[object], str]:
+    """`json.dumps` without what it sets up for each call, where the interpreter has the part in C."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
+    pieces = make(None, _no_json, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+def _no_json(value: object) -> object:
+    raise TypeError(type(value).__name__)
+
+
+_to_json = _json_encoder()
 
 
 class Encoder:
     """Turns what was captured into text. Runs on the sender's thread, and so does `before_send`."""
 
     def __init__(self, redaction: Redaction, before_send: BeforeSend | None = None) -> None:
-        self._is_secret = redaction.is_secret
+        self._redaction = redaction
         self._before_send = before_send
 
     def encode(self, item: Item) -> str | None:
@@ -57,11 +73,18 @@ class Encoder:
             "endpoint": _fit(endpoint, MAX_ENDPOINT, "endpoint"),
         }
         if data is not None:
-            entry["data"] = plain(data if type(data) is dict else {"value": data}, self._is_secret)
+            entry["data"] = data if self._is_harmless(data) else self._plain(data)
         entry["hostname"] = hostname if type(hostname) is str and hostname else "unknown"
         if raw_line is not None:
             entry["raw_line"] = raw_line if type(raw_line) is str else str(raw_line)
         return entry
+
+    def _is_harmless(self, data: Any) -> bool:
+        """Flat, with nothing to mask: the usual case, told without looking into every value."""
+        return type(data) is dict and _FLAT.issuperset(map(type, data.values())) and self._redaction.spares(data)
+
+    def _plain(self, data: Any) -> Any:
+        return plain(data if type(data) is dict else {"value": data}, self._redaction.is_secret)
 
     def _asked(self, entry: dict[str, Any], before_send: BeforeSend) -> dict[str, Any] | None:
         try:
@@ -84,6 +107,8 @@ def _text(entry: dict[str, Any]) -> str:
 
 
 def _fit(value: Any, most: int, name: str) -> str:
+    if type(value) is str and len(value) <= most:
+        return value
     text = value if type(value) is str else "" if value is None else str(value)
     if len(text) <= most:
         return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 SECRET_WORDS = (
     "password", "passwd", "passphrase", "pwd", "secret", "token", "authorization", "apikey", "accesskey",
@@ -21,19 +21,22 @@ class Redaction:
 
     def __init__(self, words: Iterable[str] = ()) -> None:
         self._words = tuple(sorted(_chosen(words)))
-        self._known: dict[str, bool] = {}
+        self._harmless: set[object] = set()
 
     def is_secret(self, key: str) -> bool:
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._looks_secret(key)
-            if len(self._known) > _REMEMBERED:
-                self._known.clear()
-        return known
-
-    def _looks_secret(self, key: str) -> bool:
+        if key in self._harmless:
+            return False
         bare = _bare(key)
-        return any(word in bare for word in self._words)
+        if any(word in bare for word in self._words):
+            return True
+        if len(self._harmless) >= _REMEMBERED:
+            self._harmless.clear()
+        self._harmless.add(key)
+        return False
+
+    def spares(self, keys: Collection[object]) -> bool:
+        """Whether all `keys` are known to be harmless strings, or turn out to be."""
+        return self._harmless.issuperset(keys) or all(type(key) is str and not self.is_secret(key) for key in keys)
 
 
 def _chosen(words: Iterable[str]) -> set[str]:

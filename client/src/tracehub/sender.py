@@ -22,6 +22,8 @@ from tracehub.trouble import say
 MAX_BATCH_BYTES = 2**20  # as captured; a larger entry goes alone
 KEEP_S = 600.0  # how long an entry is tried again
 AGES_S = 3600.0
+STRETCH = 100  # entries encoded at a stretch
+YIELD_S = 0.0001
 
 
 class Sender:
@@ -241,7 +243,12 @@ class Sender:
 
     def _taken(self) -> list[str]:
         taken: list[Item] = self._backlog.take(self._delivery.most, MAX_BATCH_BYTES)
-        texts = [text for item in taken if (text := self._encoder.encode(item)) is not None]
+        texts: list[str] = []
+        for start in range(0, len(taken), STRETCH):
+            if not self._leaving:
+                sleep(YIELD_S)  # callers' threads get the interpreter: without this they could wait for the whole batch
+            chosen = map(self._encoder.encode, taken[start : start + STRETCH])
+            texts += [text for text in chosen if text is not None]
         self._backlog.settle(dropped=len(taken) - len(texts))
         return texts
 
