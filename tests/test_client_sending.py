@@ -118,9 +118,12 @@ def test_counters_add_up_at_any_time(server: Wayward) -> None:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 507])
 def test_what_may_pass_is_tried_again(server: Wayward, status: int) -> None:
     """Statuses that may pass cost nothing but time, and order is kept."""
-    server.replies = [Reply(status, {"detail": "not now"}), Reply(status, b"<html>")]
+    server.replies = [Reply(status, {"detail": "not now"}, hang_s=0.1), Reply(status, b"<html>")]
     with TraceHubClient(server.url) as client:
-        for number in range(25):
+        for number in range(10):
+            client.send(entry(number))
+        server.wait_for(lambda: server.requests)
+        for number in range(10, 25):
             client.send(entry(number))
         assert client.flush(10)
         assert client.failed == 2
