@@ -61,6 +61,11 @@ class WriterThread:
         self._thread.shutdown()
         self._claim.release()
 
+    @property
+    def dropped(self) -> int:
+        """How many entries the senders in the ledger had to drop; 0 while the file is not open."""
+        return 0 if self._writer is None else self._writer.dropped
+
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
