@@ -154,6 +154,7 @@ class Sender:
             except Exception as error:  # noqa: PERF203  # the thread outlives whatever a batch does
                 say("sender", "the sender failed, a batch is dropped: %s: %s", type(error).__name__, error)
                 self._backlog.give_up()
+                self._pause(self._backoff.failed())
         self._finish()
 
     def _gather(self) -> None:
