@@ -6,7 +6,7 @@ Where there can be no sockets (some file systems, long paths), that slower look 
 
 import asyncio
 import contextlib
-import os
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -49,13 +49,12 @@ class Listener:
     """The query process's side: `heard` is called on the event loop for a ring, once for several."""
 
     def __init__(self, database: Path, heard: Callable[[], None]) -> None:
-        self._path = database.with_name(f"{database.name}.bell-{os.getpid()}")
+        self._path = database.with_name(f"{database.name}.bell-{secrets.token_hex(4)}")
         self._heard = heard
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self.listens = False
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
             self._socket.bind(str(self._path))
             self._path.chmod(0o600)
             asyncio.get_running_loop().add_reader(self._socket, self._answer)

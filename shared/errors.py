@@ -10,7 +10,8 @@ TraceHubError
 │   ├── Locked       not now: another program holds the file
 │   ├── DiskFull     not now, and somebody has to make room
 │   └── FileFault    not now: the file failed below SQLite and has to be opened anew
-└── BadFile          the database file cannot be used; a service says so and does not start
+├── BadFile          the database file cannot be used; a service says so and does not start
+└── Taken            another program listens on the port; a service says so and does not start
 
 `shared.web` holds the one table that maps these to HTTP statuses.
 """
@@ -73,3 +74,7 @@ class FileFault(Unavailable):
 
 class BadFile(TraceHubError):
     """The database file cannot be used by this version: not ours, damaged, newer, or held by another process."""
+
+
+class Taken(TraceHubError):
+    """Another program listens where this one should."""

@@ -231,7 +231,9 @@ async def _request(port: int, kind: str, size: int) -> None:
             pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:100], body[100:]) if piece)
             writer.write(lines.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
         else:
-            length = {"announced": LIMIT + 1, "cut": len(body) + 1, "slow": len(body) + 1}.get(kind, len(body))
+            length = {"announced": LIMIT + 1 + len(body), "cut": len(body) + 1, "slow": len(body) + 1}.get(
+                kind, len(body)
+            )
             writer.write(f"{lines}Content-Length: {length}\r\n\r\n".encode() + body)
         await writer.drain()
         if kind != "cut":
