@@ -79,4 +79,4 @@ def test_the_environment_is_read_where_a_process_starts() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
     }
-    assert readers == {"shared/env.py", "deploy/__main__.py"}
+    assert readers == {"shared/env.py", "deploy/__main__.py", "deploy/healthy.py"}

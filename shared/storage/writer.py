@@ -4,6 +4,7 @@ Not safe for use from two threads at once: whoever holds a Writer calls it from 
 """
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain as concatenated
 from pathlib import Path
@@ -59,7 +60,9 @@ class Writer:
             self._recall()
 
     def close(self) -> None:
-        """Let go of the file; what the WAL holds is folded into it."""
+        """Let go of the file; what the WAL holds is folded into it, whoever else has it open."""
+        with contextlib.suppress(sqlite3.Error):  # the file may be why; its WAL stays and is read next time
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     def is_current(self) -> bool:
@@ -131,7 +134,7 @@ class Writer:
             self._sites.save()
             self._chains.save(touched)
             self._ledger.save(drops, now_ms)
-            if entries:  # else the mark would stand where the next entry's belongs
+            if entries:  # a mark without any would stand where the next entry's belongs
                 self._mark_arrival(now_ms, first)
         self.newest += len(entries)
         self._chains.let_go()
