@@ -8,13 +8,14 @@ from aiohttp import web
 
 from ingest_svc import handlers
 from ingest_svc.group_commit import GroupCommit
-from ingest_svc.handlers import COMMITS, INTAKE, RETENTION, SETTINGS, STARTED, WRITER
+from ingest_svc.handlers import COMMITS, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED, WRITER
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
 from ingest_svc.writing import WriterThread
 from shared.doorbell import Doorbell
 from shared.env import Settings
 from shared.web import add_routes, openapi, problems, running
+from shared.wire import Limits
 
 _log = logging.getLogger("tracehub.ingest")
 
@@ -24,7 +25,8 @@ def make_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[problems], client_max_size=0)
     app[SETTINGS] = settings
     app[STARTED] = time.monotonic()
-    app[INTAKE] = Intake(settings.queue_mb * 2**20, settings.max_body_mb * 2**20)
+    app[INTAKE] = Intake(settings.queue_mb * 2**20, settings.max_body_mb * 2**20, settings.body_timeout_s)
+    app[LIMITS] = Limits(settings.max_entries, settings.max_depth)
     app.cleanup_ctx.append(_storage)
     add_routes(
         app,

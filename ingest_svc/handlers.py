@@ -20,6 +20,7 @@ from shared.web import answer, may_know
 
 SETTINGS = web.AppKey("settings", Settings)
 INTAKE = web.AppKey("intake", Intake)
+LIMITS = web.AppKey("limits", wire.Limits)
 WRITER = web.AppKey("writer", WriterThread)
 COMMITS = web.AppKey("commits", GroupCommit)
 RETENTION = web.AppKey("retention", Retention)
@@ -34,7 +35,7 @@ async def ingest(request: web.Request) -> web.Response:
     """`POST /ingest`"""
     packed, report = _is_packed(request), _report(request)
     async with request.app[INTAKE].body(request) as body:
-        entries = wire.decode_batch(body, packed=packed)
+        entries = wire.decode_batch(body, packed=packed, limits=request.app[LIMITS])
         inserted = await request.app[COMMITS].commit(entries, report)
     return answer(Receipt(len(entries), inserted, len(entries) - inserted))
 
@@ -43,7 +44,7 @@ async def ingest_single(request: web.Request) -> web.Response:
     """`POST /ingest/single`"""
     packed = _is_packed(request)
     async with request.app[INTAKE].body(request) as body:
-        inserted = await request.app[COMMITS].commit(wire.decode_entry(body, packed=packed))
+        inserted = await request.app[COMMITS].commit(wire.decode_entry(body, packed=packed, limits=request.app[LIMITS]))
     return answer(SingleReceipt(inserted == 1))
 
 

@@ -11,7 +11,6 @@ from aiohttp import web
 from ingest_svc.inflate import inflate
 from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
-RECEIVE_S: Final = 30.0  # that a sender may take for one body
 IN_THREAD_BYTES: Final = 64 * 1024  # compressed bodies from this size on are inflated off the event loop
 DECODED_BYTES: Final = 8 * 2**20  # of bodies that are entries at one time: entries take several times the room
 
@@ -19,7 +18,7 @@ DECODED_BYTES: Final = 8 * 2**20  # of bodies that are entries at one time: entr
 class Intake:
     """Room for the bodies of all requests together. When it is full, a request is refused with 503."""
 
-    def __init__(self, queue_bytes: int, max_body_bytes: int, receive_s: float = RECEIVE_S) -> None:
+    def __init__(self, queue_bytes: int, max_body_bytes: int, receive_s: float) -> None:
         self.queue_bytes = queue_bytes
         self.max_body_bytes = min(max_body_bytes, queue_bytes)  # a larger one would be told to come back for ever
         self._receive_s = receive_s

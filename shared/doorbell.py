@@ -6,6 +6,7 @@ Where there can be no sockets (some file systems, long paths), that slower look 
 
 import asyncio
 import contextlib
+import glob
 import secrets
 import socket
 import time
@@ -30,7 +31,9 @@ class Doorbell:
         """Tell every listener; never waits, never fails."""
         if time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
-            self._listeners = [str(path) for path in self._database.parent.glob(f"{self._database.name}.bell-*")]
+            self._listeners = [
+                str(path) for path in self._database.parent.glob(f"{glob.escape(self._database.name)}.bell-*")
+            ]
         for listener in self._listeners:
             try:
                 self._socket.sendto(b"!", listener)

@@ -15,6 +15,9 @@ from msgspec import Meta
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
 Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0")]
 Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
+Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 up")]
+Levels = Annotated[int, Meta(ge=1, le=500, description="a whole number of levels from 1 to 500")]
+Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0")]
 PublicUrl = Annotated[
     str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$", description="an http:// or https:// address")
 ]
@@ -43,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_secret: Text = ""  # readers
     queue_mb: Megabytes = 64  # bodies in flight, counted from their first byte; full: 503
     max_body_mb: Megabytes = 16  # one body, before and after decompression; larger: 413
+    max_entries: Count = 10_000  # in one batch; more: 413
+    max_depth: Levels = 64  # of nesting in `data`; deeper: 400
+    body_timeout_s: Seconds = 30.0  # that a sender may take for one body; longer: 408
     insecure: Flag = ""  # 1: allow a service on a public address without its secret
 
     @property

@@ -8,15 +8,12 @@ import math
 import re
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw
 
 from shared.errors import BadRequest, TooLarge
-
-MAX_ENTRIES: Final = 10_000  # in a batch
-MAX_DEPTH: Final = 64  # levels of nesting in `data`
 
 SourceId = Annotated[str, Meta(min_length=1, max_length=128, description="Who recorded it, usually two letters")]
 CorrelationId = Annotated[str, Meta(min_length=1, max_length=512, description="Shared by all entries of one request")]
@@ -32,6 +29,16 @@ _ABSENT: Final = Raw(b"null")
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+class Limits(NamedTuple):
+    """What a body may hold."""
+
+    entries: int = 10_000  # in a batch
+    depth: int = 64  # levels of nesting in `data`
+
+
+LIMITS: Final = Limits()
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -52,7 +59,7 @@ class Entry(msgspec.Struct, gc=False):
 class Batch(msgspec.Struct, gc=False):
     """Entries that are stored together or not at all."""
 
-    traces: Annotated[list[Entry], Meta(max_length=MAX_ENTRIES)]
+    traces: Annotated[list[Entry], Meta(max_length=LIMITS.entries)]
 
 
 class _JsonEntry(Entry, gc=False):
@@ -100,23 +107,23 @@ class NumberedEntry(StoredEntry, gc=False):
     id: int
 
 
-def decode_batch(body: bytes, *, packed: bool = False) -> list[Entry]:
+def decode_batch(body: bytes, *, packed: bool = False, limits: Limits = LIMITS) -> list[Entry]:
     """The entries of a `{"traces": [...]}` body, in JSON or (`packed`) msgpack.
 
-    Raises BadRequest with the place of the first fault, TooLarge past MAX_ENTRIES.
+    Raises BadRequest with the place of the first fault, TooLarge for too many entries.
     """
     decoder: Any = _MSGPACK_BATCH if packed else _JSON_BATCH
     entries: list[Entry] = _decode(decoder, body, packed).traces
-    if len(entries) > MAX_ENTRIES:
-        raise TooLarge(f"A batch holds at most {MAX_ENTRIES:,} entries, this one has {len(entries):,}")
-    _check(entries, body, packed, "$.traces[{}]".format)
+    if len(entries) > limits.entries:
+        raise TooLarge(f"A batch holds at most {limits.entries:,} entries, this one has {len(entries):,}")
+    _check(entries, body, packed, limits.depth, "$.traces[{}]".format)
     return entries
 
 
-def decode_entry(body: bytes, *, packed: bool = False) -> list[Entry]:
+def decode_entry(body: bytes, *, packed: bool = False, limits: Limits = LIMITS) -> list[Entry]:
     """The one entry of a `POST /ingest/single` body, as a batch of one; raises as `decode_batch` does."""
     entries: list[Entry] = [_decode(_MSGPACK_ENTRY if packed else _JSON_ENTRY, body, packed)]
-    _check(entries, body, packed, "$".format)
+    _check(entries, body, packed, limits.depth, "$".format)
     return entries
 
 
@@ -135,18 +142,18 @@ def _decode(decoder: Any, body: bytes, packed: bool) -> Any:
         raise BadRequest(str(error)) from None
 
 
-def _check(entries: list[Entry], body: bytes, packed: bool, place: Callable[[int], str]) -> None:
+def _check(entries: list[Entry], body: bytes, packed: bool, depth: int, place: Callable[[int], str]) -> None:
     """What the types do not say: the shape of `data`, and no NUL in any field."""
     if packed:
-        _pack_data_as_json(entries, place)
+        _pack_data_as_json(entries, depth, place)
     else:
-        _take_data_as_it_is(entries, body, place)
+        _take_data_as_it_is(entries, body, depth, place)
     if packed or b"\\u0000" in body:
         for number, entry in enumerate(entries):
             _refuse_nul(entry, place(number))
 
 
-def _take_data_as_it_is(entries: list[Entry], body: bytes, place: Callable[[int], str]) -> None:
+def _take_data_as_it_is(entries: list[Entry], body: bytes, depth: int, place: Callable[[int], str]) -> None:
     line_breaks = b"\n" in body or b"\r" in body
     objects = 0
     for number, entry in enumerate(entries):
@@ -165,19 +172,19 @@ def _take_data_as_it_is(entries: list[Entry], body: bytes, place: Callable[[int]
             text = text.replace("\n", "").replace("\r", "")
         entry.data = text
     # Brackets beyond one for each entry and each `data` are all that can nest within one.
-    if body.count(b"{") + body.count(b"[") - len(entries) - objects >= MAX_DEPTH:
+    if body.count(b"{") + body.count(b"[") - len(entries) - objects >= depth:
         for number, entry in enumerate(entries):
-            _refuse_depth(entry.data, f"{place(number)}.data")
+            _refuse_depth(entry.data, depth, f"{place(number)}.data")
 
 
-def _refuse_depth(text: str, path: str) -> None:
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
+def _refuse_depth(text: str, depth: int, path: str) -> None:
+    if text.count("{") + text.count("[") <= depth:
         return
     brackets = _STRING.sub(b"", text.encode()).translate(_ONE_KIND, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         brackets = brackets.replace(b"[]", b"")
     if brackets:
-        raise BadRequest(f"More than {MAX_DEPTH} levels of nesting", path)
+        raise BadRequest(f"More than {depth} levels of nesting", path)
 
 
 def _kind(text: str) -> str:
@@ -187,24 +194,27 @@ def _kind(text: str) -> str:
     )
 
 
-def _pack_data_as_json(entries: list[Entry], place: Callable[[int], str]) -> None:
+def _pack_data_as_json(entries: list[Entry], depth: int, place: Callable[[int], str]) -> None:
     for number, entry in enumerate(entries):
         value: dict[str, Any] | None = entry.data  # type: ignore[assignment]
-        if value is None:
-            entry.data = ""
-        else:
-            _refuse_what_json_lacks(value, f"{place(number)}.data", MAX_DEPTH)
-            entry.data = encode(value).decode()
+        path = f"{place(number)}.data"
+        try:
+            _refuse_what_json_lacks(value, path)
+        except RecursionError:
+            raise BadRequest(f"More than {depth} levels of nesting", path) from None
+        entry.data = "" if value is None else encode(value).decode()
+        _refuse_depth(entry.data, depth, path)
 
 
-def _refuse_what_json_lacks(value: object, path: str, levels: int) -> None:
-    if isinstance(value, dict | list):
-        if levels == 0:
-            raise BadRequest(f"More than {MAX_DEPTH} levels of nesting", path)
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, dict) and not isinstance(key, str):
+def _refuse_what_json_lacks(value: object, path: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
                 raise BadRequest(f"Expected `str` keys, got `{type(key).__name__}`", path)
-            _refuse_what_json_lacks(item, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}", levels - 1)
+            _refuse_what_json_lacks(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_what_json_lacks(item, f"{path}[{number}]")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise BadRequest(f"JSON has no number {value}", path)

@@ -23,7 +23,7 @@ from yarl import URL
 from ingest_svc.handlers import INTAKE, WRITER
 from shared.env import Settings
 from shared.storage.writer import Writer
-from shared.wire import MAX_ENTRIES
+from shared.wire import LIMITS
 
 MIB = 2**20
 JSON = {"Content-Type": "application/json"}
@@ -185,11 +185,11 @@ async def test_a_body_that_cannot_be_parsed_has_no_path(ingest: Client) -> None:
 
 async def test_ten_thousand_entries_and_no_more(ingest: Client, settings: Settings) -> None:
     """A batch of 10,000 is stored, one of 10,001 is a 413 and stores nothing."""
-    entries = [entry() for _ in range(MAX_ENTRIES + 1)]
+    entries = [entry() for _ in range(LIMITS.entries + 1)]
     async with ingest.post("/ingest", data=batch(*entries), headers=JSON) as response:
         await refused(response, 413)
     assert count(settings) == 0
-    assert (await post(ingest, *entries[1:]))["inserted"] == MAX_ENTRIES
+    assert (await post(ingest, *entries[1:]))["inserted"] == LIMITS.entries
 
 
 async def test_a_body_of_exactly_the_limit_is_taken(start_ingest: Any, settings: Settings) -> None:
@@ -461,3 +461,16 @@ def test_an_open_address_needs_a_secret(tmp_path: Path, secret: str) -> None:
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert "TRACEHUB_SECRET" in ended.stderr
+
+
+async def test_the_limits_of_a_body_are_settings(start_ingest: Any, settings: Settings) -> None:
+    """Entries in a batch and levels of nesting are refused past what the operator allows."""
+    client = await start_ingest(msgspec.structs.replace(settings, max_entries=2, max_depth=3))
+    for traces, status in (
+        ([entry(), entry()], 200),
+        ([entry(), entry(), entry()], 413),
+        ([entry(data={"a": [[]]})], 200),
+        ([entry(data={"a": [[[]]]})], 400),
+    ):
+        async with client.post("/ingest", json={"traces": traces}) as response:
+            assert response.status == status, await response.text()

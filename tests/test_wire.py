@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadRequest, TooLarge
-from shared.wire import MAX_DEPTH, MAX_ENTRIES, decode_batch, decode_entry, stored_data
+from shared.wire import LIMITS, decode_batch, decode_entry, stored_data
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -111,7 +111,7 @@ def test_timestamps_are_exact_in_both_formats(timestamp: float) -> None:
     assert decode_entry(packed, packed=True)[0].timestamp == timestamp
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1])
+@pytest.mark.parametrize("levels", [LIMITS.depth, LIMITS.depth + 1])
 @pytest.mark.parametrize("spread", [False, True], ids=["alone", "in a batch"])
 @pytest.mark.parametrize("packed", [False, True], ids=["json", "msgpack"])
 def test_64_levels_and_no_more(levels: int, spread: bool, packed: bool) -> None:
@@ -119,7 +119,7 @@ def test_64_levels_and_no_more(levels: int, spread: bool, packed: bool) -> None:
     pack = msgspec.msgpack.encode if packed else msgspec.json.encode
     deep = entry(data=json.loads(nested(levels)))
     decode, body = (decode_batch, {"traces": [entry(), deep]}) if spread else (decode_entry, deep)
-    if levels == MAX_DEPTH:
+    if levels == LIMITS.depth:
         assert json.loads(decode(pack(body), packed=packed)[-1].data) == deep["data"]
     else:
         with pytest.raises(BadRequest, match="64 levels") as caught:
@@ -281,7 +281,7 @@ def test_nothing_but_a_refusal_comes_of_noise(body: bytes, packed: bool) -> None
 
 def test_ten_thousand_entries_and_no_more() -> None:
     """A batch holds 10,000 entries; one more is too large."""
-    sent = [entry()] * MAX_ENTRIES
+    sent = [entry()] * LIMITS.entries
     assert len(decode_batch(msgspec.json.encode({"traces": sent}))) == 10_000
     with pytest.raises(TooLarge, match="10,001"):
         decode_batch(msgspec.json.encode({"traces": [*sent, entry()]}))
