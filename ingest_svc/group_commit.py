@@ -4,7 +4,6 @@ There is no delay to tune: an idle service commits at once, a busy one in larger
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ GROUP_ENTRIES: Final = 20_000  # that a transaction takes before it leaves the r
 
 Report = tuple[str, int]  # of a sender: its id, and the entries it dropped since its start
 _Waiting = tuple[Sequence[Entry], Report | None, asyncio.Future[int]]
-_log = logging.getLogger("tracehub.ingest")
 
 
 class GroupCommit:
@@ -46,14 +44,13 @@ class GroupCommit:
         while True:
             await self._arrived.wait()
             group = self._take()
+            counts: Sequence[int | Exception]
             try:
                 counts = await self._write(group)
             except Exception as error:  # the turn of an endless loop: whoever waits is told
-                for *_, settled in group:
-                    settled.set_exception(error)
-                continue
+                counts = [error] * len(group)
             for (*_, settled), count in zip(group, counts, strict=True):
-                settled.set_result(count)
+                _settle(settled, count)
 
     def _take(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -76,3 +73,13 @@ class GroupCommit:
         self.inserted += sum(counts)
         self.duplicates += sum(map(len, batches)) - sum(counts)
         return counts
+
+
+def _settle(settled: asyncio.Future[int], count: int | Exception) -> None:
+    """Tell the one who waits, unless it gave up meanwhile."""
+    if settled.cancelled():
+        return
+    if isinstance(count, Exception):
+        settled.set_exception(count)
+    else:
+        settled.set_result(count)

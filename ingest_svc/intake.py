@@ -19,9 +19,10 @@ DECODED_BYTES: Final = 8 * 2**20  # of bodies that are entries at one time: entr
 class Intake:
     """Room for the bodies of all requests together. When it is full, a request is refused with 503."""
 
-    def __init__(self, queue_bytes: int, max_body_bytes: int) -> None:
+    def __init__(self, queue_bytes: int, max_body_bytes: int, receive_s: float = RECEIVE_S) -> None:
         self.queue_bytes = queue_bytes
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = min(max_body_bytes, queue_bytes)  # a larger one would be told to come back for ever
+        self._receive_s = receive_s
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._decoded = 0
         self.held = 0
@@ -45,8 +46,7 @@ class Intake:
             room.give_back()
 
     async def _receive(self, request: web.Request, room: "_Room") -> bytes:
-        if (request.content_length or 0) > self._max_body_bytes:
-            raise self._too_large()
+        room.refuse(request.content_length or 0)
         content = request.content
         if content.is_eof():
             body = content.read_nowait(-1)
@@ -54,24 +54,24 @@ class Intake:
             return body
         chunks: list[bytes] = []
         try:
-            async with asyncio.timeout(RECEIVE_S):
+            async with asyncio.timeout(self._receive_s):
                 while chunk := await content.readany():
                     room.take(len(chunk))
                     chunks.append(chunk)
-                    if room.taken > self._max_body_bytes:
-                        raise self._too_large()
         except TimeoutError:
-            raise TooSlow(f"The body did not arrive within {RECEIVE_S:.0f} s") from None
+            raise TooSlow(f"The body did not arrive within {self._receive_s:g} s") from None
+        except ConnectionError:
+            raise BadRequest("The sender left in the middle of the body") from None
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body does not follow its transfer encoding: {error}") from None
         return b"".join(chunks)
 
     async def _inflate(self, body: bytes, encoding: str, room: "_Room") -> bytes:
-        limit = self._max_body_bytes
         if len(body) < IN_THREAD_BYTES:
-            inflated = inflate(body, encoding, limit)
+            inflated = inflate(body, encoding, self.max_body_bytes)
         else:
-            inflated = await asyncio.to_thread(inflate, body, encoding, limit)
+            inflated = await asyncio.to_thread(inflate, body, encoding, self.max_body_bytes)
+        room.give_back()
         room.take(len(inflated))
         return inflated
 
@@ -79,7 +79,12 @@ class Intake:
         if self._decoded and (self._turns or self._decoded + size > DECODED_BYTES):
             turn = asyncio.get_running_loop().create_future()
             self._turns.append((size, turn))
-            await turn
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # it came at the same moment
+                    self._end_turn(size)
+                raise
         else:
             self._decoded += size
 
@@ -87,11 +92,9 @@ class Intake:
         self._decoded -= size
         while self._turns and (not self._decoded or self._decoded + self._turns[0][0] <= DECODED_BYTES):
             next_size, turn = self._turns.popleft()
-            self._decoded += next_size
-            turn.set_result(None)
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"A body holds at most {self._max_body_bytes:,} bytes, before and after decompression")
+            if not turn.cancelled():
+                self._decoded += next_size
+                turn.set_result(None)
 
 
 class _Room:
@@ -101,8 +104,15 @@ class _Room:
         self._intake = intake
         self.taken = 0
 
+    def refuse(self, size: int) -> None:
+        """Refuse a body of that size if it is more than one may have."""
+        if size > self._intake.max_body_bytes:
+            limit = self._intake.max_body_bytes
+            raise TooLarge(f"A body holds at most {limit:,} bytes, before and after decompression")
+
     def take(self, size: int) -> None:
         """Take room for more bytes, or refuse the request."""
+        self.refuse(self.taken + size)
         if self._intake.held + size > self._intake.queue_bytes:
             self._intake.refused += 1
             raise Unavailable("The queue is full: senders are faster than the disk")

@@ -36,6 +36,8 @@ class Retention:
                 await self.give_back(spare_part=SPARE_PART)
             except TraceHubError as error:
                 _log.warning("retention waits: %s", error)
+            except Exception:  # the turn of an endless loop: the next one may do better
+                _log.exception("retention stumbled")
 
     async def cleanup(self) -> int:
         """Delete all that is past retention and give its pages back, now; returns the number of entries."""
@@ -47,8 +49,8 @@ class Retention:
         """Delete all that is past retention; returns the number of entries."""
         deleted = 0
         async with self._one_at_a_time:
-            cutoff_ms = time.time() * 1000 - self._retention_ms
-            horizon = await self._writer.call(lambda writer: writer.horizon(cutoff_ms))
+            now_ms = time.time() * 1000
+            horizon = await self._writer.call(lambda writer: writer.horizon(now_ms - self._retention_ms, now_ms))
             while count := await self._writer.call(lambda writer: writer.expire(horizon, SLICE_ENTRIES)):
                 deleted += count
                 self.deleted += count

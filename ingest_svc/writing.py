@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from shared.env import Settings
-from shared.errors import BadFile, FileFault, TraceHubError, Unavailable
+from shared.errors import BadFile, FileFault, Locked, TraceHubError, Unavailable
 from shared.storage.claim import Claim
 from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
@@ -31,17 +31,22 @@ class WriterThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._writer: Writer | None = None
         self._why_not: TraceHubError = Unavailable(f"{self._path} is being opened")
+        self._upgrading = Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5)
         self._reopen_at = 0.0
-        self._upgrading: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def open(self) -> None:
-        """Take the file, or raise BadFile. One of the earlier release is upgraded in the background."""
+        """Take the file, or raise BadFile. One that is to be upgraded, or that others hold, opens in the background."""
         self._claim = Claim(self._path)
-        if not await self._in_thread(lambda: needs_upgrade(self._path)):
-            await self._in_thread(self._open)
-            return
-        self._why_not = Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5)
-        self._upgrading = asyncio.create_task(self._upgrade())
+        try:
+            if not await self._in_thread(lambda: needs_upgrade(self._path)):
+                await self._in_thread(self._open)
+                return
+            self._why_not = self._upgrading
+        except Locked as error:
+            self._why_not = error
+        self._opening = asyncio.create_task(self._open_in_time())
 
     async def call(self, function: Callable[[Writer], T]) -> T:
         """What `function` gives for the Writer, one call after the other.
@@ -49,14 +54,15 @@ class WriterThread:
         Raises the function's errors, and Unavailable while the file is not open. A file that failed is opened anew
         before anything else is done with it.
         """
-        if self._upgrading is not None:
+        if self._opening is not None:
             raise self._why_not
         return await self._in_thread(lambda: self._run(function))
 
     async def close(self) -> None:
         """Finish the calls that are waiting, close the file and let another process have it."""
-        if self._upgrading is not None:
-            self._upgrading.cancel()
+        self._closing = True
+        if self._opening is not None:
+            self._opening.cancel()
         await self._in_thread(self._close)
         self._thread.shutdown()
         self._claim.release()
@@ -69,21 +75,32 @@ class WriterThread:
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    async def _upgrade(self) -> None:
-        """Upgrade, however long others hold the old file."""
+    async def _open_in_time(self) -> None:
+        """Upgrade what is to be upgraded and open it, however long others hold the file."""
         while True:
             try:
-                await self._in_thread(lambda: upgrade(self._path, self._retention_ms))
-                await self._in_thread(self._open)
+                await self._in_thread(self._upgrade_and_open)
             except TraceHubError as error:
-                _log.error("the upgrade waits: %s", error)
-                self._why_not = Unavailable(f"the upgrade waits: {error}", retry_after=5)
-                await asyncio.sleep(REOPEN_S)
+                _log.error("not open yet: %s", error)
+                self._why_not = Unavailable(f"not open yet: {error}", retry_after=5)
+            except Exception:  # the turn of an endless loop: the file may be better at the next one
+                _log.exception("not open yet")
+                self._why_not = Unavailable("not open yet: the log of the service says more", retry_after=5)
             else:
-                self._upgrading = None
+                self._opening = None
                 return
+            await asyncio.sleep(REOPEN_S)
+
+    def _upgrade_and_open(self) -> None:
+        if needs_upgrade(self._path):
+            self._why_not = self._upgrading
+            upgrade(self._path, self._retention_ms, go_on=lambda: not self._closing)
+        self._open()
 
     def _run(self, function: Callable[[Writer], T]) -> T:
+        if self._writer is not None and not self._writer.is_current():
+            _log.error("%s was deleted or replaced: going on with what is there now", self._path)
+            self._close()
         writer = self._writer or self._reopen()
         try:
             return function(writer)

@@ -47,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> Path:
-        """The database file."""
-        return Path(self.db)
+        """The database file itself, whatever links lead to it: its companions and its lock lie beside it."""
+        return Path(self.db).resolve()
 
     @property
     def retention_ms(self) -> float:

@@ -7,6 +7,7 @@ TraceHubError
 ├── Unsupported      a content type or encoding that nobody here reads
 ├── NotAllowed       no secret, or the wrong one
 ├── Unavailable      not now: the answer says when to come back
+│   ├── Locked       not now: another program holds the file
 │   ├── DiskFull     not now, and somebody has to make room
 │   └── FileFault    not now: the file failed below SQLite and has to be opened anew
 ├── BadFile          the database file cannot be used; a service says so and does not start
@@ -57,6 +58,10 @@ class Unavailable(TraceHubError):
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Locked(Unavailable):
+    """Another program holds a lock on the file."""
 
 
 class DiskFull(Unavailable):

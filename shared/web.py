@@ -140,7 +140,7 @@ def _elsewhere(call: Call, settings: Settings) -> Handler:
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
         base = public.rstrip("/") or f"{request.scheme}://{_host_name(request.host)}:{port}"
-        url = base + request.raw_path
+        url = base + request.rel_url.raw_path_qs
         return answer(Problem(f"The {other} service answers this: {url} (curl -L)"), 307, {"Location": url})
 
     return elsewhere
@@ -174,17 +174,22 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     sys.exit(0)
 
 
-async def _serve(program: str, app: web.Application, settings: Settings, port_field: str) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
+def make_runner(app: web.Application) -> web.AppRunner:
+    """How a service runs, in a process of its own or within a test."""
+    return web.AppRunner(
         app,
         access_log=None,
         auto_decompress=False,  # inflating is bounded by whoever reads the body
         handler_cancellation=app.get(CANCEL_HANDLERS, False),
         shutdown_timeout=SHUTDOWN_S,
     )
+
+
+async def _serve(program: str, app: web.Application, settings: Settings, port_field: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = make_runner(app)
     await runner.setup()
     try:
         with explained(settings, port_field):

@@ -126,7 +126,8 @@ def _decode(decoder: Any, body: bytes, packed: bool) -> Any:
             body.decode()  # msgspec leaves what it skips, `data` and unknown fields, unchecked
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        detail, _, path = str(error).rpartition(" - at `")
+        message = str(error).replace(" - at `key` in `", " as a key - at `")
+        detail, _, path = message.rpartition(" - at `")
         raise BadRequest(detail or path, path.rstrip("`") if detail else "$") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply") from None
@@ -163,8 +164,8 @@ def _take_data_as_it_is(entries: list[Entry], body: bytes, place: Callable[[int]
         if line_breaks:  # always between tokens: within a JSON string they must be escaped
             text = text.replace("\n", "").replace("\r", "")
         entry.data = text
-    # Brackets beyond one for each entry and each `data` are all that can nest.
-    if body.count(b"{") + body.count(b"[") - len(entries) - objects > MAX_DEPTH:
+    # Brackets beyond one for each entry and each `data` are all that can nest within one.
+    if body.count(b"{") + body.count(b"[") - len(entries) - objects >= MAX_DEPTH:
         for number, entry in enumerate(entries):
             _refuse_depth(entry.data, f"{place(number)}.data")
 

@@ -15,15 +15,30 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import hypothesis
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from ingest_svc.app import make_app as make_ingest_app
 from query_svc.app import make_app as make_query_app
 from shared.env import Settings
+from shared.web import make_runner
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 Client = TestClient[Any, Any]
 _numbers = itertools.count()
+
+
+class Server(TestServer):
+    """A server within this process that treats requests as the real one does."""
+
+    async def _make_runner(self, **_: Any) -> web.AppRunner:
+        return make_runner(self.app)
 
 
 def entry(**fields: Any) -> dict[str, Any]:
@@ -52,7 +67,7 @@ async def start_ingest(aiohttp_client: Any) -> Callable[[Settings], Any]:
     """Start an ingest service within this process; gives a client of it."""
 
     async def start(settings: Settings) -> Client:
-        client: Client = await aiohttp_client(TestServer(make_ingest_app(settings)), server_kwargs=_SERVER)
+        client: Client = await aiohttp_client(Server(make_ingest_app(settings)))
         return client
 
     return start
@@ -63,9 +78,7 @@ async def start_query(aiohttp_client: Any) -> Callable[[Settings], Any]:
     """Start a query service within this process; gives a client of it."""
 
     async def start(settings: Settings) -> Client:
-        client: Client = await aiohttp_client(
-            TestServer(make_query_app(settings)), server_kwargs={**_SERVER, "handler_cancellation": True}
-        )
+        client: Client = await aiohttp_client(Server(make_query_app(settings)))
         return client
 
     return start
@@ -84,9 +97,6 @@ async def query(start_query: Any, ingest: Client, settings: Settings) -> Client:
     client: Client = await start_query(settings)
     await until(lambda: _answers(client, "/health"))
     return client
-
-
-_SERVER = {"auto_decompress": False, "access_log": None}
 
 
 async def _answers(client: Client, path: str) -> bool:

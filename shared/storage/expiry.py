@@ -22,13 +22,16 @@ _UNCOUNT: Final = """
     WHERE id = ?3"""
 
 
-def horizon(db: sqlite3.Connection, cutoff_ms: float, mark_ms: float, end: int) -> int:
-    """The row id before which every entry arrived earlier than `cutoff_ms`; `end` if that is true of all.
+def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> int:
+    """The row id before which every entry follows a mark of `old_ms` or earlier; `end` if that is true of all.
 
-    Entries follow their mark within `mark_ms`. A mark that a wrong clock put into the future is passed over by the
-    next one behind it.
+    A wrong clock leaves marks that lie. One in the past is not believed behind a mark that is young, one in the future
+    goes with the old one behind it.
     """
-    (last,) = db.execute("SELECT max(first_entry) FROM arrival WHERE at <= ?", (cutoff_ms - mark_ms,)).fetchone()
+    (young,) = db.execute("SELECT min(first_entry) FROM arrival WHERE at > ? AND at <= ?", (old_ms, now_ms)).fetchone()
+    (last,) = db.execute(
+        "SELECT max(first_entry) FROM arrival WHERE at <= ? AND first_entry < ?", (old_ms, young or end)
+    ).fetchone()
     if last is None:
         return 0
     (following,) = db.execute("SELECT min(first_entry) FROM arrival WHERE first_entry > ?", (last,)).fetchone()
@@ -86,4 +89,5 @@ def give_back(db: sqlite3.Connection, spare_part: int | None, limit: int) -> int
     if pages <= 0:
         return 0
     db.executescript(f"PRAGMA incremental_vacuum({pages})")  # `execute` would stop after the first page
-    return int(pages)
+    (left,) = db.execute("PRAGMA freelist_count").fetchone()
+    return int(unused - left)

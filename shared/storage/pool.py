@@ -9,7 +9,7 @@ from typing import Any, Final, Self, cast
 import aiosqlite
 
 from shared.errors import Unavailable
-from shared.storage.sqlite import FileKind, file_kind, read_only_uri, translated
+from shared.storage.sqlite import FileKind, file_kind, identity, read_only_uri, translated
 
 CONNECTIONS: Final = 3  # besides the tail's own
 DEADLINE_S: Final = 5.0
@@ -32,10 +32,10 @@ class Pool:
     @classmethod
     async def open(cls, path: Path, connections: int = CONNECTIONS) -> Self:
         """Connect; raises Unavailable while there is no file, or none that is upgraded yet."""
-        identity = _identity(path)
-        if identity is None:
+        opened = identity(path)
+        if opened is None:
             raise Unavailable(f"there is no database file {path} yet: the ingest service makes it")
-        pool = cls(path, identity)
+        pool = cls(path, opened)
         try:
             with translated(path):
                 _refuse_other_files(path)
@@ -53,7 +53,7 @@ class Pool:
 
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened."""
-        return _identity(self._path) == self._identity
+        return identity(self._path) == self._identity
 
     async def rows(self, query: str, parameters: Parameters = ()) -> list[Row]:
         """All rows of a query. Raises Unavailable past DEADLINE_S; a query nobody waits for any more is stopped."""
@@ -86,15 +86,6 @@ class Pool:
             return cast(list[Row], running.result())
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells one file from another under the same name; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 async def _connect(path: Path) -> aiosqlite.Connection:
     """Connect, to the end even if cancelled: a thread that is left to itself outlives the loop it answers to."""
     connecting = asyncio.ensure_future(_connected(path))
@@ -119,7 +110,7 @@ async def _connected(path: Path) -> aiosqlite.Connection:
 def _refuse_other_files(path: Path) -> None:
     db = sqlite3.connect(read_only_uri(path), uri=True)
     try:
-        kind = file_kind(db)
+        kind = file_kind(db, path)
     finally:
         db.close()
     if kind is not FileKind.CURRENT:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from shared.errors import BadFile, DiskFull, FileFault, TraceHubError, Unavailable
+from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, Unavailable
 
 APPLICATION_ID: Final = 0x54726348  # "TrcH"
 VERSION: Final = 1
@@ -32,6 +32,8 @@ def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        for orphan in companions(path):  # of a file that was deleted; SQLite would read it as this one's
+            orphan.unlink(missing_ok=True)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -42,6 +44,20 @@ def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
     db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     db.execute("PRAGMA temp_store=MEMORY")
     return db
+
+
+def companions(path: Path) -> tuple[Path, Path]:
+    """The WAL and its index, which SQLite keeps beside an open file."""
+    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def read_only_uri(path: Path) -> str:
@@ -63,20 +79,20 @@ class FileKind(enum.Enum):
     CURRENT = enum.auto()
 
 
-def file_kind(db: sqlite3.Connection) -> FileKind:
+def file_kind(db: sqlite3.Connection, path: Path) -> FileKind:
     """What the file is; raises BadFile for one of a newer version or of another program."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if application == APPLICATION_ID:
         if version > VERSION:
-            raise BadFile(f"the file has version {version}, this program reads up to {VERSION}: upgrade the program")
+            raise BadFile(f"{path} has version {version}, this program reads up to {VERSION}: upgrade the program")
         return FileKind.CURRENT
     if not tables:
         return FileKind.EMPTY
     if version == 0 and "traces" in tables:
         return FileKind.EARLIER
-    raise BadFile("the file is a database of another program")
+    raise BadFile(f"{path} is a database of another program")
 
 
 @contextlib.contextmanager
@@ -93,7 +109,7 @@ def translated(path: Path) -> Iterator[None]:
 def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Unavailable(f"another program holds a lock on {path}")
+        return Locked(f"another program holds a lock on {path}")
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"no room left for {path}", retry_after=5)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

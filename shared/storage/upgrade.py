@@ -8,8 +8,9 @@ import itertools
 import logging
 import os
 import sqlite3
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from shared.storage.sqlite import BUSY_MS, FileKind, file_kind, translated
+from shared.errors import Unavailable
+from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry, encode
 
@@ -26,24 +28,31 @@ REPORT_S: Final = 2.0  # between two progress lines
 
 _ROWS: Final = """
     SELECT id, source_id, correlation_id, timestamp, suffix, direction, operation, endpoint, data, hostname, raw_line,
-           coalesce(created_at, 0)
+           created_at
     FROM traces WHERE id > ? ORDER BY id LIMIT ?"""
 _object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _log = logging.getLogger("tracehub.upgrade")
 
 
 def needs_upgrade(path: Path) -> bool:
-    """Whether the file is one of the earlier release. Raises BadFile for one that nothing here can use."""
+    """Whether the file is one of the earlier release.
+
+    Raises BadFile for one that nothing here can use, Locked while another program lets nobody look.
+    """
     if not path.exists():
         return False
-    with translated(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as db:
-        return file_kind(db) is FileKind.EARLIER
+    address = f"{path.resolve().as_uri()}?mode=rw"
+    with translated(path), closing(sqlite3.connect(address, uri=True, timeout=BUSY_MS / 1000)) as db:
+        return file_kind(db, path) is FileKind.EARLIER
 
 
-def upgrade(path: Path, retention_ms: float) -> None:
-    """Replace the earlier release's file by one of today's with the same entries and arrival times."""
+def upgrade(path: Path, retention_ms: float, go_on: Callable[[], bool] = lambda: True) -> None:
+    """Replace the earlier release's file by one of today's with the same entries and arrival times.
+
+    Raises Unavailable as soon as `go_on` says no, and leaves the old file as it was.
+    """
     new = path.with_name(f"{path.name}.upgrade")
-    for leftover in (new, *_companions(new)):
+    for leftover in (new, *companions(new)):
         leftover.unlink(missing_ok=True)
     with translated(path), closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -52,19 +61,21 @@ def upgrade(path: Path, retention_ms: float) -> None:
         old.execute("BEGIN EXCLUSIVE")
         (total,) = old.execute("SELECT count(*) FROM traces").fetchone()
         _log.info("upgrading %s: %d entries of the earlier release", path, total)
-        _copy(old, new, retention_ms, total)
+        _copy(old, new, retention_ms, total, go_on)
         _sync(new)
         new.replace(path)
         _sync(path.parent)
     _log.info("upgraded %s: all %d entries are there", path, total)
 
 
-def _copy(old: sqlite3.Connection, new: Path, retention_ms: float, total: int) -> None:
+def _copy(old: sqlite3.Connection, new: Path, retention_ms: float, total: int, go_on: Callable[[], bool]) -> None:
     writer = Writer(new, retention_ms, synced=False)
     try:
-        done, reported = 0, time.monotonic()
+        done, reported, now_s = 0, time.monotonic(), time.time()
         for rows in _slices(old):
-            for arrived_s, group in itertools.groupby(rows, key=lambda row: int(row[-1])):
+            if not go_on():
+                raise Unavailable("the upgrade was interrupted: the next start begins it again")
+            for arrived_s, group in itertools.groupby(rows, key=lambda row: int(_number(row[-1], 0, now_s))):
                 writer.write([[_entry(row) for row in group]], arrived_s * 1000)
             done += len(rows)
             if time.monotonic() - reported >= REPORT_S:
@@ -86,7 +97,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     return Entry(
         source_id=str(source_id),
         correlation_id=str(correlation_id),
-        timestamp=float(timestamp),
+        timestamp=_number(timestamp, -sys.float_info.max, sys.float_info.max),
         suffix=str(suffix),
         direction=direction,
         operation=str(operation),
@@ -95,6 +106,11 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         hostname="unknown" if hostname is None else str(hostname),
         raw_line=None if raw_line is None else str(raw_line),
     )
+
+
+def _number(value: object, least: float, most: float) -> float:
+    """The number nearest to what stands in a column that may hold anything, 0 for what is none."""
+    return min(max(least, value), most) if isinstance(value, int | float) else 0.0
 
 
 def _readable(text: str) -> str:
@@ -114,7 +130,3 @@ def _sync(place: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _companions(path: Path) -> tuple[Path, Path]:
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")

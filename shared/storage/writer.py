@@ -4,6 +4,7 @@ Not safe for use from two threads at once: whoever holds a Writer calls it from 
 """
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain as concatenated
 from pathlib import Path
@@ -15,7 +16,7 @@ from shared.storage.chains import Chain, Chains
 from shared.storage.instants import instants
 from shared.storage.ledger import Ledger
 from shared.storage.sites import Sites
-from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, translated
+from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, identity, translated
 from shared.wire import Entry
 
 ERAS: Final = 8  # that the entries, and the time of retention, are divided into
@@ -50,7 +51,8 @@ class Writer:
         self._era_started_ms: int
         with translated(path):
             self._db = connect_writer(path, synced=synced)
-            if file_kind(self._db) is FileKind.EMPTY:
+            self._identity = identity(path)
+            if file_kind(self._db, path) is FileKind.EMPTY:
                 create_schema(self._db)
             self._chains = Chains(self._db)
             self._sites = Sites(self._db)
@@ -58,8 +60,14 @@ class Writer:
             self._recall()
 
     def close(self) -> None:
-        """Let go of the file; what the WAL holds is folded into it."""
+        """Let go of the file; what the WAL holds is folded into it, whoever else has it open."""
+        with contextlib.suppress(sqlite3.Error):  # the file may be why; its WAL stays and is read next time
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that was opened."""
+        return identity(self.path) == self._identity
 
     def write(self, batches: Sequence[Sequence[Entry]], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """Store all batches in one synced transaction; returns how many entries of each were new.
@@ -73,8 +81,7 @@ class Writer:
         if not duplicates:
             return [len(batch) for batch in batches]
         fresh = [entry for place, entry in enumerate(entries) if place not in duplicates]
-        if fresh or drops:
-            self._insert_unless_duplicates(fresh, drops, now_ms)
+        self._insert_unless_duplicates(fresh, drops, now_ms)
         places = iter(range(len(entries)))
         return [sum(next(places) not in duplicates for _ in batch) for batch in batches]
 
@@ -101,10 +108,10 @@ class Writer:
         with self._transaction():
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
-    def horizon(self, cutoff_ms: float) -> int:
+    def horizon(self, cutoff_ms: float, now_ms: float) -> int:
         """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time)."""
         with translated(self.path):
-            return expiry.horizon(self._db, cutoff_ms, self._mark_ms, self.newest + 1)
+            return expiry.horizon(self._db, cutoff_ms - self._mark_ms, now_ms, self.newest + 1)
 
     def give_back(self, spare_part: int | None, limit: int) -> int:
         """Give up to `limit` unused pages back, keeping one in `spare_part` of all; returns how many."""
@@ -113,6 +120,8 @@ class Writer:
 
     def _insert_unless_duplicates(self, entries: list[Entry], drops: Mapping[str, int], now_ms: int) -> set[int]:
         """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
+        if not entries and not drops:
+            return set()
         with self._transaction():
             self._turn_era(now_ms)
             first = self.newest + 1
@@ -125,7 +134,8 @@ class Writer:
             self._sites.save()
             self._chains.save(touched)
             self._ledger.save(drops, now_ms)
-            self._mark_arrival(now_ms, first)
+            if entries:  # a mark without any would stand where the next entry's belongs
+                self._mark_arrival(now_ms, first)
         self.newest += len(entries)
         self._chains.let_go()
         return set()

@@ -1,0 +1,150 @@
+"""What leaves the file: the oldest by arrival, one by one, with the room they took."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
+
+from shared.storage import expiry
+from shared.storage import writer as storage
+from shared.storage.writer import Writer
+
+SECOND_MS = 1_000
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    """A writer of a new file."""
+    with closing(Writer(tmp_path / "tracehub.db", HOUR_MS, synced=False)) as writer:
+        yield writer
+
+
+def arrive(writer: Writer, *at_ms: int) -> None:
+    """One entry for each time of arrival."""
+    for now_ms in at_ms:
+        writer.write([[checkpoint(writer.newest + 1)]], now_ms)
+
+
+def expired(writer: Writer, now_ms: int) -> int:
+    """How many entries are past an hour's retention at that time."""
+    return max(0, writer.horizon(now_ms - HOUR_MS, now_ms) - writer.oldest)
+
+
+def test_entries_expire_by_arrival(writer: Writer) -> None:
+    """Nothing goes before its hour is over, everything soon after."""
+    arrive(writer, *(NOW_MS + n * 10 * SECOND_MS for n in range(6)))
+    assert expired(writer, NOW_MS + HOUR_MS) == 0
+    for count in range(1, 7):
+        due_ms = NOW_MS + HOUR_MS + (count - 1) * 10 * SECOND_MS
+        assert expired(writer, due_ms + 2 * SECOND_MS) == count
+
+
+def test_the_senders_clock_does_not_matter(writer: Writer) -> None:
+    """Entries with times of long ago or far ahead stay for their hour."""
+    writer.write([[checkpoint(0), checkpoint(2**53)]], NOW_MS)
+    assert expired(writer, NOW_MS + HOUR_MS - SECOND_MS) == 0
+
+
+def test_a_clock_that_was_wrong_into_the_past_deletes_nothing_young(writer: Writer) -> None:
+    """Arrivals marked 1970, as by a machine that boots without a clock, do not drag what came before them along."""
+    arrive(writer, NOW_MS, 5_000, 6_000, NOW_MS + 60 * SECOND_MS)
+    assert expired(writer, NOW_MS + 90 * SECOND_MS) == 0
+    assert expired(writer, NOW_MS + HOUR_MS + 70 * SECOND_MS) == 4
+
+
+def test_a_clock_that_was_wrong_into_the_future_keeps_nothing_for_ever(writer: Writer) -> None:
+    """Arrivals marked years ahead go with those around them, but not while nothing tells when they came."""
+    ahead_ms = NOW_MS + 10_000 * HOUR_MS
+    arrive(writer, NOW_MS, ahead_ms)
+    assert expired(writer, NOW_MS + 2 * HOUR_MS) == 1
+    arrive(writer, NOW_MS + 60 * SECOND_MS, NOW_MS + 120 * SECOND_MS)
+    assert expired(writer, NOW_MS + HOUR_MS + 70 * SECOND_MS) == 3
+    assert expired(writer, NOW_MS + HOUR_MS + 130 * SECOND_MS) == 4
+
+
+def test_an_entry_set_back_a_little_is_kept_its_full_time(writer: Writer) -> None:
+    """A clock that is set back by minutes lets nothing go early."""
+    arrive(writer, NOW_MS, NOW_MS + 600 * SECOND_MS, NOW_MS + 5 * SECOND_MS)
+    assert expired(writer, NOW_MS + HOUR_MS + 10 * SECOND_MS) <= 1
+
+
+def test_a_chain_shrinks_to_what_is_left(writer: Writer) -> None:
+    """The summary describes the entries that are left, and counts those that went."""
+    writer.write(
+        [
+            [
+                checkpoint(5, source_id="MA"),
+                checkpoint(1, source_id="WS", raw_line="one"),
+                checkpoint(9, source_id="MA", direction="<-", raw_line="two"),
+                checkpoint(3, source_id="MA", correlation_id="other"),
+            ]
+        ],
+        NOW_MS,
+    )
+    summary = "SELECT correlation_id, entries, expired, sources FROM chain ORDER BY id"
+    times = "SELECT min(timestamp), max(timestamp) FROM traces WHERE correlation_id = 'chain'"
+    assert writer.expire(3, 500) == 2
+    assert rows(writer.path, summary) == [("chain", 1, 2, '{"MA":1}'), ("other", 1, 0, '{"MA":1}')]
+    assert rows(writer.path, times) == [(9, 9)]
+    assert rows(writer.path, "SELECT line FROM raw_line") == [("two",)]
+    assert writer.expire(100, 500) == 2
+    assert rows(writer.path, summary) == []
+
+
+def test_a_slice_is_no_larger_than_asked(writer: Writer) -> None:
+    """Entries go in slices, oldest first, and not beyond the horizon."""
+    writer.write([[checkpoint(number) for number in range(30)]], NOW_MS)
+    assert [writer.expire(26, 10) for _ in range(4)] == [10, 10, 5, 0]
+    assert rows(writer.path, "SELECT min(id), count(*) FROM entry") == [(26, 5)]
+
+
+def test_marks_eras_and_sites_go_with_their_entries(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years of turnover leave no more behind than the entries that are there need."""
+    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 20)
+    monkeypatch.setattr(expiry, "SLICE", 50)
+
+    def leftovers() -> list[Any]:
+        return [rows(writer.path, f"SELECT count(*) FROM {table}")[0][0] for table in ("arrival", "era", "site")]
+
+    for turn in range(60):
+        fresh = [checkpoint(number, correlation_id=f"{turn}", endpoint=f"/{turn}/{number}") for number in range(20)]
+        writer.write([fresh], NOW_MS + turn * SECOND_MS)
+        writer.expire(writer.newest - 40, 500)
+    marks, eras, sites = leftovers()
+    assert marks <= 4
+    assert eras <= 6
+    assert sites <= 120
+
+
+def test_pages_are_given_back(writer: Writer) -> None:
+    """What deleting freed goes back to the file system, but for the part that is to be spared."""
+    writer.write([[checkpoint(number, data=f'{{"a":"{"x" * 500}"}}') for number in range(5_000)]], NOW_MS)
+    (full,) = rows(writer.path, "PRAGMA page_count")[0]
+    while writer.expire(4_900, 500):
+        pass
+    while writer.give_back(8, 64):
+        pass
+    (pages,), (unused,) = rows(writer.path, "PRAGMA page_count")[0], rows(writer.path, "PRAGMA freelist_count")[0]
+    assert pages < full / 5
+    assert 0 < unused <= pages / 8 + 1
+    while writer.give_back(None, 64):
+        pass
+    assert rows(writer.path, "PRAGMA freelist_count") == [(0,)]
+
+
+def test_a_file_that_keeps_its_pages_ends_the_giving(tmp_path: Path) -> None:
+    """A file rebuilt without incremental vacuum, as recovery tools do, has nothing to give back."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        writer.write([[checkpoint(number) for number in range(5_000)]], NOW_MS)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=DELETE")
+        db.execute("PRAGMA auto_vacuum=NONE")
+        db.execute("VACUUM")
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        assert writer.expire(5_000, 5_000) == 4_999
+        assert writer.give_back(None, 64) == 0
