@@ -57,11 +57,12 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
         while left:
             for pid in list(left):
                 try:
-                    # again and again: one that is just being started may not heed the first
-                    os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
-                    if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                        # again and again: one that is just being started may not heed the first
+                        os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+                    else:
                         left.remove(pid)
-                except (ProcessLookupError, ChildProcessError):
+                except ChildProcessError:
                     left.remove(pid)
             time.sleep(0.1)
 

@@ -109,7 +109,7 @@ def start_settings(program: str, purpose: str, port_field: str, secret_field: st
 
 def refuse_open_address(settings: Settings, secret_field: str) -> None:
     """A service that everybody on the network could use does not start by accident."""
-    if not getattr(settings, secret_field) and not _is_loopback(settings.host) and settings.insecure != "1":
+    if not getattr(settings, f"{secret_field}s") and not _is_loopback(settings.host) and settings.insecure != "1":
         raise SettingError(
             f"{settings.host} is reachable from other machines and {variable(secret_field)} is empty: "
             "set it, or TRACEHUB_INSECURE=1 to do without"
