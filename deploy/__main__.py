@@ -30,7 +30,7 @@ from shared.storage.claim import Claim
 
 PROGRAM: Final = "tracehub"
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
-STOP_S: Final = 10.0  # for a service to end when asked, before it is made to
+STOP_S: Final = 8.0  # for a service to end when asked, before it is made to
 SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
 
 
