@@ -1,8 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
-PROJECTS := pyproject.toml $(wildcard client/pyproject.toml)
-EDITABLE := -e '.[dev]' $(if $(wildcard client/pyproject.toml),-e 'client[test]')
+PROJECTS := pyproject.toml client/pyproject.toml
+EDITABLE := -e '.[dev]' -e 'client[test]'
 UV := $(shell command -v uv)
 
 # A lasting file unless TRACEHUB_DB says otherwise; `exec`, so that signals reach the program itself.
@@ -39,6 +39,7 @@ lint: setup ## check style
 
 types: setup ## check types
 	@$(BIN)/python -m mypy
+	@cd client && ../$(BIN)/python -m mypy
 
 clean: ## remove .venv and everything made; var/, with the traces, stays
 	rm -rf .venv build dist *.egg-info client/build client/dist client/src/*.egg-info

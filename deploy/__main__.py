@@ -30,7 +30,7 @@ from shared.storage.claim import Claim
 
 PROGRAM: Final = "tracehub"
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
-STOP_S: Final = 10.0  # for a service to end when asked, before it is made to
+STOP_S: Final = 8.0  # for a service to end when asked, before it is made to
 SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
 
 
@@ -57,11 +57,12 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
         while left:
             for pid in list(left):
                 try:
-                    # again and again: one that is just being started may not heed the first
-                    os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
-                    if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                        # again and again: one that is just being started may not heed the first
+                        os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+                    else:
                         left.remove(pid)
-                except (ProcessLookupError, ChildProcessError):
+                except ChildProcessError:
                     left.remove(pid)
             time.sleep(0.1)
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
-MODULES = {
-    path.relative_to(PROJECT).as_posix(): ast.parse(path.read_text())
-    for room in ("deploy", "ingest_svc", "query_svc", "shared")
-    for path in sorted((PROJECT / room).rglob("*.py"))
-}
+SERVER = ("deploy", "ingest_svc", "query_svc", "shared")
+
+
+def parsed(*rooms: str) -> dict[str, ast.Module]:
+    """The modules of some folders, by their paths."""
+    files = [path for room in rooms for path in (PROJECT / room).rglob("*.py")]
+    return {path.relative_to(PROJECT).as_posix(): ast.parse(path.read_text()) for path in files}
+
+
+MODULES = parsed(*SERVER)
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE|BEGIN|COMMIT|VACUUM|WITH)\s+[\w*(\"]")
 
 
@@ -45,6 +50,14 @@ def test_imports_point_one_way() -> None:
     assert not importers("deploy") | importers("tracehub_server") | importers("tracehub")
 
 
+def test_the_client_knows_nothing_of_the_server() -> None:
+    """What services install imports nothing of the server."""
+    client = parsed("client/src")
+    assert len(client) > 5
+    roots = {name.split(".")[0] for tree in client.values() for name in imports(tree)}
+    assert not roots & {*SERVER, "tracehub_server"}
+
+
 def test_shared_is_named_in_full() -> None:
     """No import is relative, so that the rules here see them all."""
     nodes = [node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
@@ -72,7 +85,7 @@ def test_sql_stays_in_storage() -> None:
 
 
 def test_the_environment_is_read_where_a_process_starts() -> None:
-    """os.environ is read by shared.env, and by the program that starts both services."""
+    """os.environ is read by shared.env, and by the two programs of deploy/."""
     readers = {
         module
         for module, tree in MODULES.items()

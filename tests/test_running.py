@@ -209,7 +209,7 @@ def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
     pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
     os.close(reader)
     os.kill(pids[0], signal.SIGKILL)  # there is something to write now
-    terminal.process.wait(15)
+    terminal.process.wait(30)
     wait_until_gone(*pids)
     assert terminal.health("ingest_svc") is None
 

@@ -1,6 +1,7 @@
 """Read-only connections to one file, each in a thread of its own, and no query without a deadline."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,7 +93,8 @@ async def _connect(path: Path) -> aiosqlite.Connection:
     try:
         return await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        await (await connecting).close()
+        with contextlib.suppress(sqlite3.Error):  # it could not open either; the cancellation must not get lost over it
+            await (await connecting).close()
         raise
 
 
