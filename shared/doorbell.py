@@ -6,7 +6,9 @@ Where there can be no sockets (some file systems, long paths), that slower look 
 
 import asyncio
 import contextlib
+import glob
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -30,7 +32,9 @@ class Doorbell:
         """Tell every listener; never waits, never fails."""
         if time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
-            self._listeners = [str(path) for path in self._database.parent.glob(f"{self._database.name}.bell-*")]
+            self._listeners = [
+                str(path) for path in self._database.parent.glob(f"{glob.escape(self._database.name)}.bell-*")
+            ]
         for listener in self._listeners:
             try:
                 self._socket.sendto(b"!", listener)
@@ -49,13 +53,13 @@ class Listener:
     """The query process's side: `heard` is called on the event loop for a ring, once for several."""
 
     def __init__(self, database: Path, heard: Callable[[], None]) -> None:
-        self._path = database.with_name(f"{database.name}.bell-{os.getpid()}")
+        name = f"{database.name}.bell-{os.getpid()}-{secrets.token_hex(4)}"  # containers may share a file and a pid
+        self._path = database.with_name(name)
         self._heard = heard
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self.listens = False
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
             self._socket.bind(str(self._path))
             self._path.chmod(0o600)
             asyncio.get_running_loop().add_reader(self._socket, self._answer)

@@ -70,9 +70,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
-        if request.writer.output_size:  # an answer has begun; the connection is cut, a second answer would be garbage
+        if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
             raise
+        _log.exception("%s %s failed", request.method, request.path)
         return answer(Problem("Internal error: the log of the service says more"), 500)
 
 
