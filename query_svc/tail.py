@@ -141,6 +141,11 @@ class Tail:
             if correlation_id is not None and not self._by_chain[correlation_id]:
                 del self._by_chain[correlation_id]
 
+    async def open(self) -> None:
+        """Open the file if it is there, or the one that has taken its place; `reader` says how that went."""
+        if self._own is None or not self._own.is_current():
+            await self._open()
+
     async def run(self) -> None:
         """Look at the file at every ring and every so often, for as long as the service lives."""
         listener = Listener(self._path, self._hear)
@@ -172,8 +177,7 @@ class Tail:
         return self._own
 
     async def _turn(self) -> None:
-        if self._own is None or not self._own.is_current():
-            await self._open()
+        await self.open()
         if self._own is None:
             return
         while self.subscribers:
@@ -187,7 +191,6 @@ class Tail:
         self._kept_up_at = time.monotonic()
 
     async def _open(self) -> None:
-        """Open the file for the first time, or the one that has taken its place."""
         if self._own is not None:
             _log.info("%s is another file now", self._path)
             await self._close()
