@@ -1,27 +1,65 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
+PROJECTS := pyproject.toml $(wildcard client/pyproject.toml)
+EDITABLE := -e '.[dev]' $(if $(wildcard client/pyproject.toml),-e 'client[test]')
+UV := $(shell command -v uv)
+
+# A lasting file unless TRACEHUB_DB says otherwise; `exec`, so that signals reach the program itself.
+LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB="$$PWD/var/tracehub.db"; }
+RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types clean
+.PHONY: help setup run-all run-ingest run-query test lint types clean
 
 help: ## say what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo "TraceHub: checkpoint traces in, whole chains out, live."
+	@echo
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo
+	@echo "Settings are TRACEHUB_* variables: deploy/tracehub.env.example has them all."
 
-setup: $(STAMP) ## make .venv with everything needed
+setup: $(STAMP) ## make .venv with all that is needed (PYTHON=python3.12 chooses one)
 
-$(STAMP): pyproject.toml
-	@if command -v uv >/dev/null; then uv venv -q --allow-existing .venv; else $(PYTHON) -m venv .venv; fi
-	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python -e '.[dev]'; \
-	  else $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'; fi
-	@touch $@
+run-all: setup ## run both services, supervised: 8099 takes in, 8100 answers; Ctrl-C stops them
+	$(RUN) tracehub_server
+
+run-ingest: setup ## run the ingest service alone
+	$(RUN) ingest_svc
+
+run-query: setup ## run the query service alone
+	$(RUN) query_svc
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest
 
 lint: setup ## check style
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
 
 types: setup ## check types
-	$(BIN)/mypy
+	@$(BIN)/python -m mypy
+
+clean: ## remove .venv and everything made; var/, with the traces, stays
+	rm -rf .venv build dist *.egg-info client/build client/dist client/src/*.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ifdef UV
+$(STAMP): $(PROJECTS)
+	@echo "Setting up .venv with uv ..."
+	@uv venv -q --allow-existing $(if $(filter file,$(origin PYTHON)),,--python "$(PYTHON)") .venv
+	@uv pip install -q --python $(BIN)/python $(EDITABLE)
+	@touch $@
+else
+$(STAMP): $(PROJECTS)
+	@command -v "$(PYTHON)" >/dev/null || { echo "make: $(PYTHON) is not there: install Python 3.11 or newer" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$("$(PYTHON)" -V) is too old:" \
+	  "TraceHub needs 3.11 or newer, for instance make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $$("$(PYTHON)" -V) has no venv:" \
+	  "apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up .venv ..."
+	@"$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(EDITABLE)
+	@touch $@
+endif

@@ -8,7 +8,7 @@ from shared.web import run
 def main() -> None:
     """Read the settings and serve."""
     settings = start_settings("ingest_svc", "Takes in checkpoint traces and stores them.", "port", "secret")
-    run("ingest_svc", make_app(settings), settings.host, settings.port)
+    run("ingest_svc", make_app(settings), settings, "port")
 
 
 main()

@@ -16,7 +16,8 @@ from shared.wire import Entry
 
 GROUP_ENTRIES: Final = 20_000  # that a transaction takes before it leaves the rest to the next
 
-_Waiting = tuple[Sequence[Entry], asyncio.Future[int]]
+Report = tuple[str, int]  # of a sender: its id, and the entries it dropped since its start
+_Waiting = tuple[Sequence[Entry], Report | None, asyncio.Future[int]]
 _log = logging.getLogger("tracehub.ingest")
 
 
@@ -33,10 +34,10 @@ class GroupCommit:
         self.duplicates = 0
         self.commit_seconds = 0.0
 
-    async def commit(self, entries: Sequence[Entry]) -> int:
+    async def commit(self, entries: Sequence[Entry], report: Report | None = None) -> int:
         """Store the entries; returns, once they are committed and synced, how many were new. On an error: none is."""
         settled: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, settled))
+        self._waiting.append((entries, report, settled))
         self._arrived.set()
         return await settled
 
@@ -46,12 +47,12 @@ class GroupCommit:
             await self._arrived.wait()
             group = self._take()
             try:
-                counts = await self._write([entries for entries, _ in group])
+                counts = await self._write(group)
             except Exception as error:  # the turn of an endless loop: whoever waits is told
-                for _, settled in group:
+                for *_, settled in group:
                     settled.set_exception(error)
                 continue
-            for (_, settled), count in zip(group, counts, strict=True):
+            for (*_, settled), count in zip(group, counts, strict=True):
                 settled.set_result(count)
 
     def _take(self) -> list[_Waiting]:
@@ -64,9 +65,11 @@ class GroupCommit:
             self._arrived.clear()
         return group
 
-    async def _write(self, batches: list[Sequence[Entry]]) -> list[int]:
+    async def _write(self, group: list[_Waiting]) -> list[int]:
         started = time.perf_counter()
-        counts = await self._writer.call(lambda writer: writer.write(batches, time.time_ns() // 1_000_000))
+        batches = [entries for entries, _, _ in group]
+        drops = dict(sorted(report for _, report, _ in group if report is not None))
+        counts = await self._writer.call(lambda writer: writer.write(batches, time.time_ns() // 1_000_000, drops))
         self._doorbell.ring()
         self.commit_seconds += time.perf_counter() - started
         self.commits += 1

@@ -1,11 +1,12 @@
 """The ingest port's calls, each a sentence."""
 
 import os
+import re
 import time
 
 from aiohttp import web
 
-from ingest_svc.group_commit import GroupCommit
+from ingest_svc.group_commit import GroupCommit, Report
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
 from ingest_svc.writing import WriterThread
@@ -24,15 +25,17 @@ COMMITS = web.AppKey("commits", GroupCommit)
 RETENTION = web.AppKey("retention", Retention)
 STARTED = web.AppKey("started", float)
 
+_SENDER = re.compile(r"[\x21-\x7e]{1,128}")
+_TOTAL = re.compile(r"[0-9]{1,15}")
 _PACKED = {"application/json": False, "application/msgpack": True, "application/x-msgpack": True}
 
 
 async def ingest(request: web.Request) -> web.Response:
     """`POST /ingest`"""
-    packed = _is_packed(request)
+    packed, report = _is_packed(request), _report(request)
     async with request.app[INTAKE].body(request) as body:
         entries = wire.decode_batch(body, packed=packed)
-        inserted = await request.app[COMMITS].commit(entries)
+        inserted = await request.app[COMMITS].commit(entries, report)
     return answer(Receipt(len(entries), inserted, len(entries) - inserted))
 
 
@@ -86,6 +89,7 @@ async def metrics(request: web.Request) -> web.Response:
             Metric("entries_inserted_total", "counter", "Entries committed.", commits.inserted),
             Metric("entries_duplicate_total", "counter", "Entries that were there already.", commits.duplicates),
             Metric("entries_expired_total", "counter", "Entries deleted by retention.", app[RETENTION].deleted),
+            Metric("entries_dropped", "gauge", "Entries that senders report to have dropped.", app[WRITER].dropped),
             Metric("commits_total", "counter", "Transactions that wrote entries.", commits.commits),
             Metric("commit_seconds_total", "counter", "Time spent in them.", commits.commit_seconds),
             Metric("bodies_refused_total", "counter", "Requests refused because the queue was full.", intake.refused),
@@ -107,6 +111,12 @@ def _is_packed(request: web.Request) -> bool:
     if kind not in _PACKED:
         raise Unsupported(f"Content-Type {kind!r} is not read here: use application/json or application/msgpack")
     return _PACKED[kind]
+
+
+def _report(request: web.Request) -> Report | None:
+    """What the sender says it dropped; a report that cannot be read must not cost the entries that come with it."""
+    sender, _, total = request.headers.get("X-TraceHub-Dropped", "").rpartition("=")
+    return (sender, int(total)) if _SENDER.fullmatch(sender) and _TOTAL.fullmatch(total) else None
 
 
 def _probe(writer: Writer) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
 
 REOPEN_S: Final = 1.0  # between attempts to open a file that failed
+SWITCH_S: Final = 0.0005  # how long the writer or the event loop may keep the interpreter while the other wants it
 
 T = TypeVar("T")
 _log = logging.getLogger("tracehub.ingest")
@@ -25,6 +27,7 @@ class WriterThread:
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path
         self._retention_ms = settings.retention_ms
+        sys.setswitchinterval(SWITCH_S)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._writer: Writer | None = None
         self._why_not: TraceHubError = Unavailable(f"{self._path} is being opened")
@@ -57,6 +60,11 @@ class WriterThread:
         await self._in_thread(self._close)
         self._thread.shutdown()
         self._claim.release()
+
+    @property
+    def dropped(self) -> int:
+        """How many entries the senders in the ledger had to drop; 0 while the file is not open."""
+        return 0 if self._writer is None else self._writer.dropped
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)

@@ -8,7 +8,7 @@ from shared.web import run
 def main() -> None:
     """Read the settings and serve."""
     settings = start_settings("query_svc", "Answers for checkpoint traces.", "query_port", "query_secret")
-    run("query_svc", make_app(settings), settings.host, settings.query_port)
+    run("query_svc", make_app(settings), settings, "query_port")
 
 
 main()

@@ -89,6 +89,7 @@ async def stats(request: web.Request) -> web.Response:
     reader = tail.reader
     oldest, newest = await reader.oldest(), await reader.newest()
     arrived = newest - await reader.arrived_before((time.time() - RATE_S) * 1000)
+    senders = await reader.senders()
     db_bytes, wal_bytes = file_sizes(settings.path)
     return answer(
         Stats(
@@ -103,6 +104,8 @@ async def stats(request: web.Request) -> web.Response:
             memory_bytes=memory_bytes(),
             tail_lag=tail.lag,
             retention_hours=settings.retention_hours,
+            dropped=sum(sender.dropped for sender in senders),
+            senders=senders,
         )
     )
 

@@ -107,6 +107,14 @@ class Recent(msgspec.Struct):
     count: int
 
 
+class SenderDrops(msgspec.Struct):
+    """A sender that reports to have dropped entries, since it was started."""
+
+    sender: str
+    dropped: int
+    reported_ts: Milliseconds
+
+
 class Stats(msgspec.Struct):
     """What the file and this process hold. `rate` is entries per second over the last minute."""
 
@@ -121,6 +129,8 @@ class Stats(msgspec.Struct):
     memory_bytes: int
     tail_lag: TailLag
     retention_hours: float
+    dropped: Annotated[int, Meta(description="Entries that senders report to have dropped")]
+    senders: Annotated[list[SenderDrops], Meta(description="Those senders, the latest report first")]
 
 
 class SourceStats(msgspec.Struct):

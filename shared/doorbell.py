@@ -7,7 +7,6 @@ Where there can be no sockets (some file systems, long paths), that slower look 
 import asyncio
 import contextlib
 import glob
-import os
 import secrets
 import socket
 import time
@@ -53,8 +52,7 @@ class Listener:
     """The query process's side: `heard` is called on the event loop for a ring, once for several."""
 
     def __init__(self, database: Path, heard: Callable[[], None]) -> None:
-        name = f"{database.name}.bell-{os.getpid()}-{secrets.token_hex(4)}"  # containers may share a file and a pid
-        self._path = database.with_name(name)
+        self._path = database.with_name(f"{database.name}.bell-{secrets.token_hex(4)}")
         self._heard = heard
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)

@@ -66,6 +66,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return _several(self.query_secret)
 
 
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"TRACEHUB_{name.upper()}"
+
+
 def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Settings:
     """Settings from `TRACEHUB_*` variables, overridden by flags that are not None; raises SettingError.
 
@@ -73,13 +78,12 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -
     """
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(Settings):
-        variable = f"TRACEHUB_{field.name.upper()}"
         flag = flags.get(field.name)
-        text = flag if flag is not None else environ.get(variable)
+        text = flag if flag is not None else environ.get(variable(field.name))
         if field.name.endswith("secret"):
-            text = _secret(variable, environ)
+            text = _secret(variable(field.name), environ)
         if text is not None and text.strip():
-            name = variable if flag is None else f"--{'port' if field.name == 'query_port' else field.name}"
+            name = variable(field.name) if flag is None else f"--{'port' if field.name == 'query_port' else field.name}"
             values[field.name] = _convert(name, text.strip(), field.type)
     return Settings(**values)
 
@@ -88,18 +92,28 @@ def start_settings(program: str, purpose: str, port_field: str, secret_field: st
     """What this process was started with: `os.environ` and `sys.argv`. Ends the process on a bad value."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose, allow_abbrev=False)
     default = getattr(Settings(), port_field)
-    variable = f"TRACEHUB_{port_field.upper()}"
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (TRACEHUB_HOST, 127.0.0.1)")
-    parser.add_argument("--port", metavar="PORT", dest=port_field, help=f"port to listen on ({variable}, {default})")
+    parser.add_argument(
+        "--port", metavar="PORT", dest=port_field, help=f"port to listen on ({variable(port_field)}, {default})"
+    )
     parser.add_argument("--db", metavar="FILE", help="database file (TRACEHUB_DB, /tmp/tracehub.db)")
     parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
     flags = vars(parser.parse_args())
     try:
         settings = read_settings(os.environ, flags)
-        _refuse_open_address(settings, secret_field)
+        refuse_open_address(settings, secret_field)
     except SettingError as error:
         give_up(program, str(error), BAD_SETTING)
     return settings
+
+
+def refuse_open_address(settings: Settings, secret_field: str) -> None:
+    """A service that everybody on the network could use does not start by accident."""
+    if not getattr(settings, secret_field) and not _is_loopback(settings.host) and settings.insecure != "1":
+        raise SettingError(
+            f"{settings.host} is reachable from other machines and {variable(secret_field)} is empty: "
+            "set it, or TRACEHUB_INSECURE=1 to do without"
+        )
 
 
 def give_up(program: str, reason: str, code: int) -> NoReturn:
@@ -115,16 +129,19 @@ def _convert(name: str, text: str, type: Any) -> Any:
         raise SettingError(f"{name}={text!r}: expected {type.__metadata__[-1].description}") from None
 
 
-def _secret(variable: str, environ: Mapping[str, str]) -> str | None:
-    file = environ.get(f"{variable}_FILE")
-    if not file:
-        return environ.get(variable)
-    if environ.get(variable):
-        raise SettingError(f"{variable} and {variable}_FILE are both set: keep one")
-    try:
-        return Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{variable}_FILE={file!r}: {error}") from None
+def _secret(name: str, environ: Mapping[str, str]) -> str | None:
+    text, file = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+    if text and file:
+        raise SettingError(f"{name} and {name}_FILE are both set: keep one")
+    if file:
+        try:
+            text = Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_FILE={file!r}: {error}") from None
+    if (text or file) and not _several(text):  # would leave the port open
+        given = f"{name}_FILE={file!r}" if file else f"{name}={text!r}"
+        raise SettingError(f"{given}: expected a secret, or several with commas in between")
+    return text
 
 
 def _several(text: str) -> tuple[str, ...]:
@@ -132,18 +149,9 @@ def _several(text: str) -> tuple[str, ...]:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _refuse_open_address(settings: Settings, secret_field: str) -> None:
-    """A service that everybody on the network could use does not start by accident."""
-    if not getattr(settings, secret_field) and not _is_loopback(settings.host) and settings.insecure != "1":
-        raise SettingError(
-            f"{settings.host} is reachable from other machines and TRACEHUB_{secret_field.upper()} is empty: "
-            "set it, or TRACEHUB_INSECURE=1 to do without"
-        )

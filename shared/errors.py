@@ -9,7 +9,8 @@ TraceHubError
 ├── Unavailable      not now: the answer says when to come back
 │   ├── DiskFull     not now, and somebody has to make room
 │   └── FileFault    not now: the file failed below SQLite and has to be opened anew
-└── BadFile          the database file cannot be used; a service says so and does not start
+├── BadFile          the database file cannot be used; a service says so and does not start
+└── Taken            another program listens on the port; a service says so and does not start
 
 `shared.web` holds the one table that maps these to HTTP statuses.
 """
@@ -68,3 +69,7 @@ class FileFault(Unavailable):
 
 class BadFile(TraceHubError):
     """The database file cannot be used by this version: not ours, damaged, newer, or held by another process."""
+
+
+class Taken(TraceHubError):
+    """Another program listens where this one should."""

@@ -14,8 +14,9 @@ from typing import Any, Final, NoReturn
 from aiohttp import web
 
 from shared import errors
+from shared.address import explained, refuse_taken
 from shared.api import CALLS, Call, Port, Problem
-from shared.env import Settings, give_up
+from shared.env import BAD_SETTING, SettingError, Settings, give_up
 from shared.openapi import document
 from shared.wire import encode
 
@@ -161,7 +162,7 @@ async def openapi(_: web.Request) -> web.Response:
     return answer(document())
 
 
-def run(program: str, app: web.Application, host: str, port: int) -> NoReturn:
+def run(program: str, app: web.Application, settings: Settings, port_field: str) -> NoReturn:
     """Serve until SIGTERM or SIGINT, then answer what is on its way and end the process."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
@@ -169,13 +170,16 @@ def run(program: str, app: web.Application, host: str, port: int) -> NoReturn:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
     try:
-        asyncio.run(_serve(program, app, host, port))
+        refuse_taken(settings, port_field)  # before the file is touched
+        asyncio.run(_serve(program, app, settings, port_field))
+    except SettingError as error:
+        give_up(program, str(error), BAD_SETTING)
     except (errors.TraceHubError, OSError) as error:
         give_up(program, str(error), 1)
     sys.exit(0)
 
 
-async def _serve(program: str, app: web.Application, host: str, port: int) -> None:
+async def _serve(program: str, app: web.Application, settings: Settings, port_field: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -188,8 +192,8 @@ async def _serve(program: str, app: web.Application, host: str, port: int) -> No
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024)
-        await site.start()
+        with explained(settings, port_field):
+            await web.TCPSite(runner, settings.host, getattr(settings, port_field), backlog=1024).start()
         for address in runner.addresses:
             _log.info("%s listens on http://%s:%s", program, _bracketed(address[0]), address[1])
         await stop.wait()

@@ -1,14 +1,17 @@
 """Read-only connections that take turns."""
 
 import asyncio
+import contextlib
 import random
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from conftest import until
 
+from shared.env import Settings
 from shared.errors import BadFile, FileFault, Unavailable
 from shared.storage import pool as pooling
 from shared.storage.pool import Pool
@@ -141,3 +144,22 @@ async def test_a_pool_knows_its_file(pool: Pool, writer: Writer, tmp_path: Path)
     assert not pool.is_current()
     writer.path.unlink()
     assert not pool.is_current()
+
+
+def test_a_cancelled_opening_leaves_no_thread(settings: Settings) -> None:
+    """Wherever the opening of the pool is cancelled, no thread of it answers to a loop that has ended."""
+    Writer(settings.path, settings.retention_ms).close()
+
+    async def open_and_cancel(turns: int) -> None:
+        opening = asyncio.create_task(Pool.open(settings.path))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await opening).close()
+
+    for turns in range(40):
+        asyncio.run(open_and_cancel(turns))
+        for thread in set(threading.enumerate()) - {threading.current_thread()}:
+            thread.join(5)  # an exception in it is a warning, and so an error
+            assert not thread.is_alive()

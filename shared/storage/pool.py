@@ -107,9 +107,23 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:
+    """Connect, to the end even if cancelled: a thread that is left to itself outlives the loop it answers to."""
+    connecting = asyncio.ensure_future(_connected(path))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        await (await connecting).close()
+        raise
+
+
+async def _connected(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(read_only_uri(path), uri=True, isolation_level=None, cached_statements=64)
-    for setting in ("busy_timeout=1000", "query_only=1", f"mmap_size={MMAP_BYTES}", f"cache_size=-{CACHE_KIB}"):
-        await connection.execute_fetchall(f"PRAGMA {setting}")
+    try:
+        for setting in ("busy_timeout=1000", "query_only=1", f"mmap_size={MMAP_BYTES}", f"cache_size=-{CACHE_KIB}"):
+            await connection.execute_fetchall(f"PRAGMA {setting}")
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from shared.api import Correlation
+from shared.api import Correlation, SenderDrops
 from shared.storage.chains import decode_sources, hash48
 from shared.storage.instants import instant, timestamp
 from shared.storage.pool import CONNECTIONS, Pool, Row
@@ -178,6 +178,11 @@ class Reader:
     async def by_source(self, after: int) -> list[tuple[str, int]]:
         """Source and number of entries behind a row id, most first."""
         return [(source, entries) for source, entries in await self._pool.rows(_BY_SOURCE, (after,))]
+
+    async def senders(self) -> list[SenderDrops]:
+        """The ledger: senders that dropped entries, the latest report first."""
+        rows = await self._pool.rows("SELECT id, dropped, reported FROM sender ORDER BY reported DESC, id")
+        return [SenderDrops(*row) for row in rows]
 
     async def age_s(self, row_id: int) -> float:
         """Seconds since the entry with this row id arrived, at least 1."""

@@ -62,6 +62,13 @@ CREATE TABLE arrival (
     at          INTEGER NOT NULL        -- Unix milliseconds, the server's clock
 );
 
+-- What senders had to drop, as they report it: the largest total of each.
+CREATE TABLE sender (
+    id       TEXT PRIMARY KEY,
+    dropped  INTEGER NOT NULL,
+    reported INTEGER NOT NULL           -- Unix milliseconds
+) WITHOUT ROWID;
+
 -- For people with a shell: every entry with the names of the wire format. `instant` is split into the double's exponent
 -- and fraction, exact for times from a thousandth of a millisecond to 10^34.
 CREATE VIEW traces AS

@@ -4,14 +4,16 @@ Not safe for use from two threads at once: whoever holds a Writer calls it from 
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain as concatenated
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from shared.storage import expiry
 from shared.storage.chains import Chain, Chains
 from shared.storage.instants import instants
+from shared.storage.ledger import Ledger
 from shared.storage.sites import Sites
 from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, translated
 from shared.wire import Entry
@@ -21,6 +23,7 @@ MIN_ERA_ENTRIES: Final = 1_000_000
 MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
 ROWS: Final = 100  # in one INSERT statement
 COLUMNS: Final = 6
+NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
 
 _INSERT: Final = [
     "INSERT OR IGNORE INTO entry (id, chain, at, suffix, site, data) VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
@@ -51,24 +54,27 @@ class Writer:
                 create_schema(self._db)
             self._chains = Chains(self._db)
             self._sites = Sites(self._db)
+            self._ledger = Ledger(self._db)
             self._recall()
 
     def close(self) -> None:
         """Let go of the file; what the WAL holds is folded into it."""
         self._db.close()
 
-    def write(self, batches: Sequence[Sequence[Entry]], now_ms: int) -> list[int]:
+    def write(self, batches: Sequence[Sequence[Entry]], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """Store all batches in one synced transaction; returns how many entries of each were new.
+
+        `drops` is what senders report for the ledger: sender -> entries dropped since its start.
 
         A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
         """
         entries = list(concatenated.from_iterable(batches))
-        duplicates = self._insert_unless_duplicates(entries, now_ms)
+        duplicates = self._insert_unless_duplicates(entries, drops, now_ms)
         if not duplicates:
             return [len(batch) for batch in batches]
         fresh = [entry for place, entry in enumerate(entries) if place not in duplicates]
-        if fresh:
-            self._insert_unless_duplicates(fresh, now_ms)
+        if fresh or drops:
+            self._insert_unless_duplicates(fresh, drops, now_ms)
         places = iter(range(len(entries)))
         return [sum(next(places) not in duplicates for _ in batch) for batch in batches]
 
@@ -85,6 +91,11 @@ class Writer:
         self.oldest = last + 1
         return count
 
+    @property
+    def dropped(self) -> int:
+        """How many entries the senders in the ledger had to drop."""
+        return sum(self._ledger.dropped.values())
+
     def probe(self) -> None:
         """Write something, to see whether writing works."""
         with self._transaction():
@@ -100,7 +111,7 @@ class Writer:
         with translated(self.path):
             return expiry.give_back(self._db, spare_part, limit)
 
-    def _insert_unless_duplicates(self, entries: list[Entry], now_ms: int) -> set[int]:
+    def _insert_unless_duplicates(self, entries: list[Entry], drops: Mapping[str, int], now_ms: int) -> set[int]:
         """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
         with self._transaction():
             self._turn_era(now_ms)
@@ -113,6 +124,7 @@ class Writer:
             self._db.executemany("INSERT INTO raw_line VALUES (?, ?)", lines)
             self._sites.save()
             self._chains.save(touched)
+            self._ledger.save(drops, now_ms)
             self._mark_arrival(now_ms, first)
         self.newest += len(entries)
         self._chains.let_go()
@@ -191,6 +203,7 @@ class Writer:
         """Believe nothing but the file."""
         self._chains.recall()
         self._sites.recall()
+        self._ledger.recall()
         self.newest = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", 0)
         self.oldest = self._value("SELECT min(id) FROM entry", self.newest + 1)
         self._last_mark_ms = self._value("SELECT at FROM arrival ORDER BY first_entry DESC LIMIT 1", 0)

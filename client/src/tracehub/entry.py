@@ -1,0 +1,110 @@
+"""The entry: one checkpoint that a request passed, on its way in (`->`) or out (`<-`).
+
+`TraceEntry` is what callers hold; `freeze` turns its fields into what waits to be sent.
+"""
+
+from __future__ import annotations
+
+import marshal
+import math
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Optional
+
+from tracehub.plain import plain
+
+# source_id, correlation_id, timestamp, suffix, direction, operation, endpoint, data, hostname, raw_line
+Fields = tuple[str, str, float, str, str, str, str, Optional[Mapping[str, Any]], str, Optional[str]]
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
+
+@cache
+def this_host() -> str:
+    """Name of the host this process runs on, asked for once."""
+    return socket.gethostname() or "unknown"
+
+
+@dataclass
+class TraceEntry:
+    """One checkpoint. `timestamp` is Unix time in milliseconds; `direction` is `->` or `<-`."""
+
+    source_id: str
+    correlation_id: str
+    timestamp: float
+    suffix: str
+    direction: str
+    operation: str
+    endpoint: str
+    data: Mapping[str, Any] | None = None
+    hostname: str = field(default_factory=this_host)
+    raw_line: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name, `data` by reference."""
+        return {
+            "source_id": self.source_id,
+            "correlation_id": self.correlation_id,
+            "timestamp": self.timestamp,
+            "suffix": self.suffix,
+            "direction": self.direction,
+            "operation": self.operation,
+            "endpoint": self.endpoint,
+            "data": self.data,
+            "hostname": self.hostname,
+            "raw_line": self.raw_line,
+        }
+
+
+def create_trace_entry(
+    source_id: str,
+    correlation_id: str,
+    timestamp_ms: float,
+    suffix: str,
+    direction: str,
+    operation: str,
+    endpoint: str,
+    data: Mapping[str, Any] | None = None,
+    raw_line: str | None = None,
+) -> TraceEntry:
+    """An entry of this host."""
+    return TraceEntry(
+        source_id=source_id,
+        correlation_id=correlation_id,
+        timestamp=timestamp_ms,
+        suffix=suffix,
+        direction=direction,
+        operation=operation,
+        endpoint=endpoint,
+        data=data,
+        raw_line=raw_line,
+    )
+
+
+def freeze(fields: Any) -> bytes:
+    """An entry's ten `Fields` as they are now, as one bytes object that later changes to `data` cannot reach.
+
+    The collector does not track bytes, and their length is what the memory bound counts. Values that are not plain
+    (dates, decimals, anything with a class of its own) are turned into text on the way. Raises nothing that a value
+    could cause.
+    """
+    data = fields[7]
+    try:
+        if data is None or _ATOMS.issuperset(map(type, data.values())):
+            return marshal.dumps(fields, 2)
+        # Version 2 follows every reference again: a dict that holds itself twice would never end.
+        return marshal.dumps(fields, 4)
+    except Exception:
+        return marshal.dumps(tuple(plain(value) for value in fields), 2)
+
+
+def valid_time(timestamp: object) -> float:
+    """`timestamp` in milliseconds where it is one, else now: a broken clock reading must not lose the entry."""
+    try:
+        number = float(timestamp)  # type: ignore[arg-type]
+    except Exception:
+        return time.time() * 1000
+    return number if 0 <= number < math.inf else time.time() * 1000

@@ -1,0 +1,66 @@
+"""Celery: the correlation id travels with the message, each run of a task is a pair of checkpoints.
+
+trace_celery("WK")      # once, in the module that makes the app: producers and workers alike
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import signals
+
+from checkpoint_logger import Checkpoint, get_checkpoint_logger, reset_correlation_id, set_correlation_id
+from tracehub.integrations.propagation import incoming_id, outgoing_headers
+from tracehub.plain import error_text
+
+_running: dict[str, tuple[Any, Checkpoint | None]] = {}
+
+
+def trace_celery(source_id: str | None = None) -> None:
+    """Connect to Celery's signals. The operation is TASK, the endpoint the task's name; without a `source_id` there are
+    no checkpoints, only the id.
+    """
+    log = get_checkpoint_logger(source_id) if source_id else None
+
+    def publish(headers: dict[str, Any] | None = None, **_: Any) -> None:
+        if headers is not None:
+            headers.update(outgoing_headers(headers))
+
+    def begin(task_id: str, task: Any, **_: Any) -> None:
+        token = set_correlation_id(incoming_id(lambda name: _header(task.request, name)))
+        point = log.checkpoint("TASK", task.name, {"id": task_id}) if log is not None else None
+        if point is not None:
+            point.__enter__()
+        _running[task_id] = (token, point)
+
+    def end(task_id: str, state: str | None = None, **_: Any) -> None:
+        token, point = _running.pop(task_id, (None, None))
+        if point is not None:
+            point.exit_data = {"state": state or "", **(point.exit_data or {})}
+            point.__exit__(None, None, None)
+        if token is not None:
+            reset_correlation_id(token)
+
+    def fail(task_id: str, exception: BaseException, **_: Any) -> None:
+        point = _running.get(task_id, (None, None))[1]
+        if point is not None:
+            point.exit_data = {"error": error_text(exception)}
+
+    uid = "tracehub"
+    signals.before_task_publish.connect(publish, weak=False, dispatch_uid=uid)
+    signals.task_prerun.connect(begin, weak=False, dispatch_uid=uid)
+    signals.task_failure.connect(fail, weak=False, dispatch_uid=uid)
+    signals.task_retry.connect(_retried, weak=False, dispatch_uid=uid)
+    signals.task_postrun.connect(end, weak=False, dispatch_uid=uid)
+
+
+def _retried(request: Any, reason: Any, **_: Any) -> None:
+    point = _running.get(request.id, (None, None))[1]
+    if point is not None:
+        point.exit_data = {"error": error_text(reason) if isinstance(reason, BaseException) else str(reason)}
+
+
+def _header(request: Any, name: str) -> str | None:
+    headers = request.headers or {}
+    value = headers.get(name) or request.get(name)
+    return value if isinstance(value, str) else None

@@ -1,0 +1,49 @@
+"""requests: an adapter for a session.
+
+session = trace(requests.Session(), "MA")
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from checkpoint_logger import get_checkpoint_logger
+from tracehub.integrations.propagation import outgoing_headers
+
+
+class TraceHubAdapter(HTTPAdapter):
+    """Sends the id along and, with a `source_id`, writes a checkpoint before and after each request, failed ones too.
+
+    The operation is HTTP, the endpoint the method and address without its query.
+    """
+
+    def __init__(self, source_id: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._log = get_checkpoint_logger(source_id) if source_id else None
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        request.headers.update(outgoing_headers(request.headers))
+        if self._log is None:
+            return super().send(request, *args, **kwargs)
+        with self._log.checkpoint("HTTP", _endpoint(request)) as point:
+            response = super().send(request, *args, **kwargs)
+            point.exit_data = {"status": response.status_code}
+            return response
+
+
+def trace(session: requests.Session, source_id: str | None = None) -> requests.Session:
+    """`session`, with the adapter for http and https."""
+    adapter = TraceHubAdapter(source_id)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _endpoint(request: requests.PreparedRequest) -> str:
+    parts = urlsplit(request.url or "")
+    host = parts.netloc.rpartition("@")[2]
+    return f"{request.method} {parts.scheme}://{host}{parts.path}"

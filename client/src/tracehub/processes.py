@@ -1,0 +1,65 @@
+"""Where processes begin and end: a forked child starts anew, a process that ends sends what it holds within 2 s.
+
+multiprocessing, billiard and Celery end their children without atexit, so the last flush is registered with them, too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from time import monotonic
+from typing import Protocol
+
+LAST_FLUSH_S = 2.0
+
+
+class Client(Protocol):
+    def leave(self, timeout: float) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_hooked_pid = 0
+
+
+def remember(client: Client) -> None:
+    """`client` is told when this process forks or ends."""
+    _clients.add(client)
+
+
+def forget(client: Client) -> None:
+    _clients.discard(client)
+
+
+def hook() -> None:
+    """To be called before a process sends for the first time: see to it that its end is noticed."""
+    global _hooked_pid
+    if _hooked_pid == os.getpid():
+        return
+    _hooked_pid = os.getpid()
+    for name in ("multiprocessing.util", "billiard.util"):
+        util = sys.modules.get(name)
+        if util is not None:
+            util.Finalize(None, _leave, exitpriority=100)
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:
+        celery.worker_process_shutdown.connect(_leave, weak=False, dispatch_uid="tracehub.leave")
+
+
+def _leave(**_: object) -> None:
+    until = monotonic() + LAST_FLUSH_S
+    for client in list(_clients):
+        client.leave(max(0.0, until - monotonic()))
+
+
+def _abandon() -> None:
+    for client in list(_clients):
+        client.abandon()
+
+
+atexit.register(_leave)  # this early, it runs after what the host registers later, which may pass checkpoints itself
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon)

@@ -1,0 +1,200 @@
+"""The one thread that talks to the server: gather a batch, encode it, deliver it, settle it.
+
+It starts with the first entry and sleeps while there is nothing to do. Where no thread can be had, as in a process that
+is ending, whoever flushes does the same turns in line.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from time import monotonic, sleep
+
+from tracehub.backlog import Backlog
+from tracehub.backoff import Backoff
+from tracehub.bell import Bell
+from tracehub.delivery import Delivery
+from tracehub.encoding import Encoder
+from tracehub.spool import Spool
+from tracehub.trouble import say
+from tracehub.turns import Turns
+
+AGES_S = 3600.0
+
+
+class Sender:
+    """Empties the backlog, oldest first. `attend`, `flush` and `close` are for callers, the rest is its own."""
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        encoder: Encoder,
+        delivery: Delivery,
+        batch_size: int,
+        flush_interval_s: float,
+        quick: int,
+        spool: Spool | None = None,
+    ) -> None:
+        self._backlog = backlog
+        self._delivery = delivery
+        self._batch_size = max(1, batch_size)
+        self._flush_interval_s = flush_interval_s
+        self._spool = spool
+        self._backoff = Backoff(quick)
+        self._turns = Turns(backlog, encoder, delivery, self._backoff, spool)
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._in_line = threading.Lock()
+        self._bell = Bell()
+        self._flushes: deque[tuple[int, threading.Event]] = deque()
+        self._deaf = False  # waits before it tries again: a full batch changes nothing
+        self._hurry = False
+        self._stopped = False
+
+    def attend(self) -> None:
+        """Count what came in and see to it that someone sends it. Never waits."""
+        self._backlog.count_in()
+        if self._stopped:
+            self._backlog.drop_oldest(self._backlog.waiting)
+        elif self._running() and not self._deaf:
+            self._bell.ring()
+
+    def flush(self, timeout_s: float, leaving: bool = False) -> bool:
+        """Whether all that was enqueued before is settled within `timeout_s`. Leaving: after quick retries, no."""
+        until = monotonic() + timeout_s
+        target = self._backlog.counts().enqueued
+        self._turns.leaving = self._turns.leaving or leaving
+        if self._backlog.settled() < target:
+            if not self._running():
+                self._send_in_line(target, until)
+            else:
+                self._wait_for(target, until)
+        return self._backlog.settled() >= target
+
+    def close(self, timeout_s: float) -> bool:
+        """Flush, then end the thread; what could not be sent by then is dropped. Whether nothing was."""
+        until = monotonic() + timeout_s
+        flushed = self.flush(timeout_s, leaving=True)
+        self._stopped = True
+        self._backlog.watch()
+        self._bell.ring()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(max(0.05, until - monotonic()))
+        if self._thread is None or not self._thread.is_alive():
+            self._finish()
+        return flushed
+
+    def abandon(self) -> None:
+        """In a forked child: the parent sends what it holds, over a connection that is its own."""
+        self._stopped = True
+        self._delivery.let_go()
+        if self._spool is not None:
+            self._spool.let_go()
+
+    def rescue(self) -> None:
+        """The process ends while an answer is still awaited: spool what there is a spool for."""
+        self._turns.rescue()
+
+    def _take_turn(self) -> float | None:
+        self._hurry = False
+        return self._turns.take()
+
+    def _running(self) -> bool:
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return True
+        if self._stopped or not self._starting.acquire(False):
+            return False
+        try:
+            self._bell = Bell()
+            self._bell.ring()
+            thread = threading.Thread(target=self._run, name="tracehub-sender", daemon=True)
+            thread.start()
+            self._thread = thread
+        except RuntimeError:  # the interpreter is ending, or there are too many threads
+            self._thread = None
+            self._backlog.relax(self._batch_size)
+        finally:
+            self._starting.release()
+        return self._thread is not None
+
+    def _wait_for(self, target: int, until: float) -> None:
+        waiter = (target, threading.Event())
+        self._flushes.append(waiter)
+        self._hurry = True
+        self._bell.ring()
+        waiter[1].wait(max(0.0, until - monotonic()))
+        if waiter in self._flushes:
+            self._flushes.remove(waiter)
+
+    def _send_in_line(self, target: int, until: float) -> None:
+        if not self._in_line.acquire(timeout=max(0.0, until - monotonic())):
+            return
+        try:
+            while self._backlog.settled() < target and monotonic() < until:
+                self._delivery.answer_within_s = max(0.05, until - monotonic())
+                wait_s = self._take_turn()
+                if wait_s is not None:
+                    if self._backoff.slow:
+                        return
+                    sleep(min(wait_s, max(0.0, until - monotonic())))
+        finally:
+            self._in_line.release()
+
+    def _run(self) -> None:
+        self._gather()
+        while not self._stopped:
+            try:
+                wait_s = self._take_turn()
+                self._answer_flushes(gave_up=self._turns.leaving and wait_s is not None and self._backoff.slow)
+                if wait_s is None:
+                    self._gather()
+                else:
+                    self._pause(wait_s)
+            except Exception as error:  # noqa: PERF203  # the thread outlives whatever a batch does
+                say("sender", "the sender failed, a batch is dropped: %s: %s", type(error).__name__, error)
+                self._backlog.give_up()
+                self._pause(self._backoff.failed())
+        self._finish()
+
+    def _gather(self) -> None:
+        """Sleep until a batch is due: because it is full, or has waited long enough, or somebody flushes."""
+        backlog = self._backlog
+        if self._turns.on_disk():
+            return
+        if not backlog.waiting:
+            backlog.watch()
+            while not backlog.waiting and not self._stopped:
+                self._bell.wait(AGES_S)
+        backlog.relax(self._batch_size)
+        until = monotonic() + self._flush_interval_s
+        while backlog.waiting < self._batch_size and not (self._flushes or self._turns.leaving or self._stopped):
+            left_s = until - monotonic()
+            if left_s <= 0:
+                return
+            self._bell.wait(left_s)
+
+    def _pause(self, wait_s: float) -> None:
+        """Sleep before the next attempt; a flush ends it, unless the server asked for the time."""
+        until = monotonic() + wait_s
+        self._deaf = True
+        while not (self._stopped or (self._hurry and not self._turns.told_to_wait)) and monotonic() < until:
+            self._bell.wait(min(until - monotonic(), AGES_S if self._spool is None else self._flush_interval_s))
+            if self._backoff.slow:
+                self._turns.to_disk()
+        self._deaf = False
+
+    def _answer_flushes(self, gave_up: bool) -> None:
+        settled = self._backlog.settled()
+        while self._flushes and (gave_up or self._flushes[0][0] <= settled):
+            self._flushes.popleft()[1].set()
+
+    def _finish(self) -> None:
+        self._delivery.close()
+        self._turns.to_disk()
+        if self._spool is not None:
+            self._spool.close()
+        left = self._backlog.drop_oldest(self._backlog.waiting)
+        if left:
+            say("closed with rest", "closed with %d entries that could not be sent", left)
+        self._answer_flushes(gave_up=True)

@@ -1,0 +1,1 @@
+"""Everything about running: installed with the server as the package `tracehub_server`."""

@@ -1,0 +1,148 @@
+"""`python -m tracehub_server`: both services, supervised, in the foreground.
+
+What would keep a service from starting is looked for first, so that it fails at once and with one line. A service that
+still cannot be kept up ends the whole, as a failure: supervisord alone would go on without it and exit 0.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from supervisor import events
+from supervisor.medusa.asyncore_25 import ExitNow
+from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
+from supervisor.supervisord import Supervisor
+
+from shared.address import refuse_taken
+from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, read_settings, refuse_open_address
+from shared.errors import TraceHubError
+from shared.storage.claim import Claim
+
+PROGRAM: Final = "tracehub"
+CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
+STOP_S: Final = 10.0  # for a service to end when asked, before it is made to
+SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
+
+
+class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
+    """supervisord over both services; the first that it gives up ends them all and is `lost`."""
+
+    lost: str | None = None
+
+    def __init__(self, options: ServerOptions) -> None:
+        super().__init__(options)
+        self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started with nohup
+
+    def runforever(self) -> None:
+        """Supervise until told to stop or until a service is lost."""
+        events.subscribe(events.ProcessStateFatalEvent, self._give_up)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if self._outlives_terminal else self._hang_up)
+        super().runforever()
+
+    def end_the_rest(self) -> None:
+        """End those that are left when supervising failed: nothing goes on without supervision."""
+        groups = (self.process_groups or {}).values()
+        left = {process.pid for group in groups for process in group.processes.values()} - {0}
+        deadline = time.monotonic() + STOP_S
+        while left:
+            for pid in list(left):
+                try:
+                    # again and again: one that is just being started may not heed the first
+                    os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+                    if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                        left.remove(pid)
+                except (ProcessLookupError, ChildProcessError):
+                    left.remove(pid)
+            time.sleep(0.1)
+
+    def _hang_up(self, *_: Any) -> None:
+        """The terminal has gone: stop, and write no more to where every write fails."""
+        for number in (1, 2):
+            if stat.S_ISCHR(os.fstat(number).st_mode):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        self.options.mood = SupervisorStates.SHUTDOWN
+
+    def _give_up(self, event: Any) -> None:
+        self.lost = event.process.config.name
+        self.options.mood = SupervisorStates.SHUTDOWN
+
+
+def main() -> None:
+    """Check the settings, run both services until told to stop, say why if it was not us who were told."""
+    parser = argparse.ArgumentParser(prog="python -m tracehub_server", description="Runs both services, supervised.")
+    parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
+    parser.parse_args()
+    try:
+        settings = read_settings(os.environ, {})
+        _refuse_bad_start(settings)
+    except SettingError as error:
+        give_up(PROGRAM, str(error), BAD_SETTING)
+    except TraceHubError as error:
+        give_up(PROGRAM, str(error), 1)
+    _append_to_files()
+    os.environ["TRACEHUB_PYTHON"] = sys.executable
+    with _place_beside(settings.path.absolute()) as place:
+        os.environ["TRACEHUB_SUPERVISOR"] = place
+        lost = _supervise()
+    if lost:
+        give_up(PROGRAM, f"{lost} does not stay up, its lines above say why; everything is stopped", 1)
+
+
+def _refuse_bad_start(settings: Settings) -> None:
+    """Raise what would keep one of the services from starting."""
+    refuse_open_address(settings, "secret")
+    refuse_open_address(settings, "query_secret")
+    if settings.port == settings.query_port != 0:
+        raise SettingError(
+            f"TRACEHUB_PORT and TRACEHUB_QUERY_PORT are both {settings.port}: each service needs its own"
+        )
+    refuse_taken(settings, "port")
+    refuse_taken(settings, "query_port")
+    Claim(settings.path).release()
+
+
+def _supervise() -> str | None:
+    """Run until stopped, by a signal or by the loss of a service, whose name is returned."""
+    options = ServerOptions()
+    options.realize(["-c", str(CONFIGURATION)])
+    options.first, options.test = True, False
+    services = Services(options)
+    try:
+        with contextlib.suppress(ExitNow):  # how it ends
+            services.main()
+    finally:
+        services.end_the_rest()
+    options.close_httpservers()
+    options.close_logger()
+    return services.lost
+
+
+def _append_to_files() -> None:
+    """Where output goes to a file several processes write it, which must not write over one another."""
+    for number in (1, 2):
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+
+
+@contextlib.contextmanager
+def _place_beside(database: Path) -> Iterator[str]:
+    """How the names of supervisord's own files begin: beside the database, if that is short enough for a socket."""
+    place = f"{database}.supervisor"
+    if len(os.fsencode(place)) <= SOCKET_PATH_BYTES:
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="tracehub-") as directory:
+        yield f"{directory}/supervisor"
+
+
+main()

@@ -1,0 +1,25 @@
+"""`python -m tracehub_server.healthy port query_port`: exit code 0 when the services on these ports are healthy.
+
+For containers, which have no curl: it asks from within, on the ports that the settings name.
+"""
+
+import os
+import sys
+import urllib.request
+
+from shared.env import read_settings
+
+
+def main() -> None:
+    """Ask each port, say what is wrong with the first that is not healthy."""
+    settings = read_settings(os.environ, {})
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    for port_field in sys.argv[1:]:
+        url = f"http://{host}:{getattr(settings, port_field)}/health"
+        try:
+            urllib.request.urlopen(url, timeout=4).close()
+        except OSError as error:
+            sys.exit(f"{url}: {error}")
+
+
+main()

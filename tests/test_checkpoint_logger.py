@@ -1,0 +1,313 @@
+"""The checkpoint logger as a service uses it: from the published example to threads, tasks and hostile handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tracehub
+from checkpoint_logger import (
+    CheckpointLogger,
+    carry,
+    get_checkpoint_logger,
+    get_correlation_id,
+    new_correlation_id,
+    parse_line,
+    reset_correlation_id,
+    set_correlation_id,
+)
+from checkpoint_logger.suffix import new_suffix
+from hypothesis import given
+from hypothesis import strategies as st
+from traced import tracing
+from wayward import Wayward, wayward
+
+EXAMPLE = """
+import os
+from checkpoint_logger import get_checkpoint_logger, set_correlation_id
+os.environ['CHECKPOINT_TRACING'] = '1'
+os.environ['TRACEHUB_URL'] = 'http://tracehub:8099'
+log = get_checkpoint_logger("MA")
+set_correlation_id("req-12345")
+log.checkpoint_entry("REST", "/api/agents", {"id": "123"})
+log.checkpoint_exit("REST", "/api/agents", {"status": "ok"})
+"""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wayward]:
+    with tracing(monkeypatch) as traced:
+        yield traced.server
+
+
+def log_of(server: Wayward) -> CheckpointLogger:
+    assert server.port
+    return get_checkpoint_logger("MA")
+
+
+def sent(server: Wayward) -> list[dict[str, Any]]:
+    assert tracehub.get_tracehub_client().flush(10)  # type: ignore[union-attr]
+    return server.entries
+
+
+def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, warnings being errors, without the settings of this one."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TRACEHUB", "CHECKPOINT"))}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**clean, **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_the_published_example_runs_as_it_stands() -> None:
+    """In a fresh interpreter, with the settings made after the import; nothing is printed."""
+    with wayward() as server:
+        done = run(EXAMPLE.replace("http://tracehub:8099", server.url))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        entry, exit_ = server.entries
+    assert (entry["direction"], entry["data"], exit_["direction"], exit_["data"]) == (
+        "->",
+        {"id": "123"},
+        "<-",
+        {"status": "ok"},
+    )
+    assert {(told["source_id"], told["correlation_id"], told["operation"]) for told in (entry, exit_)} == {
+        ("MA", "req-12345", "REST")
+    }
+    assert abs(entry["timestamp"] / 1000 - time.time()) < 60
+    assert entry["suffix"] != exit_["suffix"]
+
+
+@pytest.mark.parametrize("value", ["1", "true", "YES", "On"])
+def test_tracing_is_on_for_these_words(server: Wayward, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Case does not count."""
+    monkeypatch.setenv("CHECKPOINT_TRACING", value)
+    log_of(server).checkpoint_entry("REST", "/x")
+    assert len(sent(server)) == 1
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "off", "2"])
+def test_tracing_is_off_for_all_others(server: Wayward, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Off means nothing is written, sent or put in force."""
+    monkeypatch.setenv("CHECKPOINT_TRACING", value)
+    log = log_of(server)
+    log.checkpoint_entry("REST", "/x")
+    with log.checkpoint("REST", "/x"):
+        assert get_correlation_id() is None
+    assert sent(server) == []
+
+
+def test_without_an_id_in_force_a_checkpoint_makes_one_for_its_context(server: Wayward) -> None:
+    """Entry and exit share it, another thread gets another."""
+    log = log_of(server)
+
+    def request() -> None:
+        log.checkpoint_entry("REST", "/x")
+        log.checkpoint_exit("REST", "/x")
+
+    for _ in range(2):
+        thread = threading.Thread(target=request)
+        thread.start()
+        thread.join()
+    ids = [entry["correlation_id"] for entry in sent(server)]
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert len(ids[0]) == 32
+    assert int(ids[0], 16)
+
+
+async def test_tasks_do_not_see_each_others_ids(server: Wayward) -> None:
+    """A hundred tasks at once, each with its own id throughout, in threads started from them as well."""
+    log = log_of(server)
+
+    async def request(number: int) -> None:
+        set_correlation_id(f"task-{number}")
+        log.checkpoint_entry("REST", str(number))
+        await asyncio.sleep(0.001 * (number % 7))
+        await asyncio.to_thread(log.checkpoint_exit, "REST", str(number))
+
+    await asyncio.gather(*(request(number) for number in range(100)))
+    entries = await asyncio.to_thread(sent, server)
+    assert len(entries) == 200
+    assert all(entry["correlation_id"] == f"task-{entry['endpoint']}" for entry in entries)
+
+
+def test_carry_takes_the_id_into_an_executor() -> None:
+    """A pool's threads start with an empty context; `carry` brings the id along and leaves nothing behind."""
+    token = set_correlation_id("carried")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(get_correlation_id).result() is None
+        assert pool.submit(carry(get_correlation_id)).result() == "carried"
+        assert pool.submit(get_correlation_id).result() is None
+    reset_correlation_id(token)
+
+
+def test_ids_are_set_and_put_back() -> None:
+    """Tokens undo; an empty id becomes a new one; None means none; a token used twice does nothing."""
+    outer = set_correlation_id("outer")
+    inner = set_correlation_id("inner")
+    assert get_correlation_id() == "inner"
+    reset_correlation_id(inner)
+    reset_correlation_id(inner)
+    assert get_correlation_id() == "outer"
+    set_correlation_id("")
+    assert len(str(get_correlation_id())) == 32
+    set_correlation_id(None)
+    assert get_correlation_id() is None
+    reset_correlation_id(outer)
+    assert new_correlation_id() != new_correlation_id()
+
+
+def test_a_block_is_entered_and_left(server: Wayward) -> None:
+    """`checkpoint` writes both, an error goes with the exit and passes on, and its own id ends with it."""
+    log = log_of(server)
+    with log.checkpoint("RPC", "/pay", {"n": 1}) as point:
+        point.exit_data = {"status": "ok"}
+    with pytest.raises(KeyError), log.checkpoint("RPC", "/pay"):
+        raise KeyError("gone")
+    entry, exit_, _, failed = sent(server)
+    assert (entry["data"], exit_["data"], failed["data"]) == ({"n": 1}, {"status": "ok"}, {"error": "KeyError: 'gone'"})
+    assert entry["correlation_id"] == exit_["correlation_id"] != failed["correlation_id"]
+    assert get_correlation_id() is None
+
+
+async def test_functions_and_coroutines_are_decorated(server: Wayward) -> None:
+    """Results, names and errors are those of the function, recursion included."""
+    log = log_of(server)
+
+    @log.checkpoint("CALL", "sum")
+    def added(n: int) -> int:
+        """Adds."""
+        return n + added(n - 1) if n else 0
+
+    @log.checkpoint("CALL", "slow")
+    async def slow(fail: bool) -> str:
+        await asyncio.sleep(0)
+        if fail:
+            raise ValueError("no")
+        return "done"
+
+    assert (added(3), added.__name__, added.__doc__) == (6, "added", "Adds.")
+    assert await slow(False) == "done"
+    with pytest.raises(ValueError, match="no"):
+        await slow(True)
+    entries = await asyncio.to_thread(sent, server)
+    assert [entry["direction"] for entry in entries] == ["->"] * 4 + ["<-"] * 4 + ["->", "<-"] * 2
+    assert entries[-1]["data"] == {"error": "ValueError: no"}
+
+
+def test_every_checkpoint_writes_one_line_that_can_be_read_back(
+    server: Wayward, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line carries the entry, secrets masked; parse_line gives it back equal to what was sent."""
+    log = log_of(server)
+    caplog.set_level(logging.INFO, "checkpoint.MA")
+    set_correlation_id('with space "and quotes"\n\x1b[31m é 🦊')
+    log.checkpoint_entry("", "/api?x=1\u2028", {"password": "hidden", "n": 1.5, "text": "a\nb"})
+    log.checkpoint_exit("REST", "/plain")
+    lines = [record.getMessage() for record in caplog.records if record.name == "checkpoint.MA"]
+    assert len(lines) == 2
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    assert "hidden" not in lines[0]
+    for line, entry in zip(lines, sent(server), strict=True):
+        parsed = parse_line(f"2026-11-22 20:00:00 INFO {line}")
+        assert parsed is not None
+        told = parsed.to_dict()
+        assert {name: told[name] for name in entry if name != "hostname"} == {
+            name: value for name, value in entry.items() if name != "hostname"
+        }
+    assert lines[1].endswith("op=REST endpoint=/plain")
+    assert parse_line("checkpoint of something else") is None
+
+
+@given(st.text(), st.text(), st.text(), st.dictionaries(st.text(), st.integers() | st.text()))
+def test_any_line_is_read_back(correlation_id: str, operation: str, endpoint: str, data: dict[str, Any]) -> None:
+    """Whatever the fields hold, the line is printable ASCII and its fields come back."""
+    from checkpoint_logger.line import format_line
+    from tracehub.redaction import Redaction
+
+    fields = ("MA", correlation_id, 1706803200123.25, "x7K2p", "->", operation, endpoint, data, "host", None)
+    line = format_line(fields, Redaction(["-*"]))
+    assert line.isascii()
+    assert line.isprintable()
+    parsed = parse_line(line)
+    assert parsed is not None
+    assert (parsed.correlation_id, parsed.operation, parsed.endpoint, parsed.data) == (
+        correlation_id, operation, endpoint, json.loads(json.dumps(data)),
+    )  # fmt: skip
+
+
+def test_hostile_handlers_reach_nobody(server: Wayward) -> None:
+    """A handler that raises, or that passes checkpoints itself, does no harm."""
+    log = log_of(server)
+
+    class Bad(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            log.checkpoint_entry("LOG", record.name)
+            raise RuntimeError("no")
+
+    handler = Bad()
+    logger = logging.getLogger("checkpoint.MA")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        log.checkpoint_entry("REST", "/x")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert [entry["operation"] for entry in sent(server)] == ["REST", "LOG"]
+
+
+def test_suffixes_are_short_and_unique() -> None:
+    """Five letters or digits, none twice among 200,000 from four threads."""
+    made: list[list[str]] = [[] for _ in range(4)]
+
+    def make(mine: list[str]) -> None:
+        mine.extend(new_suffix() for _ in range(50_000))
+
+    threads = [threading.Thread(target=make, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    everything = [suffix for mine in made for suffix in mine]
+    assert len(set(everything)) == 200_000
+    assert all(len(suffix) == 5 and suffix.isalnum() for suffix in everything[::1000])
+
+
+def test_a_forked_child_goes_through_other_suffixes() -> None:
+    """Parent and child do not walk through the same order."""
+    code = (
+        "import os; from checkpoint_logger.suffix import new_suffix; new_suffix()\n"
+        "read, write = os.pipe(); child = os.fork() == 0\n"
+        "mine = ' '.join(new_suffix() for _ in range(1000))\n"
+        "if child: os.write(write, mine.encode()); os._exit(0)\n"
+        "os.wait(); theirs = os.read(read, 9999).decode()\n"
+        "print(len(set(mine.split()) & set(theirs.split())))"
+    )
+    done = run(code)
+    assert done.stdout.strip() == "0", done.stderr
+
+
+def test_the_packages_are_small_and_need_nothing() -> None:
+    """Under 100 KB without integrations, and importing them loads nothing but the standard library."""
+    source = Path(tracehub.__file__).parent.parent
+    sizes = [path.stat().st_size for name in ("tracehub", "checkpoint_logger") for path in (source / name).glob("*.py")]
+    assert sum(sizes) < 100_000
+    done = run("import sys, tracehub, checkpoint_logger; print(*{name.split('.')[0] for name in sys.modules})")
+    loaded = set(done.stdout.split()) - {"tracehub", "checkpoint_logger", "sitecustomize"}
+    assert {name for name in loaded if name not in sys.stdlib_module_names and not name.startswith("_")} == set()

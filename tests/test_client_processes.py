@@ -1,0 +1,313 @@
+"""Processes that end, fork, and are forked by others: each delivers what it was given, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from wayward import Reply, Wayward, wayward
+
+PREAMBLE = """
+import os, sys, threading, time
+import tracehub
+from checkpoint_logger import get_checkpoint_logger, set_correlation_id
+log = get_checkpoint_logger("PR")
+set_correlation_id("processes")
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Wayward]:
+    with wayward() as running:
+        yield running
+
+
+def run(server_url: str, code: str, timeout_s: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`code` in a fresh interpreter that traces to the server; it must end well and print nothing to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", PREAMBLE + code],
+        env={**os.environ, "TRACEHUB_URL": server_url, "CHECKPOINT_TRACING": "1", **environ},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def endpoints(server: Wayward) -> list[str]:
+    return sorted(entry["endpoint"] for entry in server.entries)
+
+
+def test_a_script_of_one_checkpoint_that_just_ends_is_delivered(server: Wayward) -> None:
+    """The last flush happens at exit, at once and not after the interval."""
+    started = time.monotonic()
+    done = run(server.url, "log.checkpoint_entry('CLI', '/only')", TRACEHUB_FLUSH_INTERVAL="60")
+    assert time.monotonic() - started < 5
+    assert endpoints(server) == ["/only"]
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_script_that_fails_or_exits_early_is_delivered(server: Wayward) -> None:
+    """sys.exit and an exception from another thread change nothing."""
+    run(server.url, "log.checkpoint_entry('CLI', '/exit'); sys.exit(0)", TRACEHUB_FLUSH_INTERVAL="60")
+    assert endpoints(server) == ["/exit"]
+
+
+def test_checkpoints_made_while_the_interpreter_ends_are_delivered(server: Wayward) -> None:
+    """Where no thread can be started any more, the last flush sends in line."""
+    code = (
+        "import atexit\ntracehub.get_tracehub_client()\natexit.register(lambda: log.checkpoint_entry('CLI', '/late'))"
+    )
+    run(server.url, code, TRACEHUB_FLUSH_INTERVAL="60")
+    assert endpoints(server) == ["/late"]
+
+
+@pytest.mark.parametrize("mood", ["away", "hanging", "failing"])
+def test_a_bad_server_delays_the_end_by_two_seconds_at_most(server: Wayward, mood: str) -> None:
+    """A process that ends does not wait for a server that does not answer."""
+    server.judge = lambda _request: Reply(500, hang_s=10 if mood == "hanging" else 0)
+    url = f"http://127.0.0.1:{free_port()}" if mood == "away" else server.url
+    code = "log.checkpoint_entry('CLI', '/x')\nimport atexit\n"
+    code = "import atexit\nt = []\natexit.register(lambda: print(time.monotonic() - t[0]))\n" + (
+        "log.checkpoint_entry('CLI', '/x')\natexit.register(lambda: t.append(time.monotonic()))"
+    )
+    done = run(url, code)
+    assert float(done.stdout) < 2.3
+
+
+def test_a_forked_child_sends_its_own_and_leaves_the_parents_to_the_parent(server: Wayward) -> None:
+    """What was pending at the fork is sent once, by the parent; both go on afterwards with counters of their own."""
+    code = """
+log.checkpoint_entry("FORK", "/before")
+child = os.fork() == 0
+client = tracehub.get_tracehub_client()
+assert client.counts().enqueued == (0 if child else 1)
+for n in range(25):
+    log.checkpoint_entry("FORK", "/child" if child else "/parent")
+assert client.flush(10)
+assert client.counts()[:4] == ((25, 25, 0, 0) if child else (26, 26, 0, 0)), client.counts()
+if child:
+    os._exit(0)
+assert os.wait()[1] == 0
+"""
+    run(server.url, code, TRACEHUB_FLUSH_INTERVAL="0.2")
+    assert endpoints(server) == ["/before"] + ["/child"] * 25 + ["/parent"] * 25
+    assert server.duplicates == 0
+
+
+def test_many_forks_while_other_threads_log_do_not_deadlock(server: Wayward) -> None:
+    """Children forked at any moment can log, flush and exit; none hangs, none is lost."""
+    code = """
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        log.checkpoint_entry("FORK", "/busy", {"n": 1})
+        time.sleep(0)
+threads = [threading.Thread(target=busy) for _ in range(2)]
+for thread in threads: thread.start()
+for number in range(FORKS):
+    pid = os.fork()
+    if not pid:
+        log.checkpoint_entry("FORK", f"/child/{number}")
+        if number % 10 == 0:
+            ok = tracehub.get_tracehub_client().flush(20)
+            os._exit(0 if ok else 1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0, number
+stop.set()
+for thread in threads: thread.join()
+assert tracehub.get_tracehub_client().flush(20)
+"""
+    forks = int(os.environ.get("TRACEHUB_TEST_FORKS", "300"))
+    run(server.url, code.replace("FORKS", str(forks)), timeout_s=300)
+    children = [name for name in endpoints(server) if name.startswith("/child")]
+    assert set(children) >= {f"/child/{number}" for number in range(0, forks, 10)}
+    assert len(set(children)) == len(children)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_multiprocessing_pool_delivers_every_checkpoint_once(server: Wayward, method: str, tmp_path: Any) -> None:
+    """A pool that is closed and joined ends its workers without atexit; their last flush happens all the same."""
+    script = tmp_path / "pooled.py"
+    script.write_text(
+        PREAMBLE
+        + f"""
+import multiprocessing
+def work(n):
+    set_correlation_id("processes")
+    log.checkpoint_entry("POOL", f"/{{n:03}}")
+if __name__ == "__main__":
+    log.checkpoint_entry("POOL", "/main")
+    pool = multiprocessing.get_context("{method}").Pool(3)
+    pool.map(work, range(60), chunksize=1)
+    pool.close()
+    pool.join()
+"""
+    )
+    run(server.url, f"import runpy\nrunpy.run_path({str(script)!r}, run_name='__main__')" if method == "fork" else "")
+    if method != "fork":
+        environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1", "TRACEHUB_FLUSH_INTERVAL": "60"}
+        subprocess.run([sys.executable, str(script)], env=environ, timeout=60, check=True)
+    assert endpoints(server) == [f"/{n:03}" for n in range(60)] + ["/main"]
+    assert server.duplicates == 0
+
+
+def test_a_signal_handler_that_logs_and_flushes_in_the_middle_of_it_does_not_hang(server: Wayward) -> None:
+    """Handlers run between any two steps of the main thread, with whatever lock it holds."""
+    code = """
+import signal
+done = [0]
+def handler(*_):
+    log.checkpoint_entry("SIG", "/handler")
+    done[0] += 1
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+until = time.monotonic() + 1.5
+n = 0
+while time.monotonic() < until:
+    log.checkpoint_entry("SIG", "/main", {"a": [1]})
+    n += 1
+    if n % 500 == 0:
+        time.sleep(0.01)
+signal.setitimer(signal.ITIMER_REAL, 0)
+client = tracehub.get_tracehub_client()
+assert client.flush(20)
+assert client.counts()[:2] == (n + done[0], n + done[0] - client.dropped), (client.counts(), n, done)
+assert done[0] > 50
+"""
+    run(server.url, code)
+
+
+def test_termination_by_a_handler_that_flushes(server: Wayward) -> None:
+    """The usual SIGTERM handler, which closes and exits, delivers what was sent before."""
+    code = """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+log.checkpoint_entry("SIG", "/before")
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(10)
+"""
+    run(server.url, code, TRACEHUB_FLUSH_INTERVAL="60")
+    assert endpoints(server) == ["/before"]
+
+
+GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from checkpoint_logger import get_checkpoint_logger, get_correlation_id, set_correlation_id
+import tracehub
+log = get_checkpoint_logger("GE")
+def request(n):
+    set_correlation_id(f"green-{n}")
+    log.checkpoint_entry("GEVENT", f"/{n:03}")
+    gevent.sleep(0.01)
+    assert get_correlation_id() == f"green-{n}"
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        gevent.sleep(0.01)
+ticking = gevent.spawn(tick)
+gevent.joinall([gevent.spawn(request, n) for n in range(100)], raise_error=True)
+gevent.sleep(0.3)
+assert len(ticks) > 10, "the sender blocked the loop"
+assert tracehub.get_tracehub_client().flush(5)
+log.checkpoint_entry("GEVENT", "/last")
+"""
+
+
+def test_under_gevent_the_sender_is_a_greenlet_that_blocks_nobody(server: Wayward) -> None:
+    """Patched threading, ids per greenlet, a flush that yields, and the last flush at exit."""
+    pytest.importorskip("gevent")
+    server.judge = lambda request: Reply(200, server.store(request.traces), hang_s=0.05)
+    done = subprocess.run(
+        [sys.executable, "-c", GEVENT],
+        env={**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert endpoints(server) == [f"/{n:03}" for n in range(100)] + ["/last"]
+
+
+GUNICORN_APP = """
+from checkpoint_logger import get_checkpoint_logger, set_correlation_id
+log = get_checkpoint_logger("GU")
+set_correlation_id("preload")
+log.checkpoint_entry("BOOT", "/boot")
+
+def app(environ, start_response):
+    set_correlation_id("request")
+    log.checkpoint_entry("REST", environ["PATH_INFO"])
+    log.checkpoint_exit("REST", environ["PATH_INFO"])
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_gunicorn_with_preload_and_four_workers_delivers_every_checkpoint_once(
+    server: Wayward, tmp_path: Any, worker: str
+) -> None:
+    """The application is loaded and has logged before the fork; each worker sends its own, up to its end."""
+    pytest.importorskip("gunicorn")
+    (tmp_path / "served.py").write_text(GUNICORN_APP)
+    port = free_port()
+    command = ["gunicorn", "--preload", "-w", "4", "-k", worker, "--graceful-timeout", "2", "-b", f"127.0.0.1:{port}"]
+    # gunicorn's gevent workers do not always notice SIGTERM and are killed then: they must have sent all before.
+    interval_s = "0.05" if worker == "gevent" else "60"
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "served:app"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "TRACEHUB_URL": server.url,
+            "CHECKPOINT_TRACING": "1",
+            "TRACEHUB_FLUSH_INTERVAL": interval_s,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for number in range(80):
+            get(port, f"/{number:03}")
+        if worker == "gevent":
+            server.wait_for(lambda: len(server.entries) == 161)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    expected = sorted([f"/{number:03}" for number in range(80)] * 2 + ["/boot"])
+    assert endpoints(server) == expected, errors
+    assert server.duplicates == 0
+
+
+def get(port: int, path: str) -> None:
+    """One request on a connection of its own, repeated until the service is up."""
+    until = time.monotonic() + 20
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                while connection.recv(4096):
+                    pass
+                return
+        except ConnectionRefusedError:
+            assert time.monotonic() < until, "the service did not start"
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,103 @@
+"""Celery: a real worker with a prefork pool, over a broker in a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wayward import Wayward, wayward
+
+APP = """
+from celery import Celery
+from checkpoint_logger import get_checkpoint_logger, get_correlation_id, set_correlation_id
+from tracehub.integrations.celery import trace_celery
+import os
+folder = os.environ["BROKER"]
+app = Celery("work", broker="filesystem://")
+app.conf.update(
+    broker_transport_options={
+        "data_folder_in": folder, "data_folder_out": folder, "control_folder": folder + "/control"
+    },
+    worker_prefetch_multiplier=1, task_ignore_result=True, broker_connection_retry_on_startup=True,
+)
+if os.environ["SIGNALS"] == "1":
+    trace_celery("WK")
+log = get_checkpoint_logger("PL")
+
+@app.task(name="add")
+def add(n):
+    if os.environ["SIGNALS"] != "1":
+        set_correlation_id(f"plain-{n}")
+    log.checkpoint_entry("WORK", f"/{n:03}", {"id": get_correlation_id()})
+
+@app.task(name="fail")
+def fail():
+    raise ValueError("no")
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Wayward]:
+    with wayward() as running:
+        yield running
+
+
+def run(tmp_path: Path, server: Wayward, signals: str, publish: str, done: int) -> None:
+    """Publish, let a worker of two processes take all of it, and end the worker in good order."""
+    (tmp_path / "work.py").write_text(APP)
+    folder = tmp_path / "broker"
+    (folder / "control").mkdir(parents=True)
+    environ = {
+        **os.environ, "BROKER": str(folder), "SIGNALS": signals, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1",
+        "TRACEHUB_FLUSH_INTERVAL": "60", "TRACEHUB_BATCH_SIZE": "1000",
+    }  # fmt: skip
+    subprocess.run([sys.executable, "-c", publish], cwd=tmp_path, env=environ, check=True, timeout=60)
+    command = ["celery", "-A", "work", "worker", "-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        until = time.monotonic() + 40
+        while list(folder.glob("*.msg")):
+            assert time.monotonic() < until, "the worker did not take its work"
+            time.sleep(0.1)
+        time.sleep(0.5)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        _, errors = worker.communicate(timeout=30)
+    assert len(server.entries) == done, errors.decode()
+    assert server.duplicates == 0
+
+
+def test_tasks_carry_the_id_and_are_pairs_of_checkpoints(tmp_path: Path, server: Wayward) -> None:
+    """The publisher's id is in force in the worker; each run enters and leaves, with its error where it fails."""
+    publish = """
+from checkpoint_logger import set_correlation_id
+import work
+for n in range(12):
+    set_correlation_id(f"req-{n}")
+    work.add.delay(n)
+set_correlation_id("failing")
+work.fail.delay()
+"""
+    run(tmp_path, server, "1", publish, done=38)
+    for n in range(12):
+        chain = [entry for entry in server.entries if entry["correlation_id"] == f"req-{n}"]
+        assert [(entry["direction"], entry["operation"]) for entry in chain] == [
+            ("->", "TASK"), ("->", "WORK"), ("<-", "TASK"),
+        ]  # fmt: skip
+        assert chain[2]["data"] == {"state": "SUCCESS"}
+    failed = [entry for entry in server.entries if entry["correlation_id"] == "failing"]
+    assert failed[1]["data"] == {"state": "FAILURE", "error": "ValueError: no"}
+
+
+def test_prefork_workers_deliver_at_their_end_without_the_signals_too(tmp_path: Path, server: Wayward) -> None:
+    """Celery ends its children without atexit; the last flush is registered with it."""
+    run(tmp_path, server, "0", "import work\nfor n in range(12): work.add.delay(n)", done=12)
+    assert sorted(entry["endpoint"] for entry in server.entries) == [f"/{n:03}" for n in range(12)]

@@ -1,0 +1,37 @@
+"""The requests adapter, against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+from checkpoint_logger import set_correlation_id
+from traced import Traced, tracing
+from tracehub.integrations.requests import trace
+from wayward import Reply, wayward
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
+    with tracing(monkeypatch) as running:
+        yield running
+
+
+def test_a_session_sends_the_id_and_writes_checkpoints(traced: Traced) -> None:
+    """Success and failure both leave; the address goes without its query."""
+    set_correlation_id("a" * 32)
+    with wayward() as server, trace(requests.Session(), "MA") as session:
+        server.judge = lambda _request: Reply(204, b"")
+        session.post(f"{server.url}/x?secret=1")
+        headers = server.requests[0].headers
+        assert headers["X-Correlation-ID"] == "a" * 32
+        assert headers["traceparent"].split("-")[1] == "a" * 32
+        with pytest.raises(requests.ConnectionError):
+            session.get("http://127.0.0.1:9/")
+    steps = traced.steps
+    assert steps[:2] == [
+        ("->", "HTTP", f"POST {server.url}/x", None),
+        ("<-", "HTTP", f"POST {server.url}/x", {"status": 204}),
+    ]
+    assert steps[3][3]["error"].startswith("ConnectionError: ")

@@ -1,0 +1,103 @@
+"""The WSGI middleware in Flask and Django."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from checkpoint_logger import get_correlation_id
+from flask import Flask, Response, request, stream_with_context
+from traced import Traced, tracing
+from tracehub.integrations.wsgi import TraceHubMiddleware
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
+    with tracing(monkeypatch) as running:
+        yield running
+
+
+def flask_app(source_id: str | None = "MA") -> Flask:
+    app = Flask(__name__)
+    app.wsgi_app = TraceHubMiddleware(app.wsgi_app, source_id)  # type: ignore[method-assign]
+
+    @app.get("/plain/<name>")
+    def plain(name: str) -> str:
+        return f"{name} {get_correlation_id()}"
+
+    @app.get("/stream")
+    def stream() -> Response:
+        return Response(stream_with_context(f"{n}:{get_correlation_id()}:{request.path} " for n in range(3)))
+
+    @app.get("/breaks")
+    def breaks() -> Response:
+        def chunks() -> Iterator[str]:
+            yield "one"
+            raise ValueError("no more")
+
+        return Response(chunks())
+
+    return app
+
+
+def test_flask_requests_are_traced(traced: Traced) -> None:
+    """Id in, in force, echoed; a checkpoint on the way in and out; nothing stays in force."""
+    http = flask_app().test_client()
+    with http.get("/plain/é?token=1", headers={"X-Correlation-ID": "req-1"}) as answer:
+        assert answer.text == "é req-1"
+        assert answer.headers["X-Correlation-ID"] == "req-1"
+    with http.get("/missing") as answer:
+        assert answer.status_code == 404
+    assert traced.steps == [
+        ("->", "REST", "GET /plain/é", None),
+        ("<-", "REST", "GET /plain/é", {"status": 200}),
+        ("->", "REST", "GET /missing", None),
+        ("<-", "REST", "GET /missing", {"status": 404}),
+    ]
+    assert get_correlation_id() is None
+
+
+def test_a_stream_is_left_when_its_body_is_closed(traced: Traced) -> None:
+    """The id is in force while the body is made; an error in it goes with the exit."""
+    http = flask_app().test_client()
+    with http.get("/stream", headers={"X-Correlation-ID": "s"}) as answer:
+        assert answer.text == "0:s:/stream 1:s:/stream 2:s:/stream "
+    with pytest.raises(ValueError, match="no more"):
+        http.get("/breaks", buffered=True)
+    assert [step[0] for step in traced.steps] == ["->", "<-", "->", "<-"]
+    assert traced.steps[3][3] == {"status": 200, "error": "ValueError: no more"}
+
+
+def test_without_a_source_there_is_only_the_id(traced: Traced) -> None:
+    """The id is in force and echoed, nothing is sent."""
+    with flask_app(None).test_client().get("/plain/x", headers={"X-Request-ID": "only"}) as answer:
+        assert answer.text == "x only"
+    assert traced.steps == []
+
+
+def test_django_requests_are_traced(traced: Traced) -> None:
+    """A real Django handler in a process of its own, for its settings are global."""
+    code = """
+import django
+from django.conf import settings
+settings.configure(ROOT_URLCONF="__main__", ALLOWED_HOSTS=["*"], SECRET_KEY="x")
+django.setup()
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+from checkpoint_logger import get_correlation_id
+from tracehub.integrations.wsgi import TraceHubMiddleware
+urlpatterns = [path("x", lambda request: HttpResponse(get_correlation_id()))]
+application = TraceHubMiddleware(get_wsgi_application(), "DJ")
+from wsgiref.util import setup_testing_defaults
+environ = {"PATH_INFO": "/x", "HTTP_X_CORRELATION_ID": "dj-1"}
+setup_testing_defaults(environ)
+body = application(environ, lambda status, headers: print(status, dict(headers)["X-Correlation-ID"]))
+print(b"".join(body).decode())
+body.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.split("\n")[:2] == ["200 OK dj-1", "dj-1"], done.stderr
+    assert traced.steps == [("->", "REST", "GET /x", None), ("<-", "REST", "GET /x", {"status": 200})]
