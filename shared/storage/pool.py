@@ -13,6 +13,7 @@ from shared.storage.sqlite import FileKind, file_kind, read_only_uri, translated
 
 CONNECTIONS: Final = 3
 DEADLINE_S: Final = 5.0
+INTERRUPT_S: Final = 0.02  # between attempts to stop a query
 MMAP_BYTES: Final = 256 * 2**20
 CACHE_KIB: Final = 4 * 1024
 
@@ -138,7 +139,8 @@ def _refuse_other_files(path: Path) -> None:
 
 
 async def _stop(connection: aiosqlite.Connection, running: asyncio.Future[Any]) -> None:
-    await connection.interrupt()
-    await asyncio.wait({running})
+    while not running.done():  # an interrupt before the query has begun is lost
+        await connection.interrupt()
+        await asyncio.wait({running}, timeout=INTERRUPT_S)
     if not running.cancelled():
         running.exception()
