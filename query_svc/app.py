@@ -45,6 +45,7 @@ def make_app(settings: Settings) -> web.Application:
 
 async def _tail(app: web.Application) -> AsyncIterator[None]:
     app[TAIL] = Tail(app[SETTINGS].path)
+    await app[TAIL].open()
     async with running(app[TAIL].run()):
         yield
 

@@ -100,6 +100,6 @@ def _glob(pattern: str) -> Callable[[str], bool]:
 
 
 def _row_id(name: str, text: str) -> int:
-    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+    if not re.fullmatch(r"\d{1,1000}", text, re.ASCII):
         raise BadRequest(f"{name} is a whole number, not {text[:40]!r}")
     return min(int(text), INFINITY)

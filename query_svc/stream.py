@@ -8,18 +8,20 @@ import asyncio
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
 from query_svc.tail import Tail, Wanted, frame
 from query_svc.windows import Windows
-from shared.errors import Unavailable
+from shared.errors import TraceHubError
 from shared.storage.reader import Numbered, Reader
 from shared.wire import encode
 
 RETRY_MS: Final = 2_000  # until a browser reconnects
 HEARTBEAT_S: Final = 15.0
-PAGE_ENTRIES: Final = 500  # read from the file at a time
+PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are large:
+PAGE_BYTES: Final = 256 * 1024  # that a page aims at, by the size of the one before
+FIRST_PAGE_ENTRIES: Final = 50
 REOPEN_S: Final = 0.5  # between looks for a file that has gone
 FAREWELL_S: Final = 1.0  # for the last event, to a client that may have stopped reading
 
@@ -46,13 +48,18 @@ class Stream:
         self._tail = tail
         self._correlation_id = correlation_id
         self._wants = wants
-        self._resumed = resume is not None and resume > 0
-        self._position = resume if resume is not None or correlation_id is None else 0
+        self._start = resume if resume is not None or correlation_id is None else 0
+        self._resumed = self._start != 0
+        self._page_entries = FIRST_PAGE_ENTRIES
 
     async def send(self, request: web.Request, windows: Windows, seconds: float) -> EventSourceResponse:
         """Stream for so many seconds."""
-        self._tail.reader  # noqa: B018 - says 503 while it still can
+        self._reader = self._tail.reader  # says 503 while it still can
+        self._position = await self._reader.newest() if self._start is None else self._start
         self._response = EventSourceResponse(ping_interval=HEARTBEAT_S)
+        if request.version < HttpVersion11:  # without chunks, the end of the connection is the end of the stream
+            self._response.force_close()
+            self._response.headers["Connection"] = "close"
         await self._response.prepare(request)
         async with self._response:
             async with windows.window(seconds):
@@ -72,66 +79,63 @@ class Stream:
         while True:
             try:
                 await self._follow()
-            except Unavailable:
+            except TraceHubError:
                 await asyncio.sleep(REOPEN_S)
 
     async def _follow(self) -> None:
         """Catch up with the tail and stay with it, until behind again or moved to another file."""
-        async with self._tail.subscription(self._correlation_id, self._wants) as subscription:
-            position = subscription.start if self._position is None else self._position
-            if position > await self._tail.reader.newest():
-                await self._start_over()
-                position = 0
-            subscription.skip_to(position)
-            await self._replay(position, subscription.start)
+        async with self._tail.subscription(self._correlation_id, self._wants, self._position) as subscription:
+            if subscription.reader is not self._reader or self._position > await self._reader.newest():
+                await self._start_over(subscription.reader)
+                return
+            await self._replay(subscription.start)
             while frames := await subscription.frames():
                 await self._response.write(frames)
-            if subscription.replaced:
-                await self._start_over()
-            else:
+            if subscription.behind is not None:
                 self._position = subscription.behind
 
-    async def _start_over(self) -> None:
+    async def _start_over(self, reader: Reader) -> None:
         await self._response.write(_RESET)
+        self._reader = reader
         self._position = 0
         self._resumed = False
 
-    async def _replay(self, position: int, upto: int) -> None:
-        """Send what the file holds behind `position` and up to `upto`."""
-        self._position = position
+    async def _replay(self, upto: int) -> None:
+        """Send what the file holds behind the position and up to `upto`."""
+        await self._pass_over_expired(upto)
         while self._position < upto:
-            reader = self._tail.reader
-            await self._tell_gap(reader, upto)
-            entries = await self._page(reader, upto)
+            entries = await self._page(upto)
+            if await self._pass_over_expired(upto):  # while the page was read: some may be missing from it
+                continue
             wanted = [frame(*numbered) for numbered in entries if self._wants is None or self._wants(numbered[1])]
             if wanted:
                 await self._response.write(b"".join(wanted))
-            self._position = entries[-1][0] if len(entries) == PAGE_ENTRIES else upto
+            self._position = entries[-1][0] if len(entries) == self._page_entries else upto
             self._resumed = True
-        self._position = max(position, upto)
+            size = 1 + sum(len(memoryview(entry.data)) + len(entry.raw_line or "") for _, entry in entries)
+            self._page_entries = max(1, min(PAGE_ENTRIES, PAGE_BYTES * max(1, len(entries)) // size))
         self._resumed = True
 
-    async def _page(self, reader: Reader, upto: int) -> list[Numbered]:
-        position = self._position or 0
+    async def _page(self, upto: int) -> list[Numbered]:
         if self._correlation_id is None:
-            return await reader.entries_after(position, upto, PAGE_ENTRIES)
-        chain = await reader.chain(self._correlation_id)
-        return [] if chain is None else await reader.in_order(chain, position, upto, PAGE_ENTRIES)
+            return await self._reader.entries_after(self._position, upto, self._page_entries)
+        chain = await self._reader.chain(self._correlation_id)
+        return [] if chain is None else await self._reader.in_order(chain, self._position, upto, self._page_entries)
 
-    async def _tell_gap(self, reader: Reader, upto: int) -> None:
+    async def _pass_over_expired(self, upto: int) -> bool:
         """Move on to the oldest entry that is left; a client that resumes is told what it may have missed."""
-        position = self._position or 0
-        end = min(await reader.oldest() - 1, upto)
-        if end <= position:
-            return
-        self._position = end
-        if self._resumed and await self._may_have_lost(reader):
+        end = min(await self._reader.oldest() - 1, upto)
+        if end <= self._position:
+            return False
+        if self._resumed and await self._may_have_lost():
             everything = self._correlation_id is None and self._wants is None
-            gap = Gap(position + 1, end, end - position if everything else None)
+            gap = Gap(self._position + 1, end, end - self._position if everything else None)
             await self._response.write(b"event: gap\ndata: %b\n\n" % encode(gap))
+        self._position = end
+        return True
 
-    async def _may_have_lost(self, reader: Reader) -> bool:
+    async def _may_have_lost(self) -> bool:
         if self._correlation_id is None:
             return True
-        chain = await reader.chain(self._correlation_id)
+        chain = await self._reader.chain(self._correlation_id)
         return chain is None or chain.expired > 0

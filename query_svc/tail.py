@@ -41,19 +41,20 @@ class Subscription:
     after row id `behind`.
     """
 
-    def __init__(self, start: int, wants: Wanted | None) -> None:
+    def __init__(self, reader: Reader, start: int, had: int, wants: Wanted | None) -> None:
+        self.reader = reader  # of the file that the ids belong to
         self.start = start
         self.wants = wants
-        self._skipped = 0
+        self._had = had  # up to this row id, which the tail may not have reached yet
         self.behind: int | None = None
-        self.replaced = False  # the file is another one now
+        self.replaced = False  # the file is another one now: nothing is added any more
         self._pending: list[bytes] = []
         self._bytes = 0
         self._changed = asyncio.Event()
 
     def push(self, row_id: int, frame: bytes) -> None:
         """Hand over the frame of an entry, unless the subscriber is behind or had it before."""
-        if self.behind is not None or row_id <= self._skipped:
+        if self.behind is not None or self.replaced or row_id <= self._had:
             return
         if self._bytes + len(frame) > PENDING_BYTES and self._pending:
             self.fall_behind(row_id - 1)
@@ -65,12 +66,8 @@ class Subscription:
     def fall_behind(self, row_id: int) -> None:
         """Add nothing more: what comes after this row id is for the subscriber to read from the file."""
         if self.behind is None:
-            self.behind = row_id
+            self.behind = max(row_id, self._had)
             self._changed.set()
-
-    def skip_to(self, row_id: int) -> None:
-        """The subscriber has everything up to this row id, which the tail may not have reached yet."""
-        self._skipped = row_id
 
     def start_over(self) -> None:
         """Tell the subscriber that ids have lost their meaning."""
@@ -95,6 +92,8 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reader: Reader | None = None
+        self._own: Reader | None = None  # so that the tail never waits behind requests
+        self._closing: list[Reader] = []
         self._why_not: TraceHubError = Unavailable(f"{path} is being opened")
         self._lock = asyncio.Lock()
         self._rung = asyncio.Event()
@@ -123,13 +122,16 @@ class Tail:
 
     @contextlib.asynccontextmanager
     async def subscription(
-        self, correlation_id: str | None = None, wants: Wanted | None = None
+        self, correlation_id: str | None = None, wants: Wanted | None = None, had: int = 0
     ) -> AsyncIterator[Subscription]:
-        """What is committed from now on: to one chain, to all, or what is wanted of all. Raises Unavailable."""
+        """What is committed from now on: to one chain, to all, or what is wanted of all. Raises Unavailable.
+
+        The subscriber has everything up to row id `had`.
+        """
         async with self._lock:
             if not self.subscribers:
-                self.cursor = await self.reader.newest()
-            subscription = Subscription(self.cursor, wants)
+                self.cursor = await self._look.newest()
+            subscription = Subscription(self.reader, self.cursor, had, wants)
             self._listeners(correlation_id).add(subscription)
         self._rung.set()
         try:
@@ -138,6 +140,11 @@ class Tail:
             self._listeners(correlation_id).discard(subscription)
             if correlation_id is not None and not self._by_chain[correlation_id]:
                 del self._by_chain[correlation_id]
+
+    async def open(self) -> None:
+        """Open the file if it is there, or the one that has taken its place; `reader` says how that went."""
+        if self._own is None or not self._own.is_current():
+            await self._open()
 
     async def run(self) -> None:
         """Look at the file at every ring and every so often, for as long as the service lives."""
@@ -157,43 +164,56 @@ class Tail:
                         await self._rung.wait()
         finally:
             listener.close()
-            if self._reader is not None:
-                await self._reader.close()
+            await self._close()
 
     def _hear(self) -> None:
         if self.subscribers:
             self._rung.set()
 
+    @property
+    def _look(self) -> Reader:
+        if self._own is None:
+            raise self._why_not
+        return self._own
+
     async def _turn(self) -> None:
-        if self._reader is None or not self._reader.is_current():
-            await self._open()
+        await self.open()
+        if self._own is None:
+            return
         while self.subscribers:
             async with self._lock:
-                entries = await self.reader.entries_after(self.cursor, INFINITY, TURN_ENTRIES)
+                entries = await self._look.entries_after(self.cursor, INFINITY, TURN_ENTRIES)
                 self._hand_out(entries)
             if len(entries) < TURN_ENTRIES:
                 break
-            self._lag = TailLag(await self.reader.newest() - self.cursor, time.monotonic() - self._kept_up_at)
+            self._lag = TailLag(await self._look.newest() - self.cursor, time.monotonic() - self._kept_up_at)
         self._lag = TailLag(0, 0.0)
         self._kept_up_at = time.monotonic()
 
     async def _open(self) -> None:
-        """Open the file for the first time, or the one that has taken its place."""
+        if self._own is not None:
+            _log.info("%s is another file now", self._path)
+            await self._close()
         async with self._lock:
-            if self._reader is not None:
-                _log.info("%s is another file now", self._path)
-                await self._reader.close()
-                self._reader = None
             try:
+                self._own = await Reader.open(self._path, connections=1)
                 self._reader = await Reader.open(self._path)
+                self.cursor = await self._own.newest()
             except TraceHubError as error:
+                await self._close()
                 if str(error) != str(self._why_not):
                     _log.info("%s", error)
                 self._why_not = error
                 return
-            self.cursor = await self._reader.newest()
             for subscription in self._subscriptions():
                 subscription.start_over()
+
+    async def _close(self) -> None:
+        self._closing += [reader for reader in (self._own, self._reader) if reader is not None]
+        self._own = self._reader = None
+        while self._closing:
+            await self._closing[-1].close()
+            self._closing.pop()
 
     def _hand_out(self, entries: list[Numbered]) -> None:
         if not entries:

@@ -1,5 +1,6 @@
 """`GET /traces/{id}`: one page of a chain, at once or as soon as there is something to say."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -12,6 +13,8 @@ from shared.storage.reader import Chain, Position, Reader, start_of
 from shared.wire import StoredEntry
 
 READ_ENTRIES: Final = 5_000  # read at a time, so that no read holds the file's history for long
+
+_POSITION: Final = re.compile(r"-?\d{1,19}\.\d{1,18}", re.ASCII)
 
 
 class TraceQuery(msgspec.Struct, frozen=True):
@@ -72,7 +75,6 @@ async def _count(reader: Reader, chain: Chain, query: TraceQuery) -> int:
 
 def _position(text: str) -> Position:
     instant, _, row_id = text.partition(".")
-    try:
-        return Position(int(instant), int(row_id))
-    except ValueError:
-        raise BadRequest(f"after is the `next` of an earlier page, not {text[:40]!r}") from None
+    if not _POSITION.fullmatch(text):
+        raise BadRequest(f"after is the `next` of an earlier page, not {text[:40]!r}")
+    return Position(int(instant), int(row_id))

@@ -27,4 +27,5 @@ class Windows:
         """End all waiting."""
         self.closing = True
         for window in self._open:
-            window.reschedule(asyncio.get_running_loop().time())
+            if not window.expired():
+                window.reschedule(asyncio.get_running_loop().time())

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import re
 import resource
 import signal
 import sys
@@ -33,6 +34,7 @@ _STATUS: Final[list[tuple[type[errors.TraceHubError], int]]] = [
     (errors.Unavailable, 503),
     (errors.BadFile, 503),
 ]
+_ANY_TEXT: Final = re.compile(r"{(\w+)}")  # a part of a path; of itself aiohttp takes no braces in one
 CANCEL_HANDLERS: Final = web.AppKey("cancel_handlers", bool)  # when the client has gone
 _log = logging.getLogger("tracehub")
 
@@ -69,6 +71,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:
+        if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
+            raise
         _log.exception("%s %s failed", request.method, request.path)
         return answer(Problem("Internal error: the log of the service says more"), 500)
 
@@ -80,9 +84,10 @@ def add_routes(app: web.Application, port: Port, settings: Settings, handlers: M
             handler = _guarded(handlers[call.name], call.secrets(port, settings))
         else:
             handler = _elsewhere(call, settings)
-        app.router.add_route(call.method, call.path, handler)
+        path = _ANY_TEXT.sub(r"{\1:[^/]+}", call.path)
+        app.router.add_route(call.method, path, handler)
         if call.method == "GET" and not call.streams:
-            app.router.add_route("HEAD", call.path, handler)
+            app.router.add_route("HEAD", path, handler)
 
 
 def has_secret(request: web.Request, secrets: Sequence[str]) -> bool:

@@ -1,10 +1,18 @@
 """Both services as they run: two processes, one file, real HTTP."""
 
 import asyncio
+import contextlib
+import gzip
+import json
+import signal
+import socket
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
-from conftest import Services, entry, events, payload
+import pytest
+from conftest import Services, entry, events, payload, until
 
 
 async def test_an_acked_entry_is_visible_at_once(services: Services, http: aiohttp.ClientSession) -> None:
@@ -78,3 +86,181 @@ async def test_a_resumed_stream_misses_and_repeats_nothing(services: Services, h
                     break
     await pouring
     assert ids == list(range(1, 3001))
+
+
+async def test_each_goes_on_while_the_other_is_down(services: Services, http: aiohttp.ClientSession) -> None:
+    """Entries are taken in without a query process, and read without an ingest process."""
+    services.start("ingest_svc")
+    for _ in range(20):
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
+            assert response.status == 200
+    services.start("query_svc")
+    assert services.kill("ingest_svc", signal.SIGTERM) == 0
+    async with http.get(f"{services.query_url}/traces/chain") as response:
+        assert (await response.json())["count"] == 20
+    async with http.get(f"{services.query_url}/stream?timeout=20", headers={"Last-Event-ID": "18"}) as response:
+        following = events(response)
+        assert [(await anext(following))["id"] for _ in range(2)] == ["19", "20"]
+        services.start("ingest_svc")
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}):
+            pass
+        assert (await anext(following))["id"] == "21"
+        services.kill("query_svc")
+    async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
+        assert (await response.json())["inserted"] == 1
+    services.start("query_svc")
+    async with http.get(f"{services.query_url}/stream?timeout=20", headers={"Last-Event-ID": "20"}) as response:
+        following = events(response)
+        assert [(await anext(following))["id"] for _ in range(2)] == ["21", "22"]
+
+
+async def test_query_first(services: Services, http: aiohttp.ClientSession) -> None:
+    """Started before there is a file, the query process waits for it; a stream opened on the empty file gets all."""
+    services.start("query_svc")
+    async with http.get(f"{services.query_url}/stream") as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    services.start("ingest_svc")
+
+    async def is_open() -> bool:
+        async with http.get(f"{services.query_url}/health") as response:
+            return response.status == 200
+
+    await until(is_open)
+    async with (
+        http.get(f"{services.query_url}/stream?timeout=20") as all_chains,
+        http.get(f"{services.query_url}/traces/chain/stream?timeout=20") as one_chain,
+    ):
+        await all_chains.content.readuntil(b"\n\n")
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry(), entry()]}):
+            pass
+        for response in (all_chains, one_chain):
+            following = events(response)
+            assert [(await anext(following))["id"] for _ in range(2)] == ["1", "2"]
+
+
+async def test_several_query_processes_on_one_file(services: Services, http: aiohttp.ClientSession) -> None:
+    """Each shows everything, live and stored, and the end of one is nothing to the others."""
+    more = [Services(services.db, processes=services.processes) for _ in range(2)]
+    services.start("ingest_svc")
+    urls = []
+    for number, each in enumerate((services, *more)):
+        each.start("query_svc")
+        services.processes[f"query_svc {number}"] = services.processes.pop("query_svc")
+        urls.append(each.query_url)
+    async with contextlib.AsyncExitStack() as stack:
+        streams = []
+        for url in urls:
+            response = await stack.enter_async_context(http.get(f"{url}/stream?timeout=20"))
+            await response.content.readuntil(b"\n\n")
+            streams.append(events(response))
+        for number in range(1, 101):
+            async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}):
+                pass
+            if number == 50:
+                services.kill("query_svc 2")
+                streams.pop()
+            for following in streams:
+                assert (await anext(following))["id"] == str(number)
+    for url in urls[:2]:
+        async with http.get(f"{url}/traces/chain") as response:
+            assert (await response.json())["count"] == 100
+
+
+async def test_sigterm_ends_streams_within_seconds(services: Services, http: aiohttp.ClientSession) -> None:
+    """Clients of a query process that stops see a clean end of the body, also while somebody does not read."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    for _ in range(30):
+        batch = [entry(data={"filler": "x" * 10_000}) for _ in range(50)]
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": batch}):
+            pass
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect(("127.0.0.1", services.query_port))
+        stuck.sendall(b"GET /stream?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with http.get(f"{services.query_url}/stream?timeout=60") as response:
+            await response.content.readuntil(b"\n\n")
+            waiting = asyncio.create_task(http.get(f"{services.query_url}/traces/x", headers={"Prefer": "wait=60"}))
+            await asyncio.sleep(0.3)
+            async with asyncio.timeout(8):
+                assert await asyncio.to_thread(services.kill, "query_svc", signal.SIGTERM) == 0
+                assert await response.read() == b""
+                async with await waiting as answer:
+                    assert (await answer.json())["traces"] == []
+    assert "Traceback" not in services.log("query_svc")
+
+
+async def test_a_reader_that_never_reads_costs_little(services: Services, http: aiohttp.ClientSession) -> None:
+    """Fifty megabytes pour past twenty stuck readers; the query process stays small and others get all in time."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+
+    async def memory() -> int:
+        async with http.get(f"{services.query_url}/stats") as response:
+            stats: dict[str, int] = await response.json()
+            return stats["memory_bytes"]
+
+    before = await memory()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stuck = stack.enter_context(socket.socket())
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.connect(("127.0.0.1", services.query_port))
+            stuck.sendall(b"GET /stream?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with http.get(f"{services.query_url}/stream?timeout=60") as response:
+            await response.content.readuntil(b"\n\n")
+            following = events(response)
+            for _ in range(50):
+                batch = [entry(data={"filler": "x" * 10_000}) for _ in range(100)]
+                async with http.post(f"{services.ingest_url}/ingest", json={"traces": batch}):
+                    pass
+                for _ in batch:
+                    last = await anext(following)
+        assert last["id"] == "5000"
+        assert await memory() - before < 120 * 2**20  # of which some are pages of the file that is mapped
+
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "boutique-cpu-contention.ndjson.gz"
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the recorded data is not here")
+async def test_recorded_data_comes_out_as_it_went_in(services: Services, http: aiohttp.ClientSession) -> None:
+    """46,038 entries of 497 chains: each once on the stream, each chain whole and in order, each summary true."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    lines = await asyncio.to_thread(lambda: gzip.decompress(DATA.read_bytes()).splitlines())
+    sent = [json.loads(line) for line in lines]
+
+    async def feed() -> int:
+        inserted = 0
+        for start in range(0, len(lines), 500):
+            body = b'{"traces":[' + b",".join(lines[start : start + 500]) + b"]}"
+            headers = {"Content-Type": "application/json"}
+            async with http.post(f"{services.ingest_url}/ingest", data=body, headers=headers) as response:
+                inserted += (await response.json())["inserted"]
+        return inserted
+
+    async with http.get(f"{services.query_url}/stream?timeout=60") as response:
+        await response.content.readuntil(b"\n\n")
+        feeding = asyncio.create_task(feed())
+        following = events(response)
+        ids = [int((await anext(following))["id"]) for _ in range(len(sent))]
+    assert ids == list(range(1, 46_039))
+    assert (await feeding, await feed()) == (46_038, 0)
+    chains: dict[str, list[dict[str, Any]]] = {}
+    for one in sent:
+        chains.setdefault(one["correlation_id"], []).append(one)
+    async with http.get(f"{services.query_url}/correlations?limit=1000") as response:
+        summaries = {one["correlation_id"]: one for one in (await response.json())["correlations"]}
+    assert len(summaries) == len(chains) == 497
+    for correlation_id, entries in chains.items():
+        async with http.get(f"{services.query_url}/traces/{quote(correlation_id, safe='')}") as response:
+            answer = await response.json()
+        entries.sort(key=lambda one: one["timestamp"])
+        assert answer["traces"] == [{"data": None, "hostname": "unknown", "raw_line": None, **one} for one in entries]
+        summary = summaries[correlation_id]
+        stamps = [one["timestamp"] for one in entries]
+        assert (summary["trace_count"], summary["first_ts"], summary["last_ts"]) == (
+            len(entries), stamps[0], stamps[-1],
+        )  # fmt: skip
+        assert sorted(summary["sources"]) == sorted({one["source_id"] for one in entries})

@@ -12,8 +12,9 @@ import aiosqlite
 from shared.errors import Unavailable
 from shared.storage.sqlite import FileKind, file_kind, identity, read_only_uri, translated
 
-CONNECTIONS: Final = 3  # besides the tail's own
+CONNECTIONS: Final = 3
 DEADLINE_S: Final = 5.0
+INTERRUPT_S: Final = 0.02  # between attempts to stop a query
 MMAP_BYTES: Final = 256 * 2**20
 CACHE_KIB: Final = 4 * 1024
 
@@ -29,6 +30,7 @@ class Pool:
         self._identity = identity
         self._connections: list[aiosqlite.Connection] = []
         self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path, connections: int = CONNECTIONS) -> Self:
@@ -48,9 +50,17 @@ class Pool:
         return pool
 
     async def close(self) -> None:
-        """End the connections and their threads."""
-        for connection in self._connections:
-            await connection.close()
+        """End the connections and their threads, each when its query is done; who waits for one is told Unavailable."""
+        self._closed = True
+        taken: list[aiosqlite.Connection] = []
+        try:
+            while len(taken) < len(self._connections):
+                taken.append(await self._idle.get())
+            for connection in taken:
+                await connection.close()
+        finally:
+            for connection in taken:
+                self._idle.put_nowait(connection)
 
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened."""
@@ -60,6 +70,8 @@ class Pool:
         """All rows of a query. Raises Unavailable past DEADLINE_S; a query nobody waits for any more is stopped."""
         connection = await self._idle.get()
         try:
+            if self._closed:
+                raise Unavailable(f"{self._path} was replaced by another file")
             return await self._rows(connection, query, parameters)
         finally:
             self._idle.put_nowait(connection)
@@ -110,7 +122,7 @@ async def _connected(path: Path) -> aiosqlite.Connection:
 
 
 def _refuse_other_files(path: Path) -> None:
-    db = sqlite3.connect(read_only_uri(path), uri=True)
+    db = sqlite3.connect(read_only_uri(path), uri=True, timeout=0)  # waiting here would stop the event loop
     try:
         kind = file_kind(db, path)
     finally:
@@ -120,7 +132,8 @@ def _refuse_other_files(path: Path) -> None:
 
 
 async def _stop(connection: aiosqlite.Connection, running: asyncio.Future[Any]) -> None:
-    await connection.interrupt()
-    await asyncio.wait({running})
+    while not running.done():  # an interrupt before the query has begun is lost
+        await connection.interrupt()
+        await asyncio.wait({running}, timeout=INTERRUPT_S)
     if not running.cancelled():
         running.exception()

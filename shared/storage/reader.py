@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Self
 from shared.api import Correlation, SenderDrops
 from shared.storage.chains import decode_sources, hash48
 from shared.storage.instants import instant, timestamp
-from shared.storage.pool import Pool, Row
+from shared.storage.pool import CONNECTIONS, Pool, Row
 from shared.wire import NumberedEntry, StoredEntry, encode, stored_data
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
@@ -37,7 +37,7 @@ _IN_ORDER: Final = f"""{_ENTRIES}
 _SUMMARIES: Final = """
     SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance = 0, newest FROM (
         SELECT * FROM chain WHERE newest < :before ORDER BY newest DESC LIMIT :scan
-    ) WHERE (:q = '' OR instr(correlation_id, :q)) AND (:source = '' OR instr(sources, :source))
+    ) WHERE (:q = '' OR instr(correlation_id, :q)) AND (:source = '' OR instr(',' || substr(sources, 2), :source))
         AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
     LIMIT :limit"""
 _SCANNED: Final = "SELECT newest FROM chain WHERE newest < ? ORDER BY newest DESC LIMIT 1 OFFSET ?"
@@ -88,9 +88,9 @@ class Reader:
         self.is_current = pool.is_current
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, connections: int = CONNECTIONS) -> Self:
         """Open the file; raises Unavailable while it is missing or not set up, BadFile for a newer version's."""
-        return cls(await Pool.open(path))
+        return cls(await Pool.open(path, connections))
 
     async def newest(self) -> int:
         """The newest row id ever given, 0 before the first."""
@@ -157,7 +157,7 @@ class Reader:
         filtered = bool(source or q or complete is not None)
         scan = SCAN_CHAINS if filtered else limit
         start = INFINITY if before is None else before
-        key = encode(source).decode() + ":" if source else ""
+        key = f",{encode(source).decode()}:" if source else ""  # no quoted comma can stand before such a quote
         parameters = {"before": start, "scan": scan, "q": q, "source": key, "complete": complete, "limit": limit}
         rows = await self._pool.rows(_SUMMARIES, parameters)
         if len(rows) == limit:

@@ -1,0 +1,117 @@
+"""What the reader gives for what the writer was given."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.storage.reader import INFINITY, Position, Reader, start_of
+from shared.storage.writer import Writer
+from shared.wire import Entry
+
+STEPS = [("MA", "/a"), ("MA", "/b"), ("WS", "/a")]
+entries = st.lists(
+    st.builds(
+        lambda chain, step, direction, at, suffix: Entry(step[0], chain, at, suffix, direction, "REST", step[1]),
+        st.sampled_from(["one", "two", "three"]),
+        st.sampled_from(STEPS),
+        st.sampled_from(["->", "<-"]),
+        st.floats(0, 1e300) | st.integers(0, 5).map(float),
+        st.sampled_from("abc"),
+    ),
+    max_size=25,
+)
+
+
+def newest_of(batches: list[list[Entry]]) -> list[Entry]:
+    """The entries that are new, in order of arrival."""
+    stored: dict[tuple[str, float, str], Entry] = {}
+    for entry in (entry for batch in batches for entry in batch):
+        stored.setdefault((entry.correlation_id, entry.timestamp, entry.suffix), entry)
+    return list(stored.values())
+
+
+def is_complete(chain: list[Entry]) -> bool:
+    """The contract's word for it."""
+    steps = {"->": Counter[tuple[str, str]](), "<-": Counter[tuple[str, str]]()}
+    for entry in chain:
+        steps[entry.direction][entry.source_id, entry.endpoint] += 1
+    return steps["->"] == steps["<-"]
+
+
+@pytest.fixture
+async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
+    """A reader of an empty file."""
+    Writer(tmp_path / "tracehub.db", 3_600_000).close()
+    reader = await Reader.open(tmp_path / "tracehub.db")
+    yield reader
+    await reader.close()
+
+
+async def test_an_empty_file(reader: Reader) -> None:
+    """There is nothing, and no error."""
+    assert (await reader.newest(), await reader.oldest(), await reader.chains()) == (0, 1, 0)
+    assert await reader.chain("x") is None
+    assert await reader.entries_after(0, INFINITY, 10) == await reader.recent(10, None, "") == []
+    assert (await reader.correlations(10, None, "", "", None)).correlations == []
+    assert await reader.by_source(0) == []
+
+
+async def test_chains_are_what_was_written(tmp_path: Path) -> None:
+    """For any batches, duplicates among them: order, summaries, completeness and row ids are those of a plain model."""
+    runs: list[list[list[Entry]]] = []
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @given(st.lists(entries, max_size=3))
+    def collect(batches: list[list[Entry]]) -> None:
+        runs.append(batches)
+
+    collect()
+    for number, batches in enumerate(runs):
+        writer = Writer(tmp_path / f"{number}.db", 3_600_000)
+        for batch in batches:
+            writer.write([batch], 1_000)
+        stored = newest_of(batches)
+        reader = await Reader.open(writer.path, connections=1)
+        everything = await reader.entries_after(0, INFINITY, 1_000)
+        assert [row_id for row_id, _ in everything] == list(range(1, len(stored) + 1))
+        assert [(e.correlation_id, e.timestamp, e.suffix) for _, e in everything] == [
+            (e.correlation_id, e.timestamp, e.suffix) for e in stored
+        ]
+        summaries = {
+            one.correlation_id: one for one in (await reader.correlations(10, None, "", "", None)).correlations
+        }
+        for id in ("one", "two", "three"):
+            chain = [entry for entry in stored if entry.correlation_id == id]
+            found = await reader.chain(id)
+            assert (found is None) == (not chain)
+            if found is None:
+                continue
+            in_time, _ = await reader.in_time(found, 1_000, None, start_of(None))
+            assert [(e.timestamp, e.suffix) for e in in_time] == [
+                (e.timestamp, e.suffix) for e in sorted(chain, key=lambda entry: entry.timestamp)
+            ]
+            assert (found.entries, found.complete) == (len(chain), is_complete(chain))
+            stamps = [entry.timestamp for entry in chain]
+            assert (summaries[id].first_ts, summaries[id].last_ts) == (min(stamps), max(stamps))
+            assert set(summaries[id].sources) == {entry.source_id for entry in chain}
+        await reader.close()
+        writer.close()
+
+
+async def test_positions_beyond_any_number(reader: Reader, tmp_path: Path) -> None:
+    """Bounds that no entry reaches are no error."""
+    writer = Writer(tmp_path / "tracehub.db", 3_600_000)
+    writer.write(
+        [[Entry("MA", "chain", 1e308, "a", "->", "REST", "/"), Entry("MA", "chain", 0.0, "a", "->", "R", "/")]], 0
+    )
+    writer.close()
+    chain = await reader.chain("chain")
+    assert chain is not None
+    for position, count in ((start_of(None), 2), (Position(INFINITY, INFINITY), 0), (Position(-INFINITY, 0), 2)):
+        assert len((await reader.in_time(chain, 10, None, position))[0]) == count
+    for since, count in ((-1.0, 2), (0.0, 1), (1e307, 1), (1e308, 0)):
+        assert await reader.count(chain, None, start_of(since).instant) == count

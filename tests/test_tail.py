@@ -1,0 +1,225 @@
+"""The tail: one cursor, and what each subscription is handed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import until
+
+from query_svc import tail as tailing
+from query_svc.tail import PENDING_BYTES, Subscription, Tail, frame
+from shared.errors import Unavailable
+from shared.storage import pool as pooling
+from shared.storage.writer import Writer
+from shared.web import running
+from shared.wire import Entry, StoredEntry
+
+FRAME = frame(7, StoredEntry("MA", "c", 1.0, "s", "->", "REST", "/", msgspec.Raw(b'{"a":1}'), "h", None))
+
+
+def subscription(had: int = 0) -> Subscription:
+    """A subscription of nobody's."""
+    reader: Any = None
+    return Subscription(reader, 0, had, None)
+
+
+async def test_a_frame_has_the_id_and_one_line() -> None:
+    """The row id first, then the entry as JSON."""
+    id, data, *rest = FRAME.split(b"\n")
+    assert (id, rest) == (b"id: 7", [b"", b""])
+    assert msgspec.json.decode(data.removeprefix(b"data: "))["data"] == {"a": 1}
+
+
+async def test_frames_come_together_and_once() -> None:
+    """What has gathered is taken at once; then there is nothing until more comes."""
+    pending = subscription()
+    pending.push(1, b"a")
+    pending.push(2, b"b")
+    assert await pending.frames() == b"ab"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pending.frames(), 0.01)
+    pending.push(3, b"c")
+    assert await pending.frames() == b"c"
+
+
+async def test_what_was_had_is_not_handed_out_again() -> None:
+    """Up to the row id that the subscriber had, also where it falls behind before the tail has got there."""
+    pending = subscription(had=10)
+    for row_id in range(8, 12):
+        pending.push(row_id, b"%d" % row_id)
+    assert await pending.frames() == b"11"
+    ahead = subscription(had=10)
+    ahead.fall_behind(6)
+    assert ahead.behind == 10
+
+
+async def test_a_slow_subscriber_falls_behind_with_bounded_bytes() -> None:
+    """It keeps what it had gathered, and the place to go on from; falling behind again changes nothing."""
+    pending = subscription()
+    for row_id in range(1, 100):
+        pending.push(row_id, b"x" * 10_000)
+    assert pending.behind == PENDING_BYTES // 10_000
+    pending.fall_behind(50)
+    assert len(await pending.frames()) == pending.behind * 10_000
+    pending.push(100, b"late")
+    assert await pending.frames() == await pending.frames() == b""
+
+
+async def test_an_entry_beyond_the_bound_goes_alone() -> None:
+    """However large it is, it is handed out: the file would give the same."""
+    pending = subscription()
+    pending.push(1, b"x" * (PENDING_BYTES + 1))
+    pending.push(2, b"y")
+    assert (len(await pending.frames()), pending.behind) == (PENDING_BYTES + 1, 1)
+
+
+async def test_a_replaced_file_ends_a_subscription() -> None:
+    """Nothing of the new file is handed to who counts in ids of the old one."""
+    pending = subscription()
+    pending.start_over()
+    pending.push(1, b"new")
+    assert (await pending.frames(), pending.behind) == (b"", None)
+
+
+def some(count: int, chain: str = "chain") -> list[Entry]:
+    """Entries unlike each other."""
+    some.number += count  # type: ignore[attr-defined]
+    first = some.number  # type: ignore[attr-defined]
+    return [Entry("MA", chain, float(first + n), "s", "->", "REST", "/") for n in range(count)]
+
+
+some.number = 0  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Any:
+    """The write side of a file."""
+    writer = Writer(tmp_path / "tracehub.db", 3_600_000)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+async def tail(writer: Writer) -> AsyncIterator[Tail]:
+    """A tail that runs."""
+    tail = Tail(writer.path)
+    await tail.open()
+    async with running(tail.run()):
+        yield tail
+
+
+async def collect(pending: Subscription, upto: int) -> list[int]:
+    """Row ids that a subscription is handed, up to one."""
+    found: list[int] = []
+    async with asyncio.timeout(10):
+        while not found or found[-1] < upto:
+            frames = await pending.frames()
+            assert frames, "behind"
+            found += [int(line[4:]) for line in frames.split(b"\n") if line.startswith(b"id: ")]
+    return found
+
+
+async def test_subscriptions_begin_behind_their_start(tail: Tail, writer: Writer) -> None:
+    """Whenever somebody subscribes while entries pour in, it is handed exactly what follows its start."""
+
+    async def subscribe() -> None:
+        async with tail.subscription() as pending:
+            assert await collect(pending, 400) == list(range(pending.start + 1, 401))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(40):
+            group.create_task(subscribe())
+            writer.write([some(10)], 0)
+            await asyncio.sleep(0.001)
+    assert tail.subscribers == 0
+
+
+async def test_while_nobody_listens_nothing_is_read(tail: Tail, writer: Writer) -> None:
+    """The next subscription begins with the newest entry, however much came in between."""
+    writer.write([some(1000)], 0)
+    await asyncio.sleep(0.3)
+    assert tail.cursor == 0
+    async with tail.subscription() as pending:
+        assert pending.start == tail.cursor == 1000
+
+
+async def test_retention_that_overtakes_the_tail_is_noticed(tail: Tail, writer: Writer) -> None:
+    """Subscribers are sent to the file, which knows what is gone, from the last entry they were handed."""
+    async with tail.subscription() as pending:
+        async with tail._lock:
+            writer.write([some(20)], 0)
+            writer.expire(15, 100)
+        assert await pending.frames() == b""
+        assert pending.behind == 0
+        await until(lambda: tail.cursor == 20)
+
+
+async def test_a_reader_that_fails_leaves_no_lock(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
+    """A look that fails is repeated, and nobody who subscribes meanwhile waits for ever."""
+    async with tail.subscription() as pending:
+        failures = iter([Unavailable("later"), RuntimeError("odd")])
+        own = tail._own
+        assert own is not None
+        look = own.entries_after
+
+        async def sometimes(*arguments: Any) -> Any:
+            if failure := next(failures, None):
+                raise failure
+            return await look(*arguments)
+
+        monkeypatch.setattr(own, "entries_after", sometimes)
+        writer.write([some(5)], 0)
+        async with asyncio.timeout(5), tail.subscription("chain"):
+            assert await collect(pending, 5) == [1, 2, 3, 4, 5]
+
+
+async def test_requests_do_not_hold_up_the_tail(tail: Tail, writer: Writer) -> None:
+    """While every connection for requests is busy, live entries come and streams begin."""
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    busy = [asyncio.create_task(tail.reader._pool.rows(endless)) for _ in range(2 * pooling.CONNECTIONS)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(3), tail.subscription() as pending:
+        writer.write([some(3)], 0)
+        assert await collect(pending, 3) == [1, 2, 3]
+    assert not any(task.done() for task in busy)
+    for task in busy:
+        task.cancel()
+    await asyncio.wait(busy)
+
+
+async def test_a_file_that_goes_and_comes(tail: Tail, writer: Writer, tmp_path: Path) -> None:
+    """Without a file the reader says so; a new one is opened, and subscribers start over."""
+    async with tail.subscription() as pending:
+        await asyncio.to_thread(writer.path.unlink)
+        with pytest.raises(Unavailable):
+            await until(lambda: tail.reader is None)
+        assert not pending.replaced
+        fresh = Writer(tmp_path / "fresh.db", 1000)
+        fresh.write([some(3)], 0)
+        fresh.close()
+        for suffix in ("-wal", "-shm"):
+            writer.path.with_name(f"{writer.path.name}{suffix}").unlink(missing_ok=True)
+        fresh.path.replace(writer.path)
+        assert (await asyncio.wait_for(pending.frames(), 5), pending.replaced) == (b"", True)
+        assert await tail.reader.newest() == tail.cursor == 3
+
+
+async def test_lag_is_what_is_not_handed_out_yet(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
+    """It grows while the tail is behind and is nothing when it has caught up."""
+    monkeypatch.setattr(tailing, "TURN_ENTRIES", 10)
+    seen: list[int] = []
+    hand_out = tail._hand_out
+
+    def watched(entries: Any) -> None:
+        seen.append(tail.lag.entries)
+        hand_out(entries)
+
+    monkeypatch.setattr(tail, "_hand_out", watched)
+    async with tail.subscription():
+        writer.write([some(35)], 0)
+        await until(lambda: tail.cursor == 35)
+        await until(lambda: tail.lag.entries == 0)
+    assert [lag for lag in seen if lag] == [25, 15, 5]
