@@ -40,6 +40,9 @@ async def read_page(reader: Reader, query: TraceQuery) -> TracePage:
         page, position = await reader.in_time(chain, wanted, query.source, position)
         entries += page
         more = len(page) == wanted
+    if more:
+        following, _ = await reader.in_time(chain, 1, query.source, position)
+        more = bool(following)
     return TracePage(
         query.correlation_id,
         entries,

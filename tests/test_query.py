@@ -545,3 +545,16 @@ async def test_expired_entries_are_counted(
     left = {"trace_count": 2, "first_ts": 3, "last_ts": 5, "duration_ms": 2, "sources": ["MA"], "complete": None}
     assert summary == {"correlation_id": "chain", **left}
     assert (await get(query, "/correlations", complete="false"))["count"] == 0
+
+
+async def test_a_page_that_is_just_full_is_the_last(ingest: Client, query: Client) -> None:
+    """`next` is null when nothing follows, also where the page holds as many as it may."""
+    await post(ingest, entry(correlation_id="a"), entry(correlation_id="a"), entry(correlation_id="b"))
+    for path, limit, follows in (
+        ("/traces/a", 2, False),
+        ("/traces/a", 1, True),
+        ("/correlations", 2, False),
+        ("/correlations", 1, True),
+    ):
+        answer = await get(query, path, limit=limit)
+        assert (answer["next"] is not None) == follows, (path, limit)

@@ -42,7 +42,7 @@ _SUMMARIES: Final = """
     LIMIT :limit"""
 _SCANNED: Final = "SELECT newest FROM chain WHERE newest < ? ORDER BY newest DESC LIMIT 1 OFFSET ?"
 _PREFIXED: Final = f"""{_ENTRIES}
-    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id"""
+    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {{}} LIMIT ?"""
 _ARRIVED: Final = """
     SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
 _BY_SOURCE: Final = """
@@ -142,26 +142,28 @@ class Reader:
         """
         newest = await self.newest()
         if since_id is None:
-            rows = await self._prefixed(newest - (SCAN_ENTRIES if source else limit), newest, source)
-            return [_numbered_entry(row) for row in rows[-limit:]]
+            start = newest - (SCAN_ENTRIES if source else limit)
+            rows = await self._pool.rows(_PREFIXED.format("DESC"), (start, newest, len(source), source, limit))
+            return [_numbered_entry(row) for row in reversed(rows)]
         found: list[Row] = []
         start = max(since_id, await self.oldest() - 1)
         while start < newest and len(found) < limit:
-            end = min(newest, start + (SCAN_ENTRIES if source else limit))
-            found += await self._prefixed(start, end, source)
+            end = min(newest, start + SCAN_ENTRIES)
+            parameters = (start, end, len(source), source, limit - len(found))
+            found += await self._pool.rows(_PREFIXED.format("ASC"), parameters)
             start = end
-        return [_numbered_entry(row) for row in found[:limit]]
+        return [_numbered_entry(row) for row in found]
 
     async def correlations(self, limit: int, before: int | None, source: str, q: str, complete: bool | None) -> Page:
         """Chains, newest activity first; a filtered page ends after SCAN_CHAINS even when it is not full."""
         filtered = bool(source or q or complete is not None)
-        scan = SCAN_CHAINS if filtered else limit
+        scan = SCAN_CHAINS if filtered else limit + 1
         start = INFINITY if before is None else before
         key = f",{encode(source).decode()}:" if source else ""  # no quoted comma can stand before such a quote
-        parameters = {"before": start, "scan": scan, "q": q, "source": key, "complete": complete, "limit": limit}
+        parameters = {"before": start, "scan": scan, "q": q, "source": key, "complete": complete, "limit": limit + 1}
         rows = await self._pool.rows(_SUMMARIES, parameters)
-        if len(rows) == limit:
-            return Page([_correlation(row) for row in rows], rows[-1][-1])
+        if len(rows) > limit:
+            return Page([_correlation(row) for row in rows[:limit]], rows[limit - 1][-1])
         last = await self._pool.row(_SCANNED, (start, scan - 1)) if filtered else None
         return Page([_correlation(row) for row in rows], last[0] if last else None)
 
@@ -188,9 +190,6 @@ class Reader:
         """Seconds since the entry with this row id arrived, at least 1."""
         query = "SELECT at FROM arrival WHERE first_entry <= ? ORDER BY first_entry DESC LIMIT 1"
         return max(1.0, time.time() - await self._number(query, (row_id,)) / 1000)
-
-    async def _prefixed(self, after: int, upto: int, source: str) -> list[Row]:
-        return await self._pool.rows(_PREFIXED, (after, upto, len(source), source))
 
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
