@@ -204,7 +204,7 @@ def test_a_closed_terminal_takes_everything_along(run: Callable[..., Terminal]) 
 def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
     """When supervising itself fails, because nobody reads what it writes, both services end with it."""
     reader, writer = os.pipe()
-    terminal = run(output=writer)
+    terminal = run(output=writer, PYTHONUNBUFFERED="1")  # or a failed write is not noticed, and supervising goes on
     os.close(writer)
     pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
     os.close(reader)
