@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ingest_svc import handlers
+from ingest_svc.desk import Desk
 from ingest_svc.group_commit import GroupCommit
-from ingest_svc.handlers import COMMITS, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED, WRITER
+from ingest_svc.handlers import COMMITS, DESK, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
-from ingest_svc.writing import WriterThread
 from shared.doorbell import Doorbell
 from shared.env import Settings
 from shared.web import add_routes, openapi, problems, running
@@ -49,12 +49,12 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     if settings.db.startswith("/tmp/"):
         _log.warning("%s: traces below /tmp do not survive a reboot; set TRACEHUB_DB to a lasting path", settings.db)
-    writer, doorbell = WriterThread(settings), Doorbell(settings.path)
-    app[WRITER] = writer
-    app[COMMITS] = GroupCommit(writer, doorbell)
-    app[RETENTION] = Retention(writer, settings.retention_ms)
-    await writer.open()
+    desk, doorbell = Desk(settings), Doorbell(settings.path)
+    app[DESK] = desk
+    app[COMMITS] = GroupCommit(desk, doorbell)
+    app[RETENTION] = Retention(desk, settings.retention_ms)
+    await desk.open()
     async with running(app[COMMITS].run()), running(app[RETENTION].run()):
         yield
-    await writer.close()
+    await desk.close()
     doorbell.close()

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from ingest_svc.writing import WriterThread
+from ingest_svc.desk import Desk
 from shared.doorbell import Doorbell
 from shared.wire import Entry
 
-GROUP_ENTRIES: Final = 20_000  # that a transaction takes before it leaves the rest to the next
+GROUP_ENTRIES: Final = 2_000  # that a transaction takes before it leaves the rest to the next; a larger batch is long
 
 Report = tuple[str, int]  # of a sender: its id, and the entries it dropped since its start
 _Waiting = tuple[Sequence[Entry], Report | None, asyncio.Future[int]]
@@ -22,8 +22,8 @@ _Waiting = tuple[Sequence[Entry], Report | None, asyncio.Future[int]]
 class GroupCommit:
     """Takes batches, settles each when it is durable. What waits here is bounded, in bytes, by the Intake before it."""
 
-    def __init__(self, writer: WriterThread, doorbell: Doorbell) -> None:
-        self._writer = writer
+    def __init__(self, desk: Desk, doorbell: Doorbell) -> None:
+        self._desk = desk
         self._doorbell = doorbell
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
@@ -42,7 +42,7 @@ class GroupCommit:
     async def run(self) -> None:
         """Take, write, settle, for as long as the service lives."""
         while True:
-            await self._arrived.wait()
+            await self._gather()
             group = self._take()
             counts: Sequence[int | Exception]
             try:
@@ -51,6 +51,14 @@ class GroupCommit:
                 counts = [error] * len(group)
             for (*_, settled), count in zip(group, counts, strict=True):
                 _settle(settled, count)
+
+    async def _gather(self) -> None:
+        """Wait for a batch, and then for as long as every turn of the event loop brings more that was on its way."""
+        await self._arrived.wait()
+        gathered = 0
+        while len(self._waiting) > gathered:
+            gathered = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _take(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -66,7 +74,10 @@ class GroupCommit:
         started = time.perf_counter()
         batches = [entries for entries, _, _ in group]
         drops = dict(sorted(report for _, report, _ in group if report is not None))
-        counts = await self._writer.call(lambda writer: writer.write(batches, time.time_ns() // 1_000_000, drops))
+        counts = await self._desk.call(
+            lambda writer: writer.write(batches, time.time_ns() // 1_000_000, drops),
+            is_long=sum(map(len, batches)) > 2 * GROUP_ENTRIES,
+        )
         self._doorbell.ring()
         self.commit_seconds += time.perf_counter() - started
         self.commits += 1

@@ -6,10 +6,10 @@ import time
 
 from aiohttp import web
 
+from ingest_svc.desk import Desk
 from ingest_svc.group_commit import GroupCommit, Report
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
-from ingest_svc.writing import WriterThread
 from shared import wire
 from shared.api import Deleted, Health, Receipt, SingleReceipt
 from shared.env import VERSION, Settings
@@ -21,7 +21,7 @@ from shared.web import answer, may_know
 SETTINGS = web.AppKey("settings", Settings)
 INTAKE = web.AppKey("intake", Intake)
 LIMITS = web.AppKey("limits", wire.Limits)
-WRITER = web.AppKey("writer", WriterThread)
+DESK = web.AppKey("desk", Desk)
 COMMITS = web.AppKey("commits", GroupCommit)
 RETENTION = web.AppKey("retention", Retention)
 STARTED = web.AppKey("started", float)
@@ -58,7 +58,7 @@ async def health(request: web.Request) -> web.Response:
     app = request.app
     detail, entries = None, None
     try:
-        entries = await app[WRITER].call(_probe)
+        entries = await app[DESK].call(_probe)
     except TraceHubError as error:
         detail = str(error)
     status = 503 if detail else 200
@@ -90,7 +90,7 @@ async def metrics(request: web.Request) -> web.Response:
             Metric("entries_inserted_total", "counter", "Entries committed.", commits.inserted),
             Metric("entries_duplicate_total", "counter", "Entries that were there already.", commits.duplicates),
             Metric("entries_expired_total", "counter", "Entries deleted by retention.", app[RETENTION].deleted),
-            Metric("entries_dropped", "gauge", "Entries that senders report to have dropped.", app[WRITER].dropped),
+            Metric("entries_dropped", "gauge", "Entries that senders report to have dropped.", app[DESK].dropped),
             Metric("commits_total", "counter", "Transactions that wrote entries.", commits.commits),
             Metric("commit_seconds_total", "counter", "Time spent in them.", commits.commit_seconds),
             Metric("bodies_refused_total", "counter", "Requests refused because the queue was full.", intake.refused),

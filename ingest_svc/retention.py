@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Final
 
-from ingest_svc.writing import WriterThread
+from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
 from shared.storage.writer import Writer
 
@@ -20,8 +20,8 @@ _log = logging.getLogger("tracehub.ingest")
 class Retention:
     """Deletes entries `retention_ms` after their arrival."""
 
-    def __init__(self, writer: WriterThread, retention_ms: float) -> None:
-        self._writer = writer
+    def __init__(self, desk: Desk, retention_ms: float) -> None:
+        self._desk = desk
         self._retention_ms = retention_ms
         self._one_at_a_time = asyncio.Lock()
         self.deleted = 0
@@ -50,10 +50,11 @@ class Retention:
         deleted = 0
         async with self._one_at_a_time:
             now_ms = time.time() * 1000
-            horizon = await self._writer.call(lambda writer: writer.horizon(now_ms - self._retention_ms, now_ms))
-            while count := await self._writer.call(lambda writer: writer.expire(horizon, SLICE_ENTRIES)):
+            horizon = await self._desk.call(lambda writer: writer.horizon(now_ms - self._retention_ms, now_ms))
+            while count := await self._desk.call(lambda writer: writer.expire(horizon, SLICE_ENTRIES)):
                 deleted += count
                 self.deleted += count
+                await asyncio.sleep(0)  # commits come first
         return deleted
 
     async def give_back(self, spare_part: int | None) -> None:
@@ -62,5 +63,5 @@ class Retention:
         def some(writer: Writer) -> int:
             return writer.give_back(spare_part, SLICE_PAGES)
 
-        while await self._writer.call(some):
-            pass
+        while await self._desk.call(some):  # noqa: ASYNC110 - no condition is waited for, commits come first
+            await asyncio.sleep(0)

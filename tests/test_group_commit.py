@@ -9,8 +9,8 @@ import pytest
 from conftest import until
 from test_writer import checkpoint, rows
 
+from ingest_svc.desk import Desk
 from ingest_svc.group_commit import GROUP_ENTRIES, GroupCommit
-from ingest_svc.writing import WriterThread
 from shared.doorbell import Doorbell
 from shared.env import Settings
 from shared.errors import DiskFull, FileFault, Unavailable
@@ -18,9 +18,9 @@ from shared.web import running
 
 
 @asynccontextmanager
-async def commits_into(settings: Settings) -> AsyncIterator[tuple[GroupCommit, WriterThread]]:
+async def commits_into(settings: Settings) -> AsyncIterator[tuple[GroupCommit, Desk]]:
     """Commits into the settings' file."""
-    writer, doorbell = WriterThread(settings), Doorbell(settings.path)
+    writer, doorbell = Desk(settings), Doorbell(settings.path)
     await writer.open()
     commits = GroupCommit(writer, doorbell)
     try:

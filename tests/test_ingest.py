@@ -20,7 +20,7 @@ from conftest import Client, entry, until
 from test_writer import checkpoint, rows
 from yarl import URL
 
-from ingest_svc.handlers import INTAKE, WRITER
+from ingest_svc.handlers import DESK, INTAKE
 from shared.env import Settings
 from shared.storage.writer import Writer
 from shared.wire import LIMITS
@@ -360,7 +360,7 @@ async def test_health_says_what_is_there(ingest: Client, settings: Settings) -> 
 
 async def test_a_locked_file_is_a_503_and_passes(ingest: Client, settings: Settings) -> None:
     """While another program holds the file, writes and health say so; afterwards everything is as before."""
-    await ingest.app[WRITER].call(lambda writer: writer._db.execute("PRAGMA busy_timeout=1").fetchone())
+    await ingest.app[DESK].call(lambda writer: writer._db.execute("PRAGMA busy_timeout=1").fetchone())
     with closing(sqlite3.connect(settings.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         async with ingest.post("/ingest", json={"traces": [entry()]}) as response:
@@ -381,7 +381,7 @@ async def test_a_full_disk_is_a_507_and_passes(ingest: Client, settings: Setting
     """Without room nothing is stored and the answer is 507; with room it goes on by itself."""
 
     def limit(pages: int) -> Any:
-        return ingest.app[WRITER].call(lambda writer: writer._db.execute(f"PRAGMA max_page_count={pages}").fetchone())
+        return ingest.app[DESK].call(lambda writer: writer._db.execute(f"PRAGMA max_page_count={pages}").fetchone())
 
     large = [entry(data={"a": "x" * 5000}) for _ in range(200)]
     await limit(100)
@@ -400,7 +400,7 @@ async def test_no_stack_trace_reaches_a_client(ingest: Client, caplog: pytest.Lo
     def drop(writer: Writer) -> None:
         writer._chains = None  # type: ignore[assignment]
 
-    await ingest.app[WRITER].call(drop)
+    await ingest.app[DESK].call(drop)
     async with ingest.post("/ingest", json={"traces": [entry()]}) as response:
         await refused(response, 500)
     assert "Traceback" in caplog.text

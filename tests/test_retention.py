@@ -10,8 +10,8 @@ from conftest import until
 from test_writer import checkpoint, rows
 
 from ingest_svc import retention as keeping
+from ingest_svc.desk import Desk
 from ingest_svc.retention import Retention
-from ingest_svc.writing import WriterThread
 from shared.env import Settings
 from shared.errors import Unavailable
 from shared.storage.writer import Writer
@@ -21,15 +21,15 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-async def writer(settings: Settings) -> AsyncIterator[WriterThread]:
+async def writer(settings: Settings) -> AsyncIterator[Desk]:
     """A writer of the test's file."""
-    writer = WriterThread(settings)
+    writer = Desk(settings)
     await writer.open()
     yield writer
     await writer.close()
 
 
-async def arrive(writer: WriterThread, numbers: range, at_ms: float) -> None:
+async def arrive(writer: Desk, numbers: range, at_ms: float) -> None:
     """Entries that arrived at that time."""
     batch = [
         checkpoint(number, correlation_id=f"{number % 10}", data='{"x":"' + "y" * 200 + '"}') for number in numbers
@@ -37,7 +37,7 @@ async def arrive(writer: WriterThread, numbers: range, at_ms: float) -> None:
     await writer.call(lambda writer: writer.write([batch], int(at_ms)))
 
 
-async def test_what_is_due_goes_and_is_counted(writer: WriterThread, settings: Settings) -> None:
+async def test_what_is_due_goes_and_is_counted(writer: Desk, settings: Settings) -> None:
     """A cleanup deletes exactly what is past retention, in as many slices as it takes, and gives the pages back."""
     now_ms = time.time() * 1000
     await arrive(writer, range(2_600), now_ms - 25 * HOUR_MS)
@@ -51,7 +51,7 @@ async def test_what_is_due_goes_and_is_counted(writer: WriterThread, settings: S
     assert rows(settings.path, "PRAGMA freelist_count") == [(0,)]
 
 
-async def test_commits_find_their_turn_in_between(writer: WriterThread, settings: Settings) -> None:
+async def test_commits_find_their_turn_in_between(writer: Desk, settings: Settings) -> None:
     """A commit waits for one slice, not for all that is due."""
     now_ms = time.time() * 1000
     await arrive(writer, range(10_000), now_ms - 25 * HOUR_MS)
@@ -63,7 +63,7 @@ async def test_commits_find_their_turn_in_between(writer: WriterThread, settings
     assert rows(settings.path, "SELECT id FROM entry") == [(10_001,)]
 
 
-async def test_two_cleanups_share_the_work(writer: WriterThread) -> None:
+async def test_two_cleanups_share_the_work(writer: Desk) -> None:
     """Cleanups at the same time count each entry once."""
     await arrive(writer, range(3_000), time.time() * 1000 - 25 * HOUR_MS)
     retention = Retention(writer, 24 * HOUR_MS)
@@ -73,7 +73,7 @@ async def test_two_cleanups_share_the_work(writer: WriterThread) -> None:
 async def test_entries_go_by_themselves(settings: Settings) -> None:
     """Without anybody asking, entries go soon after their time, and those that come meanwhile stay theirs."""
     brief = msgspec.structs.replace(settings, retention_hours=0.0003)  # about a second
-    writer = WriterThread(brief)
+    writer = Desk(brief)
     await writer.open()
     retention = Retention(writer, brief.retention_ms)
     async with running(retention.run()):
@@ -88,7 +88,7 @@ async def test_entries_go_by_themselves(settings: Settings) -> None:
 
 
 async def test_trouble_does_not_end_it(
-    writer: WriterThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    writer: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A file that is locked, or an error that nobody foresaw, puts retention off and is logged; it goes on."""
     monkeypatch.setattr(keeping, "MAX_PAUSE_S", 0.01)

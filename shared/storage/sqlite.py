@@ -19,7 +19,7 @@ from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, U
 
 APPLICATION_ID: Final = 0x54726348  # "TrcH"
 VERSION: Final = 1
-BUSY_MS: Final = 2_000  # how long a write waits for a program that locks the file
+BUSY_MS: Final = 250  # how long a write waits for a program that locks the file
 CHECKPOINT_PAGES: Final = 4_000  # of 4 KiB; smaller shortens the worst pause and costs rate
 WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
 CACHE_KIB: Final = 32 * 1024

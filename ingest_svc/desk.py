@@ -1,4 +1,8 @@
-"""The one thread that writes: it opens the file, upgrades it where needed, and runs one call after the other."""
+"""The one who writes: opens the file, upgrades it where needed, and runs one call after the other.
+
+A call runs on the event loop while the disk is quick, since handing it to a thread and back costs more than the call
+itself. It runs in a thread when it is long, or when a recent one was slow: then the loop goes on without it.
+"""
 
 import asyncio
 import logging
@@ -15,14 +19,16 @@ from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
 
 REOPEN_S: Final = 1.0  # between attempts to open a file that failed
+SLOW_S: Final = 0.25  # a call that takes longer, which no checkpoint should, sends the next ones to the thread
+SLOW_FOR_S: Final = 10.0  # for so long
 SWITCH_S: Final = 0.0005  # how long the writer or the event loop may keep the interpreter while the other wants it
 
 T = TypeVar("T")
 _log = logging.getLogger("tracehub.ingest")
 
 
-class WriterThread:
-    """A Writer in a thread of its own, so that the event loop never waits for the disk."""
+class Desk:
+    """Where the Writer sits: whoever wants something written or deleted calls here and is served in turn."""
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path
@@ -35,6 +41,8 @@ class WriterThread:
         self._reopen_at = 0.0
         self._opening: asyncio.Task[None] | None = None
         self._closing = False
+        self._in_thread_now = 0
+        self._slow_until = 0.0
 
     async def open(self) -> None:
         """Take the file, or raise BadFile. One that is to be upgraded, or that others hold, opens in the background."""
@@ -48,15 +56,22 @@ class WriterThread:
             self._why_not = error
         self._opening = asyncio.create_task(self._open_in_time())
 
-    async def call(self, function: Callable[[Writer], T]) -> T:
-        """What `function` gives for the Writer, one call after the other.
+    async def call(self, function: Callable[[Writer], T], *, is_long: bool = False) -> T:
+        """What `function` gives for the Writer, one call after the other; `is_long`: it would hold the event loop up.
 
         Raises the function's errors, and Unavailable while the file is not open. A file that failed is opened anew
         before anything else is done with it.
         """
         if self._opening is not None:
             raise self._why_not
-        return await self._in_thread(lambda: self._run(function))
+        is_quick = not is_long and self._writer is not None and time.monotonic() >= self._slow_until
+        if is_quick and not self._in_thread_now:
+            return self._run(function)
+        self._in_thread_now += 1
+        try:
+            return await self._in_thread(lambda: self._run(function))
+        finally:
+            self._in_thread_now -= 1
 
     async def close(self) -> None:
         """Finish the calls that are waiting, close the file and let another process have it."""
@@ -102,6 +117,7 @@ class WriterThread:
             _log.error("%s was deleted or replaced: going on with what is there now", self._path)
             self._close()
         writer = self._writer or self._reopen()
+        started = time.monotonic()
         try:
             return function(writer)
         except (FileFault, BadFile) as error:
@@ -109,6 +125,9 @@ class WriterThread:
             self._why_not = error
             self._close()
             raise
+        finally:
+            if time.monotonic() - started > SLOW_S:
+                self._slow_until = time.monotonic() + SLOW_FOR_S
 
     def _open(self) -> Writer:
         self._writer = Writer(self._path, self._retention_ms)
