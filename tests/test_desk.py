@@ -7,14 +7,20 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from conftest import Services, entry, free_port, until
 from test_writer import HOUR_MS, rows
 
+from ingest_svc import desk as at_the_desk
+from ingest_svc.desk import Desk
+from shared.env import Settings
 from shared.storage.sqlite import VERSION
 from shared.storage.writer import Writer
 
@@ -218,3 +224,23 @@ async def test_everything_beside_the_file_is_private(services: Services, http: a
     files = list(services.db.parent.glob("tracehub.db*"))
     assert len(files) == 5
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+async def test_a_slow_call_sends_the_next_ones_to_a_thread(settings: Settings, monkeypatch: Any) -> None:
+    """Quick calls run on the event loop; long ones, and those that follow a slow one for a while, do not hold it up."""
+
+    def where(_: Writer) -> str:
+        return threading.current_thread().name
+
+    monkeypatch.setattr(at_the_desk, "SLOW_S", 0.02)
+    monkeypatch.setattr(at_the_desk, "SLOW_FOR_S", 0.2)
+    desk = Desk(settings)
+    await desk.open()
+    here = threading.current_thread().name
+    assert await desk.call(where) == here
+    assert await desk.call(where, is_long=True) != here
+    await desk.call(lambda _: time.sleep(0.03))
+    assert await desk.call(where) != here
+    await asyncio.sleep(0.25)
+    assert await desk.call(where) == here
+    await desk.close()
