@@ -1,7 +1,8 @@
 """The one who writes: opens the file, upgrades it where needed, and runs one call after the other.
 
 A call runs on the event loop while the disk is quick, since handing it to a thread and back costs more than the call
-itself. It runs in a thread when it is long, or when a recent one was slow: then the loop goes on without it.
+itself. It runs in a thread when it is long, or when a recent one was slow: then the loop goes on without it. The first
+slow one holds the loop up.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
 
 REOPEN_S: Final = 1.0  # between attempts to open a file that failed
-SLOW_S: Final = 0.25  # a call that takes longer, which no checkpoint should, sends the next ones to the thread
+SLOW_S: Final = 0.25  # a call that takes longer sends the next ones to the thread
 SLOW_FOR_S: Final = 10.0  # for so long
 SWITCH_S: Final = 0.0005  # how long the writer or the event loop may keep the interpreter while the other wants it
 

@@ -1,4 +1,4 @@
-"""Group commit: whatever waits is written in one transaction, and the next group gathers meanwhile.
+"""Group commit: whatever waits is written in one transaction, and what comes meanwhile is the next group.
 
 There is no delay to tune: an idle service commits at once, a busy one in larger groups.
 """
