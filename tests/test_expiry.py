@@ -95,6 +95,18 @@ def test_a_chain_shrinks_to_what_is_left(writer: Writer) -> None:
     assert rows(writer.path, summary) == []
 
 
+def test_errors_leave_the_summary_with_their_entries(writer: Writer) -> None:
+    """A chain counts the errors of the entries that are left, also when it is read from the file again."""
+    failed = '{"error":"timeout"}'
+    writer.write([[checkpoint(1, data=failed), checkpoint(2, data=failed), checkpoint(3)]], NOW_MS)
+    errors = "SELECT errors, entries FROM chain"
+    assert rows(writer.path, errors) == [(2, 3)]
+    assert writer.expire(2, 500) == 1
+    assert rows(writer.path, errors) == [(1, 2)]
+    writer.write([[checkpoint(4, data=failed)]], NOW_MS)
+    assert rows(writer.path, errors) == [(2, 3)]
+
+
 def test_a_slice_is_no_larger_than_asked(writer: Writer) -> None:
     """Entries go in slices, oldest first, and not beyond the horizon."""
     writer.write([[checkpoint(number) for number in range(30)]], NOW_MS)

@@ -121,6 +121,14 @@ def test_every_field_comes_along(path: Path) -> None:
         assert (writer.oldest, writer.newest) == (1, 4)
 
 
+def test_errors_are_counted(path: Path) -> None:
+    """Entries of the old file that report an error are counted in the summaries of their chains."""
+    failures = [old(1, data='{"error": "timeout"}'), old(51, data='{"status": 503}'), old(2, data='{"error": null}')]
+    earlier_file(path, [*failures, old(101)])
+    upgrade(path, DAYS_MS)
+    assert rows(path, "SELECT correlation_id, errors FROM chain ORDER BY id") == [("chain-1", 2), ("chain-2", 0)]
+
+
 @pytest.mark.parametrize(
     "odd",
     [

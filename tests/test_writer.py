@@ -25,6 +25,7 @@ from shared.wire import Entry
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_700_000_000_000
+FAILED = ('{"error":"timeout"}', '{"status": 503}')
 
 
 def checkpoint(number: int = 0, **fields: Any) -> Entry:
@@ -115,16 +116,17 @@ class Model:
         assert stored(path) == self.entries
         summaries = rows(
             path,
-            """SELECT correlation_id, base + first_at, base + last_at, newest, entries, expired, sources, balance = 0,
-               era IN (SELECT id FROM era) FROM chain""",
+            """SELECT correlation_id, base + first_at, base + last_at, newest, entries, expired, errors, sources,
+               balance = 0, era IN (SELECT id FROM era) FROM chain""",
         )
         assert sorted(summary[0] for summary in summaries) == sorted({one.correlation_id for one in self.entries})
-        for id, first, last, newest, count, expired, sources, balanced, has_era in summaries:
+        for id, first, last, newest, count, expired, errors, sources, balanced, has_era in summaries:
             numbered = [(self.gone + n, one) for n, one in enumerate(self.entries, 1) if one.correlation_id == id]
             of_chain = [one for _, one in numbered]
             times = [one.timestamp for one in of_chain]
             assert (timestamp(first), timestamp(last)) == (min(times), max(times))
             assert (newest, count, expired) == (numbered[-1][0], len(of_chain), self.expired[id])
+            assert errors == sum(one.data in FAILED for one in of_chain)
             assert decode_sources(sources) == Counter(one.source_id for one in of_chain)
             assert expired or bool(balanced) == is_complete(of_chain)
             assert has_era
@@ -148,7 +150,7 @@ entries = st.builds(
     st.sampled_from(["a", "b", "ä/\n", "d", "e"]),
     st.sampled_from([0.0, -0.0, 0.1, 1.7e12, 1.7e12 + 0.25, 2.0**53, 1e308]),
     st.sampled_from(["", "x", "y"]),
-    st.sampled_from(["", "{}", '{"b":1,"a":1e400}']),
+    st.sampled_from(["", "{}", '{"b":1,"a":1e400}', *FAILED]),
     st.none() | st.just("a line"),
 )
 writes = st.tuples(st.lists(st.lists(entries, max_size=7), max_size=3), st.integers(0, HOUR_MS // 4))

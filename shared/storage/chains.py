@@ -10,11 +10,14 @@ import msgspec
 BALANCE_MASK: Final = (1 << 48) - 1
 MAX_KNOWN: Final = 20_000  # chains in memory; when it is reached, the half written longest ago is let go
 
-_COLUMNS: Final = "id, base, first_at, last_at, newest, entries, expired, balance, sources"
+_COLUMNS: Final = "id, base, first_at, last_at, newest, entries, expired, balance, errors, sources"
 _FIND: Final = f"SELECT {_COLUMNS} FROM chain WHERE era IN ({{}}) AND key = ? AND correlation_id = ?"
-_INSERT: Final = f"INSERT INTO chain ({_COLUMNS}, correlation_id, era, key) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"
+_INSERT: Final = (
+    f"INSERT INTO chain ({_COLUMNS}, correlation_id, era, key) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"
+)
 _UPDATE: Final = """
-    UPDATE chain SET first_at = ?, last_at = ?, newest = ?, entries = ?, balance = ?, sources = ? WHERE id = ?"""
+    UPDATE chain SET first_at = ?, last_at = ?, newest = ?, entries = ?, balance = ?, errors = ?, sources = ?
+    WHERE id = ?"""
 
 decode_sources: Final = msgspec.json.Decoder(dict[str, int]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -33,7 +36,7 @@ def hash48(*texts: str) -> int:
 class Chain:
     """The summary of one correlation id. Times are instants relative to `base`."""
 
-    __slots__ = ("balance", "base", "entries", "first_at", "id", "is_new", "last_at", "newest", "sources")
+    __slots__ = ("balance", "base", "entries", "errors", "first_at", "id", "is_new", "last_at", "newest", "sources")
 
     def __init__(self, id: int, base: int, *, is_new: bool) -> None:
         self.id = id
@@ -43,13 +46,16 @@ class Chain:
         self.newest = 0
         self.entries = 0
         self.balance = 0
+        self.errors = 0
         self.sources: dict[str, int] = {}
 
-    def add(self, row_id: int, at: int, source_id: str, weight: int) -> None:
-        """Count one more entry; `weight` is its site's share in the balance."""
+    def add(self, row_id: int, at: int, source_id: str, weight: int, failed: bool) -> None:
+        """Count one more entry; `weight` is its site's share in the balance, `failed` that it reports an error."""
         self.newest = row_id
         self.entries += 1
         self.balance = (self.balance + weight) & BALANCE_MASK
+        if failed:
+            self.errors += 1
         if at > self.last_at:
             self.last_at = at
         elif at < self.first_at:
@@ -86,8 +92,8 @@ class Chains:
             self._fresh.append((chain, correlation_id, key))
         else:
             chain = Chain(row[0], row[1], is_new=False)
-            chain.first_at, chain.last_at, chain.newest, chain.entries, _, chain.balance = row[2:8]
-            chain.sources = decode_sources(row[8])
+            chain.first_at, chain.last_at, chain.newest, chain.entries, _, chain.balance, chain.errors = row[2:9]
+            chain.sources = decode_sources(row[9])
         self.known[correlation_id] = chain
         return chain
 
@@ -105,6 +111,7 @@ class Chains:
                     c.newest,
                     c.entries,
                     c.balance,
+                    c.errors,
                     encode_sources(c.sources),
                     cid,
                     era,
@@ -116,7 +123,7 @@ class Chains:
         self._db.executemany(
             _UPDATE,
             [
-                (c.first_at, c.last_at, c.newest, c.entries, c.balance, encode_sources(c.sources), c.id)
+                (c.first_at, c.last_at, c.newest, c.entries, c.balance, c.errors, encode_sources(c.sources), c.id)
                 for c in touched
                 if not c.is_new
             ],

@@ -12,11 +12,11 @@ from shared.storage.chains import decode_sources, encode_sources
 SLICE: Final = 500  # chains or sites that one call moves or deletes besides the entries
 
 _COUNTS: Final = """
-    SELECT chain, source_id, count(*) FROM entry JOIN site ON site.id = entry.site
+    SELECT chain, source_id, count(*), sum(failed) FROM entry JOIN site ON site.id = entry.site
     WHERE entry.id BETWEEN ? AND ? GROUP BY chain, source_id"""
 _SUMMARY: Final = "SELECT correlation_id, entries, sources FROM chain WHERE id = ?"
 _UNCOUNT: Final = """
-    UPDATE chain SET entries = entries - ?1, expired = expired + ?1, sources = ?2,
+    UPDATE chain SET entries = entries - ?1, expired = expired + ?1, errors = errors - ?4, sources = ?2,
         first_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at LIMIT 1),
         last_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at DESC LIMIT 1)
     WHERE id = ?3"""
@@ -41,14 +41,16 @@ def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> i
 def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
     """Delete the entries of these row ids, of which `first` is the oldest; returns the correlation ids concerned."""
     counts: dict[int, dict[str, int]] = defaultdict(dict)
-    for chain, source_id, count in db.execute(_COUNTS, (first, last)):
+    errors: dict[int, int] = defaultdict(int)
+    for chain, source_id, count, failed in db.execute(_COUNTS, (first, last)):
         counts[chain][source_id] = count
+        errors[chain] += failed
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
     db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
-    return [_uncount(db, chain, gone) for chain, gone in counts.items()]
+    return [_uncount(db, chain, gone, errors[chain]) for chain, gone in counts.items()]
 
 
-def _uncount(db: sqlite3.Connection, chain: int, gone: dict[str, int]) -> str:
+def _uncount(db: sqlite3.Connection, chain: int, gone: dict[str, int], errors: int) -> str:
     correlation_id: str
     correlation_id, entries, text = db.execute(_SUMMARY, (chain,)).fetchone()
     count = sum(gone.values())
@@ -57,7 +59,7 @@ def _uncount(db: sqlite3.Connection, chain: int, gone: dict[str, int]) -> str:
     else:
         left = {source_id: number - gone.get(source_id, 0) for source_id, number in decode_sources(text).items()}
         sources = encode_sources({source_id: number for source_id, number in left.items() if number})
-        db.execute(_UNCOUNT, (count, sources, chain))
+        db.execute(_UNCOUNT, (count, sources, chain, errors))
     return correlation_id
 
 

@@ -13,14 +13,16 @@ CREATE TABLE era (
     started     INTEGER NOT NULL        -- Unix milliseconds
 );
 
--- Where checkpoints are: what repeats from entry to entry. The same site may stand here more than once.
+-- Where checkpoints are: what repeats from entry to entry, and whether they report an error (the rule is in
+-- shared/failure.py). The same site may stand here more than once.
 CREATE TABLE site (
     id        INTEGER PRIMARY KEY,
     source_id TEXT NOT NULL,
     direction TEXT NOT NULL,
     operation TEXT NOT NULL,
     endpoint  TEXT NOT NULL,
-    hostname  TEXT NOT NULL
+    hostname  TEXT NOT NULL,
+    failed    INTEGER NOT NULL          -- 1: the `data` of its entries reports an error
 );
 
 -- One row per chain, kept in the transaction that writes its entries; it describes the entries that are left.
@@ -35,6 +37,7 @@ CREATE TABLE chain (
     newest         INTEGER NOT NULL,    -- row id of the entry that came last
     entries        INTEGER NOT NULL,
     expired        INTEGER NOT NULL,
+    errors         INTEGER NOT NULL,    -- entries that report an error
     balance        INTEGER NOT NULL,    -- hashes of `->` less those of `<-`, modulo 2^48: 0 when each entry has its exit
     sources        TEXT NOT NULL        -- JSON object: source_id to number of entries
 );

@@ -7,15 +7,16 @@ from shared.storage.chains import BALANCE_MASK, hash48
 
 MAX_KNOWN: Final = 65_536  # sites in memory; past it they are stored anew, which costs room and is right all the same
 
-Place = tuple[str, str, str, str, str]  # source_id, direction, operation, endpoint, hostname
+Place = tuple[str, str, str, str, str, bool]  # source_id, direction, operation, endpoint, hostname, failed
 
 
 class Site(NamedTuple):
-    """`weight` adds up to 0 over the entries of a chain when each entry has its exit."""
+    """`weight`: adds up to 0 over a chain when each entry has its exit. `failed`: its entries report an error."""
 
     id: int
     source_id: str
     weight: int
+    failed: bool
 
 
 class Sites:
@@ -28,16 +29,16 @@ class Sites:
     def recall(self) -> None:
         """Believe nothing but the file, and begin to intern anew."""
         self.known: dict[Place, Site] = {}
-        self._fresh: list[tuple[int, str, str, str, str, str]] = []
+        self._fresh: list[tuple[int, str, str, str, str, str, bool]] = []
         (self.next_id,) = self._db.execute(
             "SELECT max(coalesce((SELECT max(id) + 1 FROM site), 1), coalesce((SELECT max(first_site) FROM era), 1))"
         ).fetchone()
 
     def open(self, place: Place) -> Site:
         """A new site for a place that is not among the `known`."""
-        source_id, direction, operation, endpoint, _ = place
+        source_id, direction, operation, endpoint, _, failed = place
         weight = hash48(source_id, operation, endpoint)
-        site = Site(self.next_id, source_id, weight if direction == "->" else -weight & BALANCE_MASK)
+        site = Site(self.next_id, source_id, weight if direction == "->" else -weight & BALANCE_MASK, failed)
         if len(self.known) >= MAX_KNOWN:
             self.known.clear()
         self.known[place] = site
@@ -47,5 +48,5 @@ class Sites:
 
     def save(self) -> None:
         """Write the sites that were opened."""
-        self._db.executemany("INSERT INTO site VALUES (?, ?, ?, ?, ?, ?)", self._fresh)
+        self._db.executemany("INSERT INTO site VALUES (?, ?, ?, ?, ?, ?, ?)", self._fresh)
         self._fresh.clear()

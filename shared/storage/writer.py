@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from shared.failure import reports_error
 from shared.storage import expiry
 from shared.storage.chains import Chain, Chains
 from shared.storage.instants import instants
@@ -161,10 +162,11 @@ class Writer:
             chain = chains.get(correlation_id) or self._chains.open(correlation_id, instant)
             if chain.newest <= start:
                 touched.append(chain)
-            place = (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname)
+            failed = reports_error(entry.data)
+            place = (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, failed)
             site = sites.get(place) or self._sites.open(place)
             at = instant - chain.base
-            chain.add(row_id, at, site.source_id, site.weight)
+            chain.add(row_id, at, site.source_id, site.weight, failed)
             rows += (row_id, chain.id, at, entry.suffix, site.id, entry.data)
             if entry.raw_line is not None:
                 lines.append((row_id, entry.raw_line))
