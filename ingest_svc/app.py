@@ -14,7 +14,7 @@ from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
 from shared.doorbell import Doorbell
 from shared.env import Settings
-from shared.web import add_routes, openapi, problems, running
+from shared.web import openapi, running, set_up
 from shared.wire import Limits
 
 _log = logging.getLogger("tracehub.ingest")
@@ -22,13 +22,13 @@ _log = logging.getLogger("tracehub.ingest")
 
 def make_app(settings: Settings) -> web.Application:
     """The ingest port for these settings; storage opens when the application starts."""
-    app = web.Application(middlewares=[problems], client_max_size=0)
+    app = web.Application(client_max_size=0)
     app[SETTINGS] = settings
     app[STARTED] = time.monotonic()
     app[INTAKE] = Intake(settings.queue_mb * 2**20, settings.max_body_mb * 2**20, settings.body_timeout_s)
     app[LIMITS] = Limits(settings.max_entries, settings.max_depth)
     app.cleanup_ctx.append(_storage)
-    add_routes(
+    set_up(
         app,
         "ingest",
         settings,

@@ -16,7 +16,7 @@ from shared.env import VERSION, Settings
 from shared.errors import TraceHubError, Unsupported
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
 from shared.storage.writer import Writer
-from shared.web import answer, may_know
+from shared.web import ACCESS, answer
 
 SETTINGS = web.AppKey("settings", Settings)
 INTAKE = web.AppKey("intake", Intake)
@@ -36,6 +36,7 @@ async def ingest(request: web.Request) -> web.Response:
     packed, report = _is_packed(request), _report(request)
     async with request.app[INTAKE].body(request) as body:
         entries = wire.decode_batch(body, packed=packed, limits=request.app[LIMITS])
+        request.app[ACCESS].count(request, len(entries))
         inserted = await request.app[COMMITS].commit(entries, report)
     return answer(Receipt(len(entries), inserted, len(entries) - inserted))
 
@@ -44,7 +45,9 @@ async def ingest_single(request: web.Request) -> web.Response:
     """`POST /ingest/single`"""
     packed = _is_packed(request)
     async with request.app[INTAKE].body(request) as body:
-        inserted = await request.app[COMMITS].commit(wire.decode_entry(body, packed=packed, limits=request.app[LIMITS]))
+        entries = wire.decode_entry(body, packed=packed, limits=request.app[LIMITS])
+        request.app[ACCESS].count(request, 1)
+        inserted = await request.app[COMMITS].commit(entries)
     return answer(SingleReceipt(inserted == 1))
 
 
@@ -62,7 +65,7 @@ async def health(request: web.Request) -> web.Response:
     except TraceHubError as error:
         detail = str(error)
     status = 503 if detail else 200
-    if not may_know(request, app[SETTINGS].secrets):
+    if not app[ACCESS].may_know(request):
         return answer(Health("unhealthy" if detail else "healthy"), status)
     return answer(
         Health(

@@ -5,24 +5,24 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from query_svc import handlers
+from query_svc import handlers, login
 from query_svc.handlers import SETTINGS, STARTED, TAIL, WINDOWS
 from query_svc.tail import Tail
 from query_svc.windows import Windows
 from shared.env import Settings
-from shared.web import CANCEL_HANDLERS, add_routes, openapi, problems, running
+from shared.web import CANCEL_HANDLERS, openapi, running, set_up
 
 
 def make_app(settings: Settings) -> web.Application:
     """The query port for these settings; it waits for a file that is not there yet."""
-    app = web.Application(middlewares=[problems])
+    app = web.Application()
     app[CANCEL_HANDLERS] = True
     app[SETTINGS] = settings
     app[STARTED] = time.monotonic()
     app[WINDOWS] = Windows()
     app.cleanup_ctx.append(_tail)
     app.on_shutdown.append(_close_windows)
-    add_routes(
+    set_up(
         app,
         "query",
         settings,
@@ -35,6 +35,8 @@ def make_app(settings: Settings) -> web.Application:
             "stats": handlers.stats,
             "stats_sources": handlers.stats_sources,
             "front_page": handlers.front_page,
+            "login": login.login,
+            "logout": login.logout,
             "health": handlers.health,
             "metrics": handlers.metrics,
             "openapi": openapi,

@@ -17,7 +17,7 @@ from shared.env import VERSION, Settings
 from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
 from shared.storage.reader import SCAN_ENTRIES
-from shared.web import answer, may_know
+from shared.web import ACCESS, CLIENT, answer
 
 SETTINGS = web.AppKey("settings", Settings)
 TAIL = web.AppKey("tail", Tail)
@@ -42,7 +42,8 @@ async def trace(request: web.Request) -> web.Response:
     patience_s = parameters.patience(request)
     if not patience_s or says_something(page):
         return answer(page)
-    page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], query, patience_s)
+    with request.app[ACCESS].share.stream(request[CLIENT], patience_s):
+        page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], query, patience_s)
     return answer(page, headers={"Preference-Applied": f"wait={patience_s}"})
 
 
@@ -50,14 +51,20 @@ async def stream_trace(request: web.Request) -> web.StreamResponse:
     """`GET /traces/{correlation_id}/stream`"""
     resume = parameters.last_event_id(request)
     stream = Stream(request.app[TAIL], correlation_id=request.match_info["correlation_id"], resume=resume)
-    return await stream.send(request, request.app[WINDOWS], parameters.seconds(request))
+    return await _send(stream, request)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """`GET /stream`"""
     resume = parameters.last_event_id(request)
     stream = Stream(request.app[TAIL], wants=parameters.wanted(request), resume=resume)
-    return await stream.send(request, request.app[WINDOWS], parameters.seconds(request))
+    return await _send(stream, request)
+
+
+async def _send(stream: Stream, request: web.Request) -> web.StreamResponse:
+    seconds = parameters.seconds(request)
+    with request.app[ACCESS].share.stream(request[CLIENT], seconds):
+        return await stream.send(request, request.app[WINDOWS], seconds)
 
 
 async def correlations(request: web.Request) -> web.Response:
@@ -132,7 +139,7 @@ async def health(request: web.Request) -> web.Response:
         detail = str(error)
     status: Literal["healthy", "unhealthy"] = "unhealthy" if detail else "healthy"
     code = 503 if detail else 200
-    if not may_know(request, settings.query_secrets):
+    if not request.app[ACCESS].may_know(request):
         return answer(Health(status), code)
     return answer(
         Health(

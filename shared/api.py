@@ -27,6 +27,18 @@ class Problem(msgspec.Struct, omit_defaults=True):
     path: str | None = None
 
 
+class Credentials(msgspec.Struct):
+    """What somebody logs in with."""
+
+    secret: str
+
+
+class Login(msgspec.Struct):
+    """Until when a browser may read; it holds the proof as a cookie."""
+
+    expires_in_s: Annotated[int | None, Meta(description="Null: this port asks nobody for a secret")]
+
+
 class Receipt(msgspec.Struct):
     """A batch that is committed and synced to disk."""
 
@@ -251,6 +263,11 @@ CALLS: tuple[Call, ...] = (
     Call("stats", "GET", "/stats", "query", "reader", "Counts, rates, sizes, lag", Stats, errors=(503,)),
     Call("stats_sources", "GET", "/stats/sources", "query", "reader", "Who talks", SourcesStats, errors=(503,)),
     Call("front_page", "GET", "/", "query", "nothing", "What this is and where things are", "text/html"),
+    Call(
+        "login", "POST", "/login", "query", "nothing", "Show a reader's secret once, for a cookie that reads", Login,
+        Credentials, errors=(400, 403, 408, 413, 415, 429),
+    ),
+    Call("logout", "POST", "/logout", "query", "nothing", "Make the browser forget that cookie", Login, errors=(403,)),
     Call("health", "GET", "/health", "both", "nothing", "Whether the service can do its work",
          Health, errors=(503,)),
     Call("metrics", "GET", "/metrics", "both", "reader", "Prometheus metrics", _METRICS),

@@ -21,6 +21,14 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a number of second
 PublicUrl = Annotated[
     str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$", description="an http:// or https:// address")
 ]
+Rate = Annotated[float, Meta(ge=0, le=1_000_000, description="a number a second, 0 for no limit")]
+HostList = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\s*(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+|[0-9A-Fa-f:]+)?\s*(,|$))*$",
+        description="host names with commas in between, without scheme and port",
+    ),
+]
 Flag = Annotated[str, Meta(pattern="^[01]?$", description="1, 0 or empty")]
 Text = Annotated[str, Meta(description="text")]
 
@@ -44,6 +52,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_url: PublicUrl = ""
     secret: Text = ""  # senders and admin calls; several, comma-separated, for rotation
     query_secret: Text = ""  # readers
+    allowed_hosts: HostList = ""  # more names that a service on a loopback address answers to
+    trusted_proxies: Text = ""  # addresses and networks whose X-Forwarded-For and -Proto are believed
+    query_rate: Rate = 1_000.0  # calls a second of one reader, ten seconds' worth at once; 0: no limit
+    ingest_rate: Rate = 0.0  # entries a second of one sender, in the same way
+    max_streams: Count = 10_000  # and waiting requests, open at a time
+    max_client_streams: Count = 5_000  # the same of one client
     queue_mb: Megabytes = 64  # bodies in flight, counted from their first byte; full: 503
     max_body_mb: Megabytes = 16  # one body, before and after decompression; larger: 413
     max_entries: Count = 10_000  # in one batch; more: 413
@@ -71,6 +85,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The secrets of readers, none when the port is open."""
         return _several(self.query_secret)
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of `allowed_hosts` in small letters, IPv6 addresses without brackets."""
+        return tuple(host.strip("[]").lower().removesuffix(".") for host in _several(self.allowed_hosts))
+
+    @property
+    def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of `trusted_proxies`; raises ValueError."""
+        return tuple(ipaddress.ip_network(part, strict=False) for part in _several(self.trusted_proxies))
+
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
@@ -91,7 +115,7 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -
         if text is not None and text.strip():
             name = variable(field.name) if flag is None else f"--{'port' if field.name == 'query_port' else field.name}"
             values[field.name] = _convert(name, text.strip(), field.type)
-    return Settings(**values)
+    return _checked(Settings(**values))
 
 
 def start_settings(program: str, purpose: str, port_field: str, secret_field: str) -> Settings:
@@ -115,7 +139,7 @@ def start_settings(program: str, purpose: str, port_field: str, secret_field: st
 
 def refuse_open_address(settings: Settings, secret_field: str) -> None:
     """A service that everybody on the network could use does not start by accident."""
-    if not getattr(settings, f"{secret_field}s") and not _is_loopback(settings.host) and settings.insecure != "1":
+    if not getattr(settings, f"{secret_field}s") and not is_loopback(settings.host) and settings.insecure != "1":
         raise SettingError(
             f"{settings.host} is reachable from other machines and {variable(secret_field)} is empty: "
             "set it, or TRACEHUB_INSECURE=1 to do without"
@@ -126,6 +150,15 @@ def give_up(program: str, reason: str, code: int) -> NoReturn:
     """End the process with one line that says why."""
     print(f"{program}: {reason}", file=sys.stderr)
     sys.exit(code)
+
+
+def _checked(settings: Settings) -> Settings:
+    try:
+        _ = settings.proxies
+    except ValueError:
+        name, text = variable("trusted_proxies"), settings.trusted_proxies
+        raise SettingError(f"{name}={text!r}: expected addresses or networks with commas in between") from None
+    return settings
 
 
 def _convert(name: str, text: str, type: Any) -> Any:
@@ -154,10 +187,11 @@ def _several(text: str) -> tuple[str, ...]:
     return tuple(secret for part in text.split(",") if (secret := part.strip()))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

@@ -5,8 +5,10 @@ TraceHubError
 ├── TooLarge         a limit on size or number is exceeded
 ├── TooSlow          a body did not arrive in time
 ├── Unsupported      a content type or encoding that nobody here reads
-├── NotAllowed       no secret, or the wrong one
+├── NotAllowed       no secret, or the wrong one, or a page of another origin
+├── Misdirected      the request is for another host
 ├── Unavailable      not now: the answer says when to come back
+│   ├── TooOften     not now: this client had its share
 │   ├── Locked       not now: another program holds the file
 │   ├── DiskFull     not now, and somebody has to make room
 │   └── FileFault    not now: the file failed below SQLite and has to be opened anew
@@ -45,11 +47,15 @@ class Unsupported(TraceHubError):
 
 
 class NotAllowed(TraceHubError):
-    """A secret is required; `missing` tells an absent one from a wrong one."""
+    """A secret is required, or the request may not be made from where it came; `missing` tells an absent secret."""
 
     def __init__(self, detail: str, *, missing: bool) -> None:
         super().__init__(detail)
         self.missing = missing
+
+
+class Misdirected(TraceHubError):
+    """The request names a host that this service is not."""
 
 
 class Unavailable(TraceHubError):
@@ -58,6 +64,10 @@ class Unavailable(TraceHubError):
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class TooOften(Unavailable):
+    """This client asks too often, or holds too much; others are served."""
 
 
 class Locked(Unavailable):

@@ -14,10 +14,12 @@ _REF: Final = "#/components/schemas/{name}"
 _ERRORS: Final = {
     400: "Malformed, or against a rule; `path` names the place",
     401: "A secret is required",
-    403: "The secret is wrong",
+    403: "The secret is wrong, or a page of another origin asks",
     408: "The body took too long",
     413: "Too large, or too many entries",
     415: "Unknown content type or encoding",
+    421: "The host is not one of this service's names",
+    429: "More than this client's share; Retry-After says when",
     503: "Not now; Retry-After says when",
     507: "The disk is full",
 }
@@ -53,13 +55,14 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-TraceHub-Secret"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": "tracehub_*", "description": "Set by /login"},
             },
         },
     }
 
 
 def _operation(call: Call) -> dict[str, Any]:
-    statuses = sorted({*call.errors, *((401, 403) if call.needs != "nothing" else ())})
+    statuses = sorted({*call.errors, 421, *((401, 403, 429) if call.needs != "nothing" else ())})
     operation: dict[str, Any] = {
         "operationId": call.name,
         "tags": [call.port],
@@ -70,12 +73,14 @@ def _operation(call: Call) -> dict[str, Any]:
         },
     }
     if call.needs != "nothing":
-        operation["security"] = [{}, {"bearer": []}, {"header": []}]
+        cookie: list[dict[str, list[str]]] = [{"cookie": []}] if call.port != "ingest" else []
+        operation["security"] = [{}, {"bearer": []}, {"header": []}, *cookie]
     if call.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in call.parameters]
     if call.body is not None:
         schema = _schema(call.body)
-        types = ("application/json", "application/msgpack", "application/x-msgpack")
+        packed = ("application/msgpack", "application/x-msgpack") if call.port == "ingest" else ()
+        types = ("application/json", *packed)
         operation["requestBody"] = {"required": True, "content": {type: {"schema": schema} for type in types}}
     return operation
 

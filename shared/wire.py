@@ -113,7 +113,7 @@ def decode_batch(body: bytes, *, packed: bool = False, limits: Limits = LIMITS) 
     Raises BadRequest with the place of the first fault, TooLarge for too many entries.
     """
     decoder: Any = _MSGPACK_BATCH if packed else _JSON_BATCH
-    entries: list[Entry] = _decode(decoder, body, packed).traces
+    entries: list[Entry] = decode(decoder, body, packed).traces
     if len(entries) > limits.entries:
         raise TooLarge(f"A batch holds at most {limits.entries:,} entries, this one has {len(entries):,}")
     _check(entries, body, packed, limits.depth, "$.traces[{}]".format)
@@ -122,12 +122,13 @@ def decode_batch(body: bytes, *, packed: bool = False, limits: Limits = LIMITS) 
 
 def decode_entry(body: bytes, *, packed: bool = False, limits: Limits = LIMITS) -> list[Entry]:
     """The one entry of a `POST /ingest/single` body, as a batch of one; raises as `decode_batch` does."""
-    entries: list[Entry] = [_decode(_MSGPACK_ENTRY if packed else _JSON_ENTRY, body, packed)]
+    entries: list[Entry] = [decode(_MSGPACK_ENTRY if packed else _JSON_ENTRY, body, packed)]
     _check(entries, body, packed, limits.depth, "$".format)
     return entries
 
 
-def _decode(decoder: Any, body: bytes, packed: bool) -> Any:
+def decode(decoder: Any, body: bytes, packed: bool = False) -> Any:
+    """What a decoder of msgspec makes of a body; raises BadRequest with the place of the first fault."""
     try:
         if not packed and not body.isascii():
             body.decode()  # msgspec leaves what it skips, `data` and unknown fields, unchecked

@@ -312,7 +312,7 @@ async def test_a_fault_within_a_stream_cuts_the_connection(
 ) -> None:
     """What nobody foresaw after the headers were sent ends the connection; no second answer is mixed into the body."""
     monkeypatch.setattr("query_svc.stream.Stream._replay", None)
-    connection = dial(query, b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection = dial(query, b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
     body = await asyncio.to_thread(connection.makefile("rb").read)
     connection.close()
     assert body.startswith(b"HTTP/1.1 200")
@@ -337,7 +337,9 @@ async def test_http_1_0_gets_a_stream(ingest: Client, query: Client) -> None:
     """A proxy that speaks HTTP/1.0 gets the events as they are, up to the end of the connection."""
     await post(ingest, entry())
     for keep in (b"", b"Connection: keep-alive\r\n"):
-        connection = dial(query, b"GET /stream?timeout=1&last_event_id=0 HTTP/1.0\r\nHost: x\r\n" + keep + b"\r\n")
+        connection = dial(
+            query, b"GET /stream?timeout=1&last_event_id=0 HTTP/1.0\r\nHost: localhost\r\n" + keep + b"\r\n"
+        )
         answer = b""
         while part := await asyncio.to_thread(connection.recv, 65536):
             answer += part

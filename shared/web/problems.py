@@ -1,0 +1,71 @@
+"""Answers in JSON, and the one table that turns errors into statuses."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from shared import errors
+from shared.api import Problem
+from shared.wire import encode
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_STATUS: Final[list[tuple[type[errors.TraceHubError], int]]] = [
+    (errors.BadRequest, 400),
+    (errors.TooSlow, 408),
+    (errors.TooLarge, 413),
+    (errors.Unsupported, 415),
+    (errors.Misdirected, 421),
+    (errors.TooOften, 429),
+    (errors.DiskFull, 507),
+    (errors.Unavailable, 503),
+    (errors.BadFile, 503),
+]
+_log = logging.getLogger("tracehub")
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def refusal(error: errors.TraceHubError) -> web.Response:
+    """The answer that tells a client of an error."""
+    problem = Problem(str(error), getattr(error, "path", None))
+    if isinstance(error, errors.NotAllowed):
+        challenge = {"WWW-Authenticate": 'Bearer realm="TraceHub"'}
+        return answer(problem, 401, challenge) if error.missing else answer(problem, 403)
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    if isinstance(error, errors.Unavailable):
+        return answer(problem, status, {"Retry-After": str(error.retry_after)})
+    return answer(problem, status)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error as JSON under its status; what nobody foresaw goes to the log, and to no client."""
+    try:
+        return await handler(request)
+    except errors.TraceHubError as error:
+        return refusal(error)
+    except web.HTTPNotFound:
+        return answer(Problem(f"No such path: {_printable(request.path)}"), 404)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        detail = f"{_printable(request.path)} takes {allowed}, not {request.method}"
+        return answer(Problem(detail), 405, {"Allow": allowed})
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:
+        if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
+            raise
+        _log.exception("%s %s failed", request.method, _printable(request.path))
+        return answer(Problem("Internal error: the log of the service says more"), 500)
+
+
+def _printable(text: str) -> str:
+    """Text from outside on one line, without what a terminal would obey or no encoding carries."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,83 @@
+"""Start and stop: a service in a process of its own, until it is told to end."""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final, NoReturn
+
+from aiohttp import web
+
+from shared import errors
+from shared.address import explained, refuse_taken
+from shared.env import BAD_SETTING, SettingError, Settings, give_up
+
+SHUTDOWN_S: Final = 5.0  # for answers on their way; supervisors kill after 10 to 20
+OPEN_FILES: Final = 65_536  # asked of the system, for many streams
+CANCEL_HANDLERS: Final = web.AppKey("cancel_handlers", bool)  # when the client has gone
+
+_log = logging.getLogger("tracehub")
+
+
+@contextlib.asynccontextmanager
+async def running(endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run an endless loop beside the block."""
+    task = asyncio.create_task(endless)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def run(program: str, app: web.Application, settings: Settings, port_field: str) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, then answer what is on its way and end the process."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
+    try:
+        refuse_taken(settings, port_field)  # before the file is touched
+        asyncio.run(_serve(program, app, settings, port_field))
+    except SettingError as error:
+        give_up(program, str(error), BAD_SETTING)
+    except (errors.TraceHubError, OSError) as error:
+        give_up(program, str(error), 1)
+    sys.exit(0)
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """How a service runs, in a process of its own or within a test."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,  # inflating is bounded by whoever reads the body
+        handler_cancellation=app.get(CANCEL_HANDLERS, False),
+        shutdown_timeout=SHUTDOWN_S,
+    )
+
+
+async def _serve(program: str, app: web.Application, settings: Settings, port_field: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = make_runner(app)
+    await runner.setup()
+    try:
+        with explained(settings, port_field):
+            await web.TCPSite(runner, settings.host, getattr(settings, port_field), backlog=1024).start()
+        for address in runner.addresses:
+            _log.info("%s listens on http://%s:%s", program, _bracketed(address[0]), address[1])
+        await stop.wait()
+        _log.info("%s stops", program)
+    finally:
+        await runner.cleanup()
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
