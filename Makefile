@@ -10,7 +10,7 @@ LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB=
 RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run-ingest run-query test lint types clean
+.PHONY: help setup run-all run-ingest run-query test test-hard lint types clean
 
 help: ## say what there is
 	@echo "TraceHub: checkpoint traces in, whole chains out, live."
@@ -32,6 +32,9 @@ run-query: setup ## run the query service alone
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest
+
+test-hard: setup ## try every promise until it would break, an hour or so; ROWS="crash clock" for some, QUICK=1, HOUR=1
+	@PYTHONPATH=tests $(BIN)/python -m hard $(ROWS) $(if $(QUICK),--quick) $(if $(HOUR),--hour)
 
 lint: setup ## check style
 	@$(BIN)/python -m ruff check .

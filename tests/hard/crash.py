@@ -1,0 +1,72 @@
+"""kill -9 of the ingest process."""
+
+import asyncio
+import itertools
+import random
+import time
+
+from conftest import entry
+
+from hard.report import Report, Scale
+from hard.stage import beside, connected, percentile, started
+from hard.truth import is_whole, rows
+
+PROMISE = "An entry that was acknowledged outlives kill -9 of the ingest process, and is there once"
+HOW = "8 writers that send again what got no answer; SIGKILL at a random moment; after each restart the file is checked"
+WRITERS = 8
+
+
+class Writers:
+    """What was sent, and what of it was acknowledged."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.acked: set[str] = set()
+
+    async def write(self, writer: int) -> None:
+        """Send batch after batch, each until it is acknowledged."""
+        chains = [f"w{writer}-{number}" for number in range(50)]
+        async with connected(self._port) as connection:
+            for number in itertools.count():
+                names = [f"{writer}-{number}-{place}" for place in range(random.randrange(1, 20))]
+                batch = [
+                    entry(correlation_id=random.choice(chains), suffix=name, direction=random.choice(("->", "<-")))
+                    for name in names
+                ]
+                while not self.acked.issuperset(names):
+                    try:
+                        answer = await connection.post(batch)
+                    except OSError:
+                        await asyncio.sleep(0.02)
+                        continue
+                    assert answer.status == 200, answer
+                    self.acked.update(names)
+
+
+async def run(scale: Scale, report: Report) -> None:
+    """Kill, restart, check."""
+    kills = scale.of(3, 200)
+    restarts: list[float] = []
+    found: set[str] = set()
+    cursor = 0
+    with started("ingest_svc") as services:
+        writers = Writers(services.ingest_port)
+        async with beside(*(writers.write(number) for number in range(WRITERS))):
+            for kill in range(kills):
+                report.progress(kill, kills, "kills")
+                await asyncio.sleep(random.uniform(0.01, 0.6))
+                services.kill("ingest_svc")
+                acked = set(writers.acked)
+                begun = time.monotonic()
+                await asyncio.to_thread(services.start, "ingest_svc")
+                restarts.append((time.monotonic() - begun) * 1000)
+                for row_id, suffix in rows(services.db, "SELECT id, suffix FROM entry WHERE id > ?", (cursor,)):
+                    assert suffix not in found, f"{suffix} is there twice"
+                    found.add(suffix)
+                    cursor = row_id
+                assert acked <= found, f"after kill {kill + 1}: {len(acked - found)} acknowledged entries are gone"
+                await asyncio.to_thread(is_whole, services.db)
+        assert len(writers.acked) > 20 * kills, "there was hardly any load"
+    report.tried(kills, "kills")
+    report.figure("entries_acknowledged", len(acked))
+    report.figure("restart_p50_ms", percentile(restarts, 50))
