@@ -10,7 +10,7 @@ LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB=
 RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run-ingest run-query test test-hard lint types clean
+.PHONY: help setup run-all run-ingest run-query demo test test-hard lint types clean
 
 help: ## say what there is
 	@echo "TraceHub: checkpoint traces in, whole chains out, live."
@@ -29,6 +29,9 @@ run-ingest: setup ## run the ingest service alone
 
 run-query: setup ## run the query service alone
 	$(RUN) query_svc
+
+demo: setup ## three little services that call each other, one slow, one that dies: something to look at
+	@$(LASTING); exec $(BIN)/python bench/demo.py
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest
