@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from query_svc import handlers, login
-from query_svc.handlers import SETTINGS, STARTED, TAIL, WINDOWS
+from query_svc.handlers import LAST_HOUR, SETTINGS, STARTED, TAIL, WINDOWS
+from query_svc.last_hour import LastHour
 from query_svc.tail import Tail
 from query_svc.windows import Windows
 from shared.env import Settings
@@ -20,8 +21,9 @@ def make_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[STARTED] = time.monotonic()
     app[WINDOWS] = Windows()
+    app[LAST_HOUR] = LastHour()
     app.cleanup_ctx.append(_tail)
-    app.on_shutdown.append(_close_windows)
+    app.on_shutdown.append(_end_waiting)
     set_up(
         app,
         "query",
@@ -34,6 +36,8 @@ def make_app(settings: Settings) -> web.Application:
             "recent": handlers.recent,
             "stats": handlers.stats,
             "stats_sources": handlers.stats_sources,
+            "stats_endpoints": handlers.stats_endpoints,
+            "stats_follows": handlers.stats_follows,
             "front_page": handlers.front_page,
             "login": login.login,
             "logout": login.logout,
@@ -52,5 +56,6 @@ async def _tail(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _close_windows(app: web.Application) -> None:
+async def _end_waiting(app: web.Application) -> None:
     app[WINDOWS].close()
+    app[LAST_HOUR].close()

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from aiohttp import web
 
 from query_svc import parameters
+from query_svc.last_hour import LastHour
 from query_svc.stream import Stream
 from query_svc.tail import Tail
 from query_svc.trace_page import TraceQuery, read_page, says_something, wait_for_page
@@ -16,12 +17,13 @@ from shared.api import CorrelationPage, Health, Recent, SourcesStats, SourceStat
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
-from shared.storage.reader import SCAN_ENTRIES
+from shared.storage.reader import SCAN_ENTRIES, Chosen
 from shared.web import ACCESS, CLIENT, answer
 
 SETTINGS = web.AppKey("settings", Settings)
 TAIL = web.AppKey("tail", Tail)
 WINDOWS = web.AppKey("windows", Windows)
+LAST_HOUR = web.AppKey("last_hour", LastHour)
 STARTED = web.AppKey("started", float)
 
 PAGE_ENTRIES: Final = 50_000  # of a chain in one answer
@@ -69,13 +71,16 @@ async def _send(stream: Stream, request: web.Request) -> web.StreamResponse:
 
 async def correlations(request: web.Request) -> web.Response:
     """`GET /correlations`"""
-    page = await request.app[TAIL].reader.correlations(
-        parameters.whole(request, "limit", 50, 1000),
-        parameters.row_id(request, "before"),
-        request.query.get("source", ""),
-        request.query.get("q", ""),
-        parameters.truth(request, "complete"),
+    chosen = Chosen(
+        source=request.query.get("source", ""),
+        q=request.query.get("q", ""),
+        complete=parameters.truth(request, "complete"),
+        errors=parameters.truth(request, "errors"),
+        active_after=parameters.number(request, "active_after"),
+        active_before=parameters.number(request, "active_before"),
     )
+    limit, before = parameters.whole(request, "limit", 50, 1000), parameters.row_id(request, "before")
+    page = await request.app[TAIL].reader.correlations(limit, before, chosen)
     following = None if page.next is None else str(page.next)
     return answer(CorrelationPage(page.correlations, len(page.correlations), following))
 
@@ -127,6 +132,16 @@ async def stats_sources(request: web.Request) -> web.Response:
     counts = await reader.by_source(start)
     sources = [SourceStats(source, entries, round(entries / window_s, 3)) for source, entries in counts]
     return answer(SourcesStats(sources, len(sources), newest - start, round(window_s, 3)))
+
+
+async def stats_endpoints(request: web.Request) -> web.Response:
+    """`GET /stats/endpoints`"""
+    return answer((await request.app[LAST_HOUR].figures(request.app[TAIL].reader)).endpoints)
+
+
+async def stats_follows(request: web.Request) -> web.Response:
+    """`GET /stats/follows`"""
+    return answer((await request.app[LAST_HOUR].figures(request.app[TAIL].reader)).follows)
 
 
 async def health(request: web.Request) -> web.Response:

@@ -102,6 +102,10 @@ class Correlation(msgspec.Struct):
     duration_ms: Milliseconds
     sources: list[str]
     complete: bool | None
+    errors: Annotated[int, Meta(description="Entries whose data reports an error")]
+    expired: Annotated[int, Meta(description="Entries that retention removed")]
+    last_id: Annotated[int, Meta(description="Row id of the entry that came last")]
+    arrived_ts: Annotated[int, Meta(description="When it arrived, to within a second, in Unix milliseconds")]
 
 
 class CorrelationPage(msgspec.Struct):
@@ -160,6 +164,57 @@ class SourcesStats(msgspec.Struct):
     count: int
     window_entries: int
     window_s: float
+
+
+LimitedBy = Annotated[
+    Literal["time", "pairs", "entries"],
+    Meta(description="What ended the window: an hour, 100,000 pairs, or 300,000 entries"),
+]
+Quantile = Annotated[float | None, Meta(description="Milliseconds; null without a pair")]
+Pairs = Annotated[int, Meta(description="Entries with their exits, in the window")]
+
+
+class EndpointStats(msgspec.Struct):
+    """The calls of one endpoint: entries, those still without an exit, and how long the others took."""
+
+    source_id: str
+    operation: str
+    endpoint: str
+    calls: int
+    open: int
+    errors: Annotated[int, Meta(description="Entries and exits whose data reports an error")]
+    p50_ms: Quantile
+    p95_ms: Quantile
+    p99_ms: Quantile
+    max_ms: Quantile
+
+
+class EndpointsStats(msgspec.Struct):
+    """How long calls took, in the chains that were active in the window; most calls first."""
+
+    endpoints: list[EndpointStats]
+    count: int
+    pairs: Pairs
+    window_s: float
+    limited_by: LimitedBy
+
+
+class Follow(msgspec.Struct, rename={"before": "from", "after": "to"}):
+    """How often an entry of `to` stood directly behind a checkpoint of `from`."""
+
+    before: str
+    after: str
+    count: int
+
+
+class FollowsStats(msgspec.Struct):
+    """Who follows whom, in the chains that were active in the window; most frequent first."""
+
+    follows: list[Follow]
+    count: int
+    pairs: Pairs
+    window_s: float
+    limited_by: LimitedBy
 
 
 class Parameter(NamedTuple):
@@ -248,6 +303,9 @@ CALLS: tuple[Call, ...] = (
             Parameter("source", "query", str, "Only chains with entries of this source"),
             Parameter("q", "query", str, "Only chains whose id contains this"),
             Parameter("complete", "query", bool, "Only chains that are complete, or that are not"),
+            Parameter("errors", "query", bool, "Only chains with entries that report an error, or without"),
+            Parameter("active_after", "query", float, "Only chains with arrived_ts from this on, in Unix milliseconds"),
+            Parameter("active_before", "query", float, "Only chains with arrived_ts before this"),
         ),
         errors=(400, 503),
     ),
@@ -262,6 +320,11 @@ CALLS: tuple[Call, ...] = (
     ),
     Call("stats", "GET", "/stats", "query", "reader", "Counts, rates, sizes, lag", Stats, errors=(503,)),
     Call("stats_sources", "GET", "/stats/sources", "query", "reader", "Who talks", SourcesStats, errors=(503,)),
+    Call(
+        "stats_endpoints", "GET", "/stats/endpoints", "query", "reader", "How long calls took", EndpointsStats,
+        errors=(503,),
+    ),
+    Call("stats_follows", "GET", "/stats/follows", "query", "reader", "Who follows whom", FollowsStats, errors=(503,)),
     Call("front_page", "GET", "/", "query", "nothing", "What this is and where things are", "text/html"),
     Call(
         "login", "POST", "/login", "query", "nothing", "Show a reader's secret once, for a cookie that reads", Login,

@@ -63,7 +63,13 @@ def test_the_entry_is_described_as_it_is_sent() -> None:
     assert schema["properties"]["data"]["default"] is None
 
 
-@pytest.mark.parametrize("path", ["/traces/chain", "/correlations", "/recent", "/stats", "/stats/sources", "/health"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/traces/chain", "/correlations", "/recent", "/health",
+        "/stats", "/stats/sources", "/stats/endpoints", "/stats/follows",
+    ],
+)  # fmt: skip
 async def test_answers_have_the_documented_fields(ingest: Client, query: Client, path: str) -> None:
     """An answer holds the fields of its schema, all that are required and none besides."""
     async with ingest.post("/ingest/single", json=entry()):

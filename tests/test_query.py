@@ -1,6 +1,7 @@
 """The query port, call by call, over HTTP and a real file."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import re
@@ -129,6 +130,9 @@ async def test_since_ts_is_exclusive(ingest: Client, query: Client) -> None:
         ("/correlations", "limit", ["0", "-1", "abc", "1.5", "\u0661"]),
         ("/correlations", "before", ["abc", "-1"]),
         ("/correlations", "complete", ["maybe", "2"]),
+        ("/correlations", "errors", ["maybe", "2"]),
+        ("/correlations", "active_after", ["nan", "inf", "soon"]),
+        ("/correlations", "active_before", ["-inf", "1_0.x"]),
         ("/recent", "limit", ["0", "-1", "abc"]),
         ("/recent", "since_id", ["abc", "-1", "1.0"]),
         ("/stream", "timeout", ["abc", "nan"]),
@@ -223,12 +227,14 @@ async def test_correlations_newest_activity_first(ingest: Client, query: Client)
     await post(ingest, entry(correlation_id="a", timestamp=100), entry(correlation_id="b", timestamp=50))
     await post(ingest, entry(correlation_id="a", timestamp=40.5, source_id="WS", direction="<-"))
     answer = await get(query, "/correlations")
+    for one in answer["correlations"]:
+        assert abs(one.pop("arrived_ts") / 1000 - time.time()) < 30
     assert answer == {
         "correlations": [
             {"correlation_id": "a", "trace_count": 2, "first_ts": 40.5, "last_ts": 100, "duration_ms": 59.5,
-             "sources": ["MA", "WS"], "complete": False},
+             "sources": ["MA", "WS"], "complete": False, "errors": 0, "expired": 0, "last_id": 3},
             {"correlation_id": "b", "trace_count": 1, "first_ts": 50, "last_ts": 50, "duration_ms": 0,
-             "sources": ["MA"], "complete": False},
+             "sources": ["MA"], "complete": False, "errors": 0, "expired": 0, "last_id": 2},
         ],
         "count": 2,
         "next": None,
@@ -270,6 +276,52 @@ async def test_correlations_filters(ingest: Client, query: Client) -> None:
     assert await ids(complete="false") == ["50%_*", "open-3", "open-2", "open-1"]
     assert await ids(q="open", source="M", complete="0") == ["open-1"]
     assert await ids(q="open", complete="1") == []
+
+
+async def test_correlations_with_errors(ingest: Client, query: Client) -> None:
+    """Entries whose data reports an error are counted, and chains with any or without are found."""
+    await post(ingest, entry(correlation_id="a", data={"error": "x"}), entry(correlation_id="a", data={"status": 503}))
+    await post(ingest, entry(correlation_id="b", data={"status": 200}))
+    for errors, found in (("true", [("a", 2)]), ("false", [("b", 0)]), ("", [("b", 0), ("a", 2)])):
+        page = await get(query, "/correlations", errors=errors)
+        assert [(one["correlation_id"], one["errors"]) for one in page["correlations"]] == found
+
+
+def mark(db: str, first_entry: int, ago_s: float) -> None:
+    """Let the entries from a row id on have arrived so long ago, up to the next mark."""
+    with contextlib.closing(sqlite3.connect(db)) as file:
+        arrived = int((time.time() - ago_s) * 1000)
+        file.execute("INSERT OR REPLACE INTO arrival VALUES (?, ?)", (first_entry, arrived))
+        file.commit()
+
+
+async def test_correlations_by_time_of_activity(ingest: Client, query: Client, settings: Settings) -> None:
+    """The bounds are those of `arrived_ts`, the lower one included; they page, and join with other filters."""
+    for turn in range(3):
+        await post(ingest, *(entry(correlation_id=f"{turn}-{n}") for n in range(4)))
+        mark(settings.db, 4 * turn + 1, 5000 - 1000 * turn)
+    marks = {one["arrived_ts"] for one in (await get(query, "/correlations"))["correlations"]}
+    assert len(marks) == 3
+    oldest, middle, newest = sorted(marks)
+
+    async def turns(**filters: Any) -> str:
+        found: list[str] = []
+        page = {"next": None}
+        while page["next"] or not found:
+            before = {"before": page["next"]} if page["next"] else {}
+            page = await get(query, "/correlations", limit=3, **filters, **before)
+            found += [one["correlation_id"] for one in page["correlations"]]
+            if not page["next"]:
+                break
+        return "".join(id[0] for id in found)
+
+    assert await turns(active_after=middle) == "22221111"
+    assert await turns(active_after=middle + 1) == "2222"
+    assert await turns(active_before=middle) == "0000"
+    assert await turns(active_after=oldest, active_before=newest) == "11110000"
+    assert await turns(active_after=oldest, active_before=newest, q="-2") == "10"
+    assert await turns(active_after=newest + 1e9) == await turns(active_before=0) == ""
+    assert await turns(active_after=-1e300, active_before=1e300) == "222211110000"
 
 
 async def test_a_filtered_page_may_be_short(ingest: Client, query: Client, monkeypatch: Any) -> None:
@@ -543,7 +595,7 @@ async def test_expired_entries_are_counted(
     assert (answer["count"], answer["complete"]) == (2, None)
     (summary,) = (await get(query, "/correlations"))["correlations"]
     left = {"trace_count": 2, "first_ts": 3, "last_ts": 5, "duration_ms": 2, "sources": ["MA"], "complete": None}
-    assert summary == {"correlation_id": "chain", **left}
+    assert summary.items() >= {"correlation_id": "chain", "expired": 2, "last_id": 4, **left}.items()
     assert (await get(query, "/correlations", complete="false"))["count"] == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.storage.reader import INFINITY, Position, Reader, start_of
+from shared.storage.reader import INFINITY, Chosen, Position, Reader, start_of
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -56,7 +56,7 @@ async def test_an_empty_file(reader: Reader) -> None:
     assert (await reader.newest(), await reader.oldest(), await reader.chains()) == (0, 1, 0)
     assert await reader.chain("x") is None
     assert await reader.entries_after(0, INFINITY, 10) == await reader.recent(10, None, "") == []
-    assert (await reader.correlations(10, None, "", "", None)).correlations == []
+    assert (await reader.correlations(10, None, Chosen())).correlations == []
     assert await reader.by_source(0) == []
 
 
@@ -81,9 +81,7 @@ async def test_chains_are_what_was_written(tmp_path: Path) -> None:
         assert [(e.correlation_id, e.timestamp, e.suffix) for _, e in everything] == [
             (e.correlation_id, e.timestamp, e.suffix) for e in stored
         ]
-        summaries = {
-            one.correlation_id: one for one in (await reader.correlations(10, None, "", "", None)).correlations
-        }
+        summaries = {one.correlation_id: one for one in (await reader.correlations(10, None, Chosen())).correlations}
         for id in ("one", "two", "three"):
             chain = [entry for entry in stored if entry.correlation_id == id]
             found = await reader.chain(id)

@@ -2,9 +2,10 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, cast
 
 from shared.api import Correlation, SenderDrops
+from shared.storage import queries
 from shared.storage.chains import decode_sources, hash48
 from shared.storage.instants import instant, timestamp
 from shared.storage.pool import CONNECTIONS, Pool, Row
@@ -15,42 +16,9 @@ SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
 CENSUS_S: Final = 10.0  # how old the number of chains may be
 INFINITY: Final = 2**63 - 1
 
-_ENTRIES: Final = """
-    SELECT entry.id, site.source_id, chain.correlation_id, chain.base + entry.at, entry.suffix, site.direction,
-        site.operation, site.endpoint, entry.data, site.hostname,
-        (SELECT line FROM raw_line WHERE raw_line.entry = entry.id)
-    FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
-_CHAIN: Final = """
-    SELECT id, base, entries, expired, balance = 0, newest FROM chain
-    WHERE era IN (SELECT id FROM era) AND key = ? AND correlation_id = ?"""
-_IN_TIME: Final = f"""{_ENTRIES}
-    WHERE entry.chain = :chain AND entry.at >= :at AND (entry.at > :at OR entry.id > :id) AND entry.id <= :newest
-        AND (:source IS NULL OR site.source_id = :source)
-    ORDER BY entry.at, entry.id LIMIT :limit"""
-_COUNT: Final = """
-    SELECT count(*) FROM entry CROSS JOIN site ON site.id = entry.site
-    WHERE entry.chain = :chain AND entry.at > :at AND entry.id <= :newest
-        AND (:source IS NULL OR site.source_id = :source)"""
-_IN_ORDER: Final = f"""{_ENTRIES}
-    WHERE entry.id IN (SELECT id FROM entry WHERE chain = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?)
-    ORDER BY entry.id"""
-_SUMMARIES: Final = """
-    SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance = 0, newest FROM (
-        SELECT * FROM chain WHERE newest < :before ORDER BY newest DESC LIMIT :scan
-    ) WHERE (:q = '' OR instr(correlation_id, :q)) AND (:source = '' OR instr(',' || substr(sources, 2), :source))
-        AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
-    LIMIT :limit"""
-_SCANNED: Final = "SELECT newest FROM chain WHERE newest < ? ORDER BY newest DESC LIMIT 1 OFFSET ?"
-_PREFIXED: Final = f"""{_ENTRIES}
-    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {{}} LIMIT ?"""
-_ARRIVED: Final = """
-    SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
-_BY_SOURCE: Final = """
-    SELECT site.source_id, count(*) AS entries FROM entry CROSS JOIN site ON site.id = entry.site
-    WHERE entry.id > ? GROUP BY site.source_id ORDER BY entries DESC, site.source_id"""
-
-
 Numbered = tuple[int, StoredEntry]  # row id and entry
+Checkpoint = tuple[int, int, int, str, str, str, str, int]
+"""Chain, instant, row id; source, direction, operation, endpoint; 1 where an error is reported."""
 
 
 class Chain(NamedTuple):
@@ -69,6 +37,25 @@ class Position(NamedTuple):
 
     instant: int
     id: int
+
+
+class Active(NamedTuple):
+    """A chain by its activity."""
+
+    id: int
+    entries: int
+    newest: int
+
+
+class Chosen(NamedTuple):
+    """Which chains are asked for; the times (Unix milliseconds) speak of the arrival of a chain's newest entry."""
+
+    source: str = ""
+    q: str = ""
+    complete: bool | None = None
+    errors: bool | None = None
+    active_after: float | None = None
+    active_before: float | None = None
 
 
 class Page(NamedTuple):
@@ -105,7 +92,7 @@ class Reader:
 
     async def chain(self, correlation_id: str) -> Chain | None:
         """The chain of an id, None if nothing of it is there."""
-        row = await self._pool.row(_CHAIN, (hash48(correlation_id), correlation_id))
+        row = await self._pool.row(queries.CHAIN, (hash48(correlation_id), correlation_id))
         if row is None:
             return None
         id, base, entries, expired, balanced, newest = row
@@ -119,20 +106,20 @@ class Reader:
         What came after `chain` was read is left out.
         """
         parameters = {"id": after.id, "limit": limit, **self._within(chain, source, after.instant)}
-        rows = await self._pool.rows(_IN_TIME, parameters)
+        rows = await self._pool.rows(queries.IN_TIME, parameters)
         return [_stored(row) for row in rows], Position(rows[-1][3], rows[-1][0]) if rows else after
 
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
         """How many entries of a chain are later than an instant."""
-        return await self._number(_COUNT, self._within(chain, source, since))
+        return await self._number(queries.COUNT, self._within(chain, source, since))
 
     async def in_order(self, chain: Chain, after: int, upto: int, limit: int) -> list[Numbered]:
         """Entries of a chain by row id, `after` < id <= `upto`."""
-        return _numbered(await self._pool.rows(_IN_ORDER, (chain.id, after, upto, limit)))
+        return _numbered(await self._pool.rows(queries.IN_ORDER, (chain.id, after, upto, limit)))
 
     async def entries_after(self, after: int, upto: int, limit: int) -> list[Numbered]:
         """Entries of all chains by row id, `after` < id <= `upto`."""
-        query = f"{_ENTRIES} WHERE entry.id > ? AND entry.id <= ? ORDER BY entry.id LIMIT ?"
+        query = f"{queries.ENTRIES} WHERE entry.id > ? AND entry.id <= ? ORDER BY entry.id LIMIT ?"
         return _numbered(await self._pool.rows(query, (after, upto, limit)))
 
     async def recent(self, limit: int, since_id: int | None, source: str) -> list[NumberedEntry]:
@@ -143,29 +130,55 @@ class Reader:
         newest = await self.newest()
         if since_id is None:
             start = newest - (SCAN_ENTRIES if source else limit)
-            rows = await self._pool.rows(_PREFIXED.format("DESC"), (start, newest, len(source), source, limit))
+            rows = await self._pool.rows(queries.PREFIXED.format("DESC"), (start, newest, len(source), source, limit))
             return [_numbered_entry(row) for row in reversed(rows)]
         found: list[Row] = []
         start = max(since_id, await self.oldest() - 1)
         while start < newest and len(found) < limit:
             end = min(newest, start + SCAN_ENTRIES)
             parameters = (start, end, len(source), source, limit - len(found))
-            found += await self._pool.rows(_PREFIXED.format("ASC"), parameters)
+            found += await self._pool.rows(queries.PREFIXED.format("ASC"), parameters)
             start = end
         return [_numbered_entry(row) for row in found]
 
-    async def correlations(self, limit: int, before: int | None, source: str, q: str, complete: bool | None) -> Page:
-        """Chains, newest activity first; a filtered page ends after SCAN_CHAINS even when it is not full."""
-        filtered = bool(source or q or complete is not None)
+    async def correlations(self, limit: int, before: int | None, chosen: Chosen) -> Page:
+        """Chains, newest activity first; a page that looks into chains ends after SCAN_CHAINS even when it is not full.
+
+        Times cost nothing: they are a range of row ids.
+        """
+        source, q, complete, errors, active_after, active_before = chosen
+        filtered = bool(source or q or complete is not None or errors is not None)
         scan = SCAN_CHAINS if filtered else limit + 1
         start = INFINITY if before is None else before
+        if active_before is not None:
+            start = min(start, await self.first_since(active_before))
+        floor = 0 if active_after is None else await self.first_since(active_after)
         key = f",{encode(source).decode()}:" if source else ""  # no quoted comma can stand before such a quote
-        parameters = {"before": start, "scan": scan, "q": q, "source": key, "complete": complete, "limit": limit + 1}
-        rows = await self._pool.rows(_SUMMARIES, parameters)
+        among = {"before": start, "floor": floor, "scan": scan}
+        test = {"q": q, "source": key, "complete": complete, "errors": errors, "limit": limit + 1}
+        rows = await self._pool.rows(queries.SUMMARIES, {**among, **test})
         if len(rows) > limit:
-            return Page([_correlation(row) for row in rows[:limit]], rows[limit - 1][-1])
-        last = await self._pool.row(_SCANNED, (start, scan - 1)) if filtered else None
+            return Page([_correlation(row) for row in rows[:limit]], rows[limit - 1][8])
+        last = await self._pool.row(queries.SCANNED, among) if filtered else None
         return Page([_correlation(row) for row in rows], last[0] if last else None)
+
+    async def first_since(self, at_ms: float) -> int:
+        """The first row id that, by the marks, came at `at_ms` (Unix time) or later; behind the newest if none did."""
+        return await self._number(queries.SINCE, {"at": at_ms}, default=1)
+
+    async def active_chains(self, floor: int, before: int, limit: int) -> list[Active]:
+        """Chains whose newest entry has a row id of `floor` <= id < `before`, newest first."""
+        return [Active(*row) for row in await self._pool.rows(queries.ACTIVE, (before, floor, limit))]
+
+    async def checkpoints(self, chains: list[int]) -> list[Checkpoint]:
+        """All checkpoints of some short chains, chain by chain, each in order of time."""
+        return cast(list[Checkpoint], await self._pool.rows(queries.CHECKPOINTS_OF_CHAINS, (encode(chains).decode(),)))
+
+    async def checkpoints_of(self, chain: int, after: Position, limit: int) -> tuple[list[Checkpoint], Position]:
+        """Checkpoints of one chain behind a position, in order of time, and the position behind them."""
+        parameters = {"chain": chain, "instant": after.instant, "id": after.id, "limit": limit}
+        rows = cast(list[Checkpoint], await self._pool.rows(queries.CHECKPOINTS_OF_CHAIN, parameters))
+        return rows, Position(rows[-1][1], rows[-1][2]) if rows else after
 
     async def chains(self) -> int:
         """How many chains there are, or were up to CENSUS_S ago."""
@@ -175,11 +188,11 @@ class Reader:
 
     async def arrived_before(self, cutoff_ms: float) -> int:
         """The row id of the last entry that arrived before `cutoff_ms` (Unix time, some minutes ago at most)."""
-        return await self._number(_ARRIVED, (cutoff_ms,), default=await self.newest())
+        return await self._number(queries.ARRIVED, (cutoff_ms,), default=await self.newest())
 
     async def by_source(self, after: int) -> list[tuple[str, int]]:
         """Source and number of entries behind a row id, most first."""
-        return [(source, entries) for source, entries in await self._pool.rows(_BY_SOURCE, (after,))]
+        return [(source, entries) for source, entries in await self._pool.rows(queries.BY_SOURCE, (after,))]
 
     async def senders(self) -> list[SenderDrops]:
         """The ledger: senders that dropped entries, the latest report first."""
@@ -226,9 +239,9 @@ def _numbered_entry(row: Row) -> NumberedEntry:
 
 
 def _correlation(row: Row) -> Correlation:
-    correlation_id, entries, first, last, sources, expired, balanced, _ = row
+    correlation_id, entries, first, last, sources, expired, balanced, errors, newest, arrived = row
     first_ts, last_ts = timestamp(first), timestamp(last)
     return Correlation(
         correlation_id, entries, first_ts, last_ts, last_ts - first_ts, list(decode_sources(sources)),
-        None if expired else bool(balanced),
+        None if expired else bool(balanced), errors, expired, newest, arrived,
     )  # fmt: skip

@@ -1,0 +1,65 @@
+"""What the reader asks the file. Each statement is bounded: by a limit, by a range of row ids, or by one chain."""
+
+from typing import Final
+
+ENTRIES: Final = """
+    SELECT entry.id, site.source_id, chain.correlation_id, chain.base + entry.at, entry.suffix, site.direction,
+        site.operation, site.endpoint, entry.data, site.hostname,
+        (SELECT line FROM raw_line WHERE raw_line.entry = entry.id)
+    FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
+CHAIN: Final = """
+    SELECT id, base, entries, expired, balance = 0, newest FROM chain
+    WHERE era IN (SELECT id FROM era) AND key = ? AND correlation_id = ?"""
+IN_TIME: Final = f"""{ENTRIES}
+    WHERE entry.chain = :chain AND entry.at >= :at AND (entry.at > :at OR entry.id > :id) AND entry.id <= :newest
+        AND (:source IS NULL OR site.source_id = :source)
+    ORDER BY entry.at, entry.id LIMIT :limit"""
+COUNT: Final = """
+    SELECT count(*) FROM entry CROSS JOIN site ON site.id = entry.site
+    WHERE entry.chain = :chain AND entry.at > :at AND entry.id <= :newest
+        AND (:source IS NULL OR site.source_id = :source)"""
+IN_ORDER: Final = f"""{ENTRIES}
+    WHERE entry.id IN (SELECT id FROM entry WHERE chain = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?)
+    ORDER BY entry.id"""
+SUMMARIES: Final = """
+    SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance = 0, errors, newest,
+        (SELECT at FROM arrival WHERE first_entry <= newest ORDER BY first_entry DESC LIMIT 1)
+    FROM (
+        SELECT * FROM chain WHERE newest < :before AND newest >= :floor ORDER BY newest DESC LIMIT :scan
+    ) WHERE (:q = '' OR instr(correlation_id, :q)) AND (:source = '' OR instr(',' || substr(sources, 2), :source))
+        AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
+        AND (:errors IS NULL OR (errors > 0) = :errors)
+    LIMIT :limit"""
+SCANNED: Final = """
+    SELECT newest FROM chain WHERE newest < :before AND newest >= :floor
+    ORDER BY newest DESC LIMIT 1 OFFSET :scan - 1"""
+_LATE: Final = "(SELECT at FROM arrival WHERE first_entry <= middle ORDER BY first_entry DESC LIMIT 1) >= :at"
+SINCE: Final = f"""
+    WITH RECURSIVE search(low, high, middle) AS (
+        SELECT min(first_entry), seq + 1, (min(first_entry) + seq + 1) / 2
+        FROM arrival, sqlite_sequence WHERE name = 'entry'
+        UNION ALL
+        SELECT iif({_LATE}, low, middle + 1), iif({_LATE}, middle, high),
+            (iif({_LATE}, low, middle + 1) + iif({_LATE}, middle, high)) / 2
+        FROM search WHERE low < high)
+    SELECT low FROM search WHERE low >= high"""
+ACTIVE: Final = "SELECT id, entries, newest FROM chain WHERE newest < ? AND newest >= ? ORDER BY newest DESC LIMIT ?"
+CHECKPOINTS: Final = """
+    SELECT entry.chain, chain.base + entry.at AS instant, entry.id, site.source_id, site.direction, site.operation,
+        site.endpoint, site.failed
+    FROM {} CROSS JOIN entry ON entry.chain = chain.id CROSS JOIN site ON site.id = entry.site"""
+CHECKPOINTS_OF_CHAINS: Final = f"""
+    {CHECKPOINTS.format("json_each(?) AS these CROSS JOIN chain ON chain.id = these.value")}
+    ORDER BY entry.chain, entry.at, entry.id"""
+CHECKPOINTS_OF_CHAIN: Final = f"""
+    {CHECKPOINTS.format("chain")}
+    WHERE chain.id = :chain AND entry.at >= :instant - chain.base
+        AND (entry.at > :instant - chain.base OR entry.id > :id)
+    ORDER BY entry.at, entry.id LIMIT :limit"""
+PREFIXED: Final = f"""{ENTRIES}
+    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {{}} LIMIT ?"""
+ARRIVED: Final = """
+    SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
+BY_SOURCE: Final = """
+    SELECT site.source_id, count(*) AS entries FROM entry CROSS JOIN site ON site.id = entry.site
+    WHERE entry.id > ? GROUP BY site.source_id ORDER BY entries DESC, site.source_id"""
