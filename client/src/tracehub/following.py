@@ -1,0 +1,135 @@
+"""What the server answers: JSON objects, refusals, and streams that outlive their connections."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Callable
+from urllib.parse import urlencode
+
+from tracehub.answers import retry_after
+from tracehub.connection import Answer, Connection, reason
+from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.sse import Event, Events
+
+RECONNECT_MS = 1000  # unless the server names another time
+LONGEST_S = 3600  # that the server streams at a time
+
+Json = dict[str, Any]
+
+
+class Following:
+    """One stream over as many connections as it takes."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        path: str,
+        parameters: Json,
+        timeout_s: float | None,
+        after: str = "",
+        on_break: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.ended = False  # set by whoever reads: the server has ended this connection as it was asked to
+        self.is_last = True  # this connection was asked to last until the deadline
+        self._connection = connection
+        self._path = path
+        self._parameters = parameters
+        self._until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        self._events = Events()
+        self._events.last_id = after
+        self._on_break = on_break or (lambda _: None)
+        self._newest = int(after) if after.isdigit() else 0  # id of the newest entry handed out
+
+    def events(self) -> Iterator[Event]:
+        """Events up to the deadline. Raises what the first attempt does; later ones are repeated."""
+        connected = broken = False
+        while True:
+            asked_s, self.ended = None, False
+            try:
+                with self._opened() as response:
+                    if broken:
+                        self._on_break("")
+                    connected, broken = True, False
+                    yield from filter(self._is_new, self._events.read(response))
+            except (TraceHubError, OSError, HTTPException, ValueError) as error:
+                if not connected or (isinstance(error, Refused) and error.status < 500 and error.status != 429):
+                    raise error if isinstance(error, TraceHubError) else Unreachable(reason(error)) from error
+                asked_s = error.wait_s if isinstance(error, Refused) else None
+                if time.monotonic() >= self._until:
+                    raise Unreachable(f"lost the stream: {reason(error)}") from error
+                broken = self._say_broken(broken, reason(error))
+            finally:
+                self._connection.close()
+            if time.monotonic() >= self._until:
+                return
+            if self.ended:
+                continue
+            broken = self._say_broken(broken, "the server ended the stream")
+            wait_s = asked_s if asked_s is not None else (self._events.retry_ms or RECONNECT_MS) / 1000
+            time.sleep(min(wait_s, max(0.0, self._until - time.monotonic())))
+
+    def _opened(self) -> HTTPResponse:
+        left_s = self._until - time.monotonic()
+        self.is_last = left_s <= LONGEST_S
+        headers = {"Accept": "text/event-stream"}
+        if self._events.last_id:
+            headers["Last-Event-ID"] = self._events.last_id
+        asked = urlencode({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
+        response = self._connection.start("GET", f"{self._path}?{asked}", headers=headers)
+        if response.status != 200:
+            raise _refused(Answer(response.status, response.headers, response.read(2**16)))
+        return response
+
+    def _say_broken(self, known: bool, why: str) -> bool:
+        if not known:
+            self._on_break(why)
+        return True
+
+    def _is_new(self, event: Event) -> bool:
+        if event.name == "reset":
+            self._newest = 0
+        if event.name != "message" or not event.id.isdigit():
+            return True
+        known = int(event.id) <= self._newest
+        self._newest = max(self._newest, int(event.id))
+        return not known
+
+
+def ask(connection: Connection, path: str, parameters: Json | None = None) -> Json:
+    """The JSON object that a GET is answered with. Raises Refused, or Unreachable."""
+    given = {name: _text(value) for name, value in (parameters or {}).items() if value is not None}
+    return told(connection.ask("GET", f"{path}?{urlencode(given)}" if given else path))
+
+
+def told(answer: Answer) -> Json:
+    """What an answer says, if it is a 200. Raises Refused for another one."""
+    if answer.status != 200:
+        raise _refused(answer)
+    return answered(answer.body)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _refused(answer: Answer) -> Refused:
+    try:
+        detail = str(answered(answer.body).get("detail", ""))
+    except Unreachable:
+        detail = ""
+    return Refused(answer.status, detail or "no reason given", retry_after(answer.headers))
+
+
+def answered(text: str | bytes) -> Json:
+    """The JSON object that a server's text is. Raises Unreachable where it is none."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreachable(f"not the answer of a TraceHub: {reason(error)}") from error
+    if not isinstance(content, dict):
+        raise Unreachable(f"not the answer of a TraceHub: {text[:80]!r}")
+    return content
