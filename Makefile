@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 PROJECTS := pyproject.toml client/pyproject.toml
-EDITABLE := -e '.[dev]' -e 'client[test]'
+EDITABLE := -e '.[dev]' -e 'client[cli,test]'
 UV := $(shell command -v uv)
 
 # A lasting file unless TRACEHUB_DB says otherwise; `exec`, so that signals reach the program itself.

@@ -1,0 +1,105 @@
+"""`tracehub list`: recent correlation ids, newest activity first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from tracehub.cli.command import command
+from tracehub.cli.hub import Hub
+from tracehub.cli.screen import Screen
+from tracehub.cli.words import age, clean, duration, several
+
+Json = dict[str, Any]
+MOST_PAGES = 50  # of a filtered list, each of which may come back short
+
+
+@command(
+    "list",
+    examples=[
+        "{}                       the recent chains",
+        "{} --open                those that wait for an exit",
+        "{} --source WK -n 100",
+        "{} --grep req-12         those with this in their id",
+        "{} --json | jq -r '.correlations[].correlation_id'",
+    ],
+)
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Chains.")
+@click.option("--source", metavar="SOURCE", help="Only chains with an entry of this source.")
+@click.option("--grep", "q", metavar="TEXT", help="Only chains with this in their id.")
+@click.option("--open/--complete", "is_open", default=None, help="Only chains that wait for an exit, or that do not.")
+def list_command(hub: Hub, limit: int, source: str | None, q: str | None, is_open: bool | None) -> int:
+    """Recent correlation ids: age, duration, entries, sources, complete or not."""
+    complete = None if is_open is None else not is_open
+    return list_chains(hub, limit, {"source": source, "q": q, "complete": complete})
+
+
+def list_chains(hub: Hub, limit: int, filters: Json) -> int:
+    """The table of recent chains, or what to do when there is none."""
+    page = _chains(hub, limit, filters)
+    if hub.screen.json:
+        hub.screen.data(page)
+    elif page["correlations"]:
+        hub.screen.show(_table(page["correlations"], hub.screen))
+    else:
+        _say_empty(hub, any(value is not None for value in filters.values()))
+    return 0
+
+
+def _chains(hub: Hub, limit: int, filters: Json) -> Json:
+    """A page of `limit` chains, over as many looks as the server takes."""
+    page = hub.ask("/correlations", {"limit": limit, **filters})
+    for _ in range(MOST_PAGES):
+        if page["next"] is None or len(page["correlations"]) >= limit:
+            break
+        more = hub.ask("/correlations", {"limit": limit, **filters, "before": page["next"]})
+        page["correlations"] = (page["correlations"] + more["correlations"])[:limit]
+        page["next"] = more["next"]
+    page["count"] = len(page["correlations"])
+    return page
+
+
+def _say_empty(hub: Hub, filtered: bool) -> None:
+    if filtered and hub.ask("/correlations", {"limit": 1})["correlations"]:
+        hub.screen.remark("no chain is like that")
+        return
+    hub.screen.remark(
+        "no traces yet: send one with\n\n"
+        '    eval "$(tracehub new --export)"\n'
+        "    tracehub send '->' SH backup /var --data host=here\n"
+    )
+
+
+def _table(chains: list[Json], screen: Screen) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", width=screen.width)
+    table.add_column("correlation id", overflow="fold", min_width=16, max_width=max(36, screen.width - 60))
+    for name in ("last", "took", "entries"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("sources", no_wrap=True, overflow="ellipsis", ratio=1)
+    for chain in chains:
+        table.add_row(
+            Text(clean(chain["correlation_id"])),
+            Text(age(float(chain["last_ts"])), "dim"),
+            Text(duration(float(chain["duration_ms"]))),
+            Text(f"{chain['trace_count']:,}"),
+            _state(chain),
+            _sources([clean(source) for source in chain["sources"]]),
+        )
+    return table
+
+
+def _state(chain: Json) -> Text:
+    errors = int(chain.get("errors") or 0)
+    if errors:
+        return Text(several(errors, "error"), "bold red")
+    if chain["complete"] is None:
+        return Text("expired", "yellow")
+    return Text("complete", "green") if chain["complete"] else Text("open", "bold red")
+
+
+def _sources(sources: list[str]) -> Text:
+    return Text(f"{len(sources)}: ", "dim").append(", ".join(sources), "default not dim")

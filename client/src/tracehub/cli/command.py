@@ -1,0 +1,75 @@
+"""What all commands share: `--url`, `--json`, `--no-color`, examples in the help, and names that start with a dash."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Callable
+
+import click
+
+from tracehub.cli.hub import Hub
+from tracehub.cli.screen import Screen
+from tracehub.cli.words import plainly
+from tracehub.errors import TraceHubError, Unreachable
+from tracehub.query import TraceHubQueryClient
+
+
+class Command(click.Command):
+    """A command with examples, in which `->` and `<-` are words and no options. `{}` in an example is its own name."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._examples = examples
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["entry" if arg == "->" else arg for arg in args])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for example in self._examples:
+                formatter.write(f"  {example.format(ctx.command_path)}\n")
+
+
+def command(*args: Any, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command whose function is given the `Hub` first."""
+
+    def made(function: Callable[..., Any]) -> click.Command:
+        for option in reversed(_EVERYWHERE):
+            function = option(function)
+        settings.setdefault("help", (function.__doc__ or "").strip())
+        return click.command(*args, cls=Command, **settings)(_with_hub(function))
+
+    return made
+
+
+def _with_hub(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def run(url: str, as_json: bool, no_color: bool, **given: Any) -> Any:
+        hub = Hub(url, Screen(as_json, no_color))
+        try:
+            return function(hub, **given)
+        except Unreachable as error:
+            raise Unreachable(f"no answer from {hub.address}: {plainly(error)}") from error
+
+    return run
+
+
+def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Ids of recent chains, for the shell; none when the server does not answer at once."""
+    try:
+        hub = Hub(ctx.params.get("url") or "", Screen())
+        page = TraceHubQueryClient(hub.reading, timeout=1.0).list_correlations(50, q=incomplete or None)
+        ids = [str(chain["correlation_id"]) for chain in page["correlations"]]
+    except (TraceHubError, KeyError, TypeError):
+        return []
+    return [id for id in ids if id.startswith(incomplete) and id.isprintable()]
+
+
+_EVERYWHERE = (
+    click.option(
+        "--url", envvar="TRACEHUB_URL", default="", metavar="URL", help="Either port of a TraceHub (TRACEHUB_URL)."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="JSON, for programs."),
+    click.option("--no-color", is_flag=True, help="No colour; NO_COLOR does the same."),
+)

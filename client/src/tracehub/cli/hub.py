@@ -1,0 +1,154 @@
+"""Which TraceHub a command talks to, over the client's own connection, and with which secrets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracehub.cli.screen import Screen
+from tracehub.connection import Connection, Place
+from tracehub.errors import Unreachable
+from tracehub.following import Json
+from tracehub.query import TraceHubQueryClient
+from tracehub.settings import read_secret
+
+INGEST_PORT, QUERY_PORT = 8099, 8100
+ANSWER_S = 10.0
+PROBE_S = 3.0
+
+
+class Ports(NamedTuple):
+    """Addresses of both ports."""
+
+    ingest: str
+    query: str
+
+
+class Hub:
+    """One TraceHub as a command sees it. `url` is of either port, empty for this machine's own."""
+
+    def __init__(self, url: str, screen: Screen) -> None:
+        self.screen = screen
+        self._url = url.strip().rstrip("/")
+        self._reader = TraceHubQueryClient(self.reading)
+        self.address = self.reading  # what a failure is about
+
+    @property
+    def reading(self) -> str:
+        """Where questions go."""
+        return self._url or _local("TRACEHUB_QUERY_PORT", QUERY_PORT)
+
+    @property
+    def sending(self) -> str:
+        """Where entries go."""
+        return self._url or _local("TRACEHUB_PORT", INGEST_PORT)
+
+    @property
+    def reader(self) -> TraceHubQueryClient:
+        """The client's own way of reading."""
+        return self._reader
+
+    def ask(self, path: str, parameters: Json | None = None) -> Json:
+        """A question to the query port, with a spinner when the answer takes its time."""
+        with self.screen.patience(f"asking {self.reading} ..."):
+            return self._reader.ask(path, parameters)
+
+    def sender(self, timeout_s: float = ANSWER_S) -> Connection:
+        """A connection for what the ingest port takes."""
+        self.address = self.sending
+        return connect(self.sending, timeout_s, read_secret("TRACEHUB_SECRET"))
+
+    def ports(self) -> Ports:
+        """Both addresses, found by what the one we know says of the other: each sends on what is the other's."""
+        if not self._url:
+            return Ports(self.sending, self.reading)
+        known = Place.at(self._url).url("")
+        query = _elsewhere(known, "GET", "/stats", None)
+        if query == "":
+            other, answers = (
+                _neighbour(known),
+                Place.at(known).port == Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
+            )
+            return Ports(other, known) if answers else Ports(known, other)
+        if query is not None:
+            return Ports(known, query)
+        ingest = _elsewhere(known, "POST", "/ingest", b'{"traces":[]}')
+        return Ports(known if ingest is None else ingest or _neighbour(known), known)
+
+
+def connect(url: str, timeout_s: float, secret: str = "") -> Connection:
+    """A connection to an address that is right. Raises Unreachable."""
+    try:
+        return Connection(url, timeout_s, secret)
+    except ValueError as error:
+        raise Unreachable(str(error)) from error
+
+
+def health(url: str, secret: str) -> tuple[int, Json, float | None]:
+    """Status, what a port says of itself, and when, by its clock. Raises Unreachable."""
+    from email.utils import parsedate_to_datetime
+
+    from tracehub.following import answered
+
+    connection = connect(url, PROBE_S, secret)
+    try:
+        answer = connection.ask("GET", "/health")
+    finally:
+        connection.close()
+    try:
+        at = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (TypeError, ValueError):
+        at = None
+    return answer.status, answered(answer.body), at
+
+
+def database(hub: Hub, given: str | None) -> Path:
+    """The file meant: the one given, TRACEHUB_DB, the one that a server on this machine says it has, the user's own."""
+    named = given or os.environ.get("TRACEHUB_DB", "").strip()
+    if named:
+        return Path(named).absolute()
+    for url, name in ((hub.reading, "TRACEHUB_QUERY_SECRET"), (hub.sending, "TRACEHUB_SECRET")):
+        try:
+            told = Path(str(health(url, read_secret(name))[1].get("db") or ""))
+        except Unreachable:
+            continue
+        if told.is_absolute() and told.is_file():
+            return told
+    return own_database()
+
+
+def own_database() -> Path:
+    """Where this user's traces are kept unless something else is said."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "tracehub" / "tracehub.db"
+
+
+def _local(variable: str, default: int) -> str:
+    port: Any = os.environ.get(variable, "").strip()
+    return f"http://127.0.0.1:{port if port.isdigit() and port != '0' else default}"
+
+
+def _elsewhere(url: str, method: str, path: str, body: bytes | None) -> str | None:
+    """Where the port sends this call on to: None when it is its own, empty when nothing answers."""
+    connection = connect(url, PROBE_S)
+    try:
+        answer = connection.ask(method, path, body, {"Content-Type": "application/json"}, redirects=0)
+    except Unreachable:
+        return ""
+    finally:
+        connection.close()
+    if answer.status not in (307, 308):
+        return None
+    return str(answer.headers["Location"] or "").partition("?")[0].removesuffix(path)
+
+
+def _neighbour(url: str) -> str:
+    """The other port of one that does not answer: by the settings, or next to it."""
+    place = Place.at(url)
+    pair = [
+        Place.at(_local("TRACEHUB_PORT", INGEST_PORT)).port,
+        Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
+    ]
+    other = pair[1 - pair.index(place.port)] if place.port in pair else place.port + 1
+    return place._replace(port=other).url("")

@@ -1,0 +1,83 @@
+"""Where output goes: data to standard output, remarks to standard error; colour and movement only on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from tracehub.cli.words import as_json, clean
+
+PIPE_WIDTH = 140  # columns where no terminal says
+PATIENCE_S = 1.0  # before a spinner shows that something is going on
+
+
+class Screen:
+    """Both outputs of one command. `json` is true for programs: then nothing but JSON goes to standard output."""
+
+    def __init__(self, json: bool = False, no_color: bool = False) -> None:
+        self.json = json
+        self.out = _console(sys.stdout, no_color)
+        self.err = _console(sys.stderr, no_color)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.out.width
+
+    def show(self, *what: RenderableType) -> None:
+        """Print for people. Texts must be clean."""
+        for part in what:
+            self.out.print(part)
+
+    def line(self, text: Text | str) -> None:
+        """One line at once, folded by the terminal and not by us: for a stream."""
+        self.out.print(text, soft_wrap=True)
+        self.out.file.flush()
+
+    def data(self, value: Any, *, follow: bool = False) -> None:
+        """Print for programs: indented on a terminal, on one line elsewhere and when following."""
+        indent = 2 if self.out.is_terminal and not follow else None
+        sys.stdout.write(as_json(value, indent) + "\n")
+        if follow:
+            sys.stdout.flush()
+
+    def remark(self, text: str, style: str = "") -> None:
+        """A line beside the data."""
+        self.err.print(Text(clean(text), style), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def patience(self, text: str) -> Iterator[None]:
+        """A spinner with `text` while the block lasts, once that is longer than a second."""
+        if not self.err.is_terminal:
+            yield
+            return
+        status = self.err.status(Text(clean(text)))
+        timer = threading.Timer(PATIENCE_S, status.start)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            status.stop()
+
+
+def _console(file: TextIO, no_color: bool) -> Console:
+    width = None if file.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
+    plain = no_color or bool(os.environ.get("NO_COLOR"))
+    return Console(
+        file=file,
+        width=width,
+        color_system=None if plain else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

@@ -1,0 +1,87 @@
+"""`tracehub show [ID]`: one chain as a time line, or the recent ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from tracehub.cli.chains import list_chains
+from tracehub.cli.command import command, complete_id
+from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slowest
+from tracehub.cli.hub import Hub
+from tracehub.cli.screen import Screen
+from tracehub.cli.timeline import rows_of, steps_of
+from tracehub.cli.words import age, clean, clock, duration, several
+
+Json = dict[str, Any]
+
+
+@command(
+    "show",
+    examples=[
+        "{}                      the recent chains",
+        "{} req-12345            where it was, how long each step took, what is still open",
+        "{} req-12345 -v         with the data of each step",
+        "{} req-12345 --source WK",
+        "{} req-12345 --json | jq '.traces[].endpoint'",
+    ],
+)
+@click.argument("correlation_id", metavar="[ID]", required=False, shell_complete=complete_id)
+@click.option("--source", metavar="SOURCE", help="Only entries of this source.")
+@click.option("-v", "--verbose", is_flag=True, help="Data, host and time of each entry; nothing folded.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Chains, without an ID."
+)
+def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbose: bool, limit: int) -> int:
+    """Recent chains or, with an ID, one chain: a time line with a column for each source.
+
+    Steps are entries with their exits, nested; an entry without one is open, and its age is shown.
+    """
+    if correlation_id is None:
+        return list_chains(hub, limit, {"source": source})
+    with hub.screen.patience(f"asking {hub.reading} ..."):
+        chain = hub.reader.get_traces(correlation_id, source)
+    if not chain["traces"]:
+        hub.screen.remark(
+            f"no entry of {correlation_id}" + (f" from {source}" if source else "") + f" at {hub.reading}"
+        )
+        return 1
+    if hub.screen.json:
+        hub.screen.data(chain)
+    else:
+        _draw(hub.screen, chain, verbose)
+    return 0
+
+
+def _draw(screen: Screen, chain: Json, verbose: bool) -> None:
+    entries, width = chain["traces"], screen.width
+    steps = steps_of(entries)
+    rows = list(rows_of(steps, fold=not verbose))
+    lanes = Lanes(steps, width)
+    screen.show(_head(chain, len(steps), len(lanes.sources)))
+    screen.show(*legend(lanes, steps, width), Text(), heading(lanes))
+    for line in drawn(rows, lanes, width, verbose):
+        screen.line(line)
+    if len(rows) > screen.out.height - 6 and screen.out.is_terminal:
+        screen.show(heading(lanes), *legend(lanes, steps, width), _head(chain, len(steps), len(lanes.sources)))
+    slow = slowest(steps)
+    screen.show(*open_steps(steps), *([slow] if slow else []))
+
+
+def _head(chain: Json, steps: int, sources: int) -> Text:
+    entries = chain["traces"]
+    first, last = float(entries[0]["timestamp"]), float(entries[-1]["timestamp"])
+    head = Text.assemble((clean(chain["correlation_id"]), "bold"))
+    head.append("  ").append_text(state(chain))
+    head.append(f"  {duration(last - first)}  {several(len(entries), 'entry', 'entries')}, {several(steps, 'step')}")
+    head.append(f", {several(sources, 'source')}  ")
+    return head.append(f"{clock(first, day=True)}, {age(first)}", "dim")
+
+
+def state(chain: Json) -> Text:
+    """Whether a chain is complete."""
+    if chain.get("complete") is None:
+        return Text(f"{chain.get('expired') or 'some'} expired", "yellow")
+    return Text("complete", "green") if chain["complete"] else Text("open", "bold red")

@@ -1,0 +1,107 @@
+"""`tracehub status`: are both services up, since when, how much they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tracehub.cli.command import command
+from tracehub.cli.hub import Hub, health
+from tracehub.cli.program import DOWN
+from tracehub.cli.words import clean, duration, plainly, several, size
+from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.settings import read_secret
+
+Json = dict[str, Any]
+
+
+@command(
+    "status",
+    examples=["{}", "{} --url http://tracehub:8099", "{} --json | jq .stats.entries", "{} >/dev/null || page-someone"],
+)
+def status_command(hub: Hub) -> int:
+    """Each service: up or down, address, pid, uptime, version. What they hold, and how fast it comes in.
+
+    Exit code 0 when both are up, 3 when not.
+    """
+    with hub.screen.patience("asking both ports ..."):
+        ports = hub.ports()
+        services = {
+            "ingest": service(ports.ingest, "TRACEHUB_SECRET"),
+            "query": service(ports.query, "TRACEHUB_QUERY_SECRET"),
+        }
+        stats = _stats(ports.query) if services["query"]["up"] else {"detail": "the query service is down"}
+    up = all(told["up"] for told in services.values())
+    if hub.screen.json:
+        hub.screen.data({"up": up, "services": services, "stats": stats})
+    else:
+        hub.screen.show(_table(services))
+        hub.screen.show(Text(), *_held(stats, services))
+    return 0 if up else DOWN
+
+
+def service(url: str, secret_name: str) -> Json:
+    """What a port says of itself; `up` when it is healthy."""
+    try:
+        status, told, _ = health(url, read_secret(secret_name))
+    except Unreachable as error:
+        return {"up": False, "url": url, "detail": plainly(error)}
+    return {"up": status == 200, "url": url, **told}
+
+
+def _stats(url: str) -> Json:
+    from tracehub.query import TraceHubQueryClient
+
+    try:
+        return TraceHubQueryClient(url).ask("/stats")
+    except Refused as error:
+        if error.status in (401, 403):
+            return {"detail": f"TRACEHUB_QUERY_SECRET is needed for what it holds ({error.detail})"}
+        return {"detail": error.detail}
+    except TraceHubError as error:
+        return {"detail": plainly(error)}
+
+
+def _table(services: dict[str, Json]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("service", "", "address", "pid", "up for", "version"):
+        table.add_column(
+            name, justify="right" if name in ("pid", "up for") else "left", no_wrap=name != "address", overflow="fold"
+        )
+    for name, told in services.items():
+        up = Text("up", "bold green") if told["up"] else Text("down", "bold red")
+        uptime = told.get("uptime_s")
+        table.add_row(
+            name,
+            up,
+            Text(clean(told["url"])),
+            Text(str(told.get("pid", ""))),
+            Text(duration(uptime * 1000) if isinstance(uptime, (int, float)) else ""),
+            Text(clean(told.get("version", ""))),
+        )
+        if told.get("detail"):
+            table.add_row("", "", Text(clean(told["detail"]), "red"))
+    return table
+
+
+def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
+    if "entries" not in stats:
+        return [Text(clean(stats.get("detail", "")), "yellow")]
+    db = services["query"].get("db") or services["ingest"].get("db")
+    lines = [
+        ("holds", f"{several(stats['entries'], 'entry', 'entries')} in {several(stats['chains'], 'chain')}"),
+        ("rate", f"{stats['rate']:,.1f} entries/s over the last minute"),
+        ("database", f"{size(stats['db_bytes'])}, WAL {size(stats['wal_bytes'])}" + (f"  {clean(db)}" if db else "")),
+        ("retention", f"{stats['retention_hours']:g} hours from arrival"),
+        ("live", f"{several(stats['subscribers'], 'subscriber')}, {_behind(stats.get('tail_lag') or {})}"),
+    ]
+    if stats.get("dropped"):
+        lines.append(("dropped", f"{several(stats['dropped'], 'entry', 'entries')}, by their senders' own report"))
+    return [Text.assemble((f"{name:<10}", "dim"), text) for name, text in lines]
+
+
+def _behind(lag: Json) -> str:
+    entries, seconds = lag.get("entries", 0), lag.get("seconds", 0.0)
+    return f"{several(entries, 'entry', 'entries')} and {seconds:.1f} s behind" if entries else "not behind"

@@ -1,0 +1,208 @@
+"""The commands against live services: what they print, where, and the exit codes that scripts rely on."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Services, entry
+from tracehub import TraceHubQueryClient
+from tracehub.connection import Connection
+
+BIN = Path(sys.executable).parent
+
+
+class Shell:
+    """Runs the commands in an environment of its own, against one TraceHub."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACEHUB_", "NO_COLOR"))}
+        self.environ = {**kept, "HOME": str(home), "TRACEHUB_URL": url, "COLUMNS": "100"}
+        self.url = url
+
+    def run(
+        self, *words: str, program: str = "tracehub", text: str | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """One command, ended within 30 s."""
+        return subprocess.run(
+            [BIN / program, *words],
+            env={**self.environ, **environ},
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        """A command that goes on."""
+        return subprocess.Popen(
+            [BIN / "tracehub", *words],
+            env={**self.environ, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def on_terminal(self, *words: str, **environ: str) -> str:
+        """What a command writes to a terminal."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [BIN / "tracehub", *words],
+            env={**self.environ, "TERM": "xterm-256color", **environ},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ):
+            os.close(theirs)
+            shown = b""
+            try:
+                while part := os.read(ours, 65536):
+                    shown += part
+            except OSError:  # how a terminal says that nobody writes any more
+                os.close(ours)
+        return shown.decode()
+
+    def store(self, *entries: dict[str, Any]) -> None:
+        """Store entries, past the command line."""
+        connection = Connection(self.url, 10)
+        answer = connection.ask("POST", "/ingest", json.dumps({"traces": entries}).encode())
+        assert answer.status == 200, answer.body
+        connection.close()
+
+    def stored(self, correlation_id: str) -> list[dict[str, Any]]:
+        """The entries of a chain."""
+        chain = TraceHubQueryClient(self.url).get_traces(correlation_id)
+        entries: list[dict[str, Any]] = chain["traces"]
+        return entries
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Both services, for all tests here that leave them as they are."""
+    services = Services(tmp_path_factory.mktemp("hub") / "tracehub.db")
+    services.start("ingest_svc")
+    services.start("query_svc")
+    yield services
+    for process in services.processes.values():
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def shell(hub: Services, tmp_path: Path) -> Shell:
+    """A shell with a home of its own, beside live services."""
+    return Shell(tmp_path, hub.ingest_url)
+
+
+def test_status_tells_both_services_and_what_they_hold(shell: Shell, hub: Services) -> None:
+    """From either port, for people and for programs; exit code 0."""
+    told = json.loads(shell.run("status", "--json", "--url", hub.query_url).stdout)
+    assert told["up"] is True
+    assert told["services"]["ingest"]["url"] == hub.ingest_url
+    assert told["services"]["query"]["url"] == hub.query_url
+    assert told["stats"]["retention_hours"] == 24
+    shown = shell.run("tracehub", "status", program="kbc")
+    assert shown.returncode == 0
+    assert "entries" in shown.stdout and hub.query_url in shown.stdout
+
+
+def test_a_chain_is_shown_nested_with_what_is_open(shell: Shell) -> None:
+    """Offsets, durations, the error that data report, and the entry without an exit with its age."""
+    chain = {"correlation_id": "nested"}
+    shell.store(
+        entry(**chain, source_id="MA", timestamp=1000.0, endpoint="/order"),
+        entry(**chain, source_id="WK", timestamp=1002.0, endpoint="/pay"),
+        entry(**chain, source_id="WK", timestamp=1252.0, endpoint="/pay", direction="<-", data={"error": "declined"}),
+        entry(**chain, source_id="SP", timestamp=1300.0, endpoint="/ship"),
+    )
+    shown = shell.run("show", "nested")
+    lines = shown.stdout.splitlines()
+    (pay,) = [line for line in lines if "REST /pay" in line and "declined" in line]
+    assert "2.0ms" in pay and "250ms" in pay and "┊  WK" in pay
+    assert [line for line in lines if line.startswith("open  SP -> REST /ship")]
+    assert shell.run("trace", "show", "nested", program="kbc").stdout == shown.stdout
+    assert json.loads(shell.run("show", "nested", "--json").stdout)["count"] == 4
+
+
+def test_an_unknown_chain_is_exit_code_1(shell: Shell) -> None:
+    """With one line on standard error and nothing on standard output."""
+    shown = shell.run("show", "nobody")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr.startswith("no entry of nobody")
+
+
+def test_recent_chains_are_listed(shell: Shell) -> None:
+    """`kiberos trace list`, `kbc trace show` and `tracehub list` give the same."""
+    shell.store(entry(correlation_id="listed"))
+    shown = shell.run("list")
+    assert "listed" in shown.stdout and "open" in shown.stdout
+    for program, words in (("kiberos", ("trace", "list")), ("kbc", ("trace", "show"))):
+        assert shell.run(*words, program=program).stdout == shown.stdout
+    assert json.loads(shell.run("list", "--json", "--grep", "listed").stdout)["count"] == 1
+    assert shell.run("list", "--grep", "no such id").stderr == "no chain is like that\n"
+
+
+def test_the_id_in_force_is_the_environments_else_the_saved_one(shell: Shell) -> None:
+    """`new` saves and exports; `current` exits with 1 and a hint when there is none."""
+    none = shell.run("trace", "current", program="kiberos")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "tracehub new --export" in none.stderr
+    export = shell.run("new", "--export", "it's 1").stdout
+    assert export == "export TRACEHUB_CORRELATION_ID='it'\"'\"'s 1'\n"
+    assert shell.run("current").stdout == "it's 1\n"
+    assert shell.run("current", TRACEHUB_CORRELATION_ID="other").stdout == "other\n"
+    assert len(shell.run("new").stdout.strip()) == 32
+
+
+def test_send_stores_a_checkpoint(shell: Shell) -> None:
+    """Arrow and word, data as pairs and as JSON, secrets masked, in the id that is in force."""
+    assert shell.run("send", "->", "SH", "backup", "/var").returncode == 2
+    shell.run("new", "run-1")
+    assert shell.run("send", "->", "SH", "backup", "/var", "--data", "n=3", "--data", "password=x").returncode == 0
+    assert shell.run("send", "exit", "SH", "backup", "/var", "--data", '{"ok": true}').returncode == 0
+    first, second = shell.stored("run-1")
+    assert (first["direction"], first["data"]["n"]) == ("->", 3)
+    assert first["data"]["password"] != "x"
+    assert (second["direction"], second["data"]) == ("<-", {"ok": True})
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_nothing_that_a_terminal_obeys_reaches_it(shell: Shell, no_color: bool) -> None:
+    """Whatever an entry holds, the only escapes are our own colours, and NO_COLOR takes even these."""
+    evil = "\x1b]0;x\x07\x9b2J\x7f\u202e\r\n"
+    id = f"evil{no_color}{evil}"
+    shell.store(
+        entry(correlation_id=id, source_id=evil, operation=evil, endpoint=evil, hostname=evil, data={evil: evil})
+    )
+    environ = {"NO_COLOR": "1"} if no_color else {}
+    for words in (("show", id, "-v"), ("list",), ("show", id, "--json")):
+        shown = shell.on_terminal(*words, **environ)
+        assert "\\x1b" in shown or "\\u001b" in shown
+        bare = shown if no_color else re.sub("\x1b\\[[0-9;]*m", "", shown)
+        assert not set(bare.replace("\r\n", "")) & set("\x1b\x07\x9b\x7f\u202e\r\n")
+
+
+def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
+    """In one line, whatever the command; `status` exits with 3."""
+    nowhere = {"TRACEHUB_URL": "http://127.0.0.1:9"}
+    for words in (("show",), ("list",), ("show", "x"), ("send", "->", "SH", "a", "b", "--id", "c")):
+        ended = shell.run(*words, **nowhere)
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1)
+        assert "http://127.0.0.1:9" in ended.stderr
+    assert shell.run("status", **nowhere).returncode == 3
+
+
+def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
+    """And says where help is."""
+    for words in (("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b")):
+        ended = shell.run(*words)
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+        assert "--help" in ended.stderr
