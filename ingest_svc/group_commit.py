@@ -16,7 +16,7 @@ from shared.wire import Entry
 GROUP_ENTRIES: Final = 2_000  # that a transaction takes before it leaves the rest to the next; a larger batch is long
 
 Report = tuple[str, int]  # of a sender: its id, and the entries it dropped since its start
-_Waiting = tuple[Sequence[Entry], Report | None, asyncio.Future[int]]
+_Waiting = tuple[Sequence[Entry], Report | None, bool, asyncio.Future[int]]
 
 
 class GroupCommit:
@@ -32,10 +32,13 @@ class GroupCommit:
         self.duplicates = 0
         self.commit_seconds = 0.0
 
-    async def commit(self, entries: Sequence[Entry], report: Report | None = None) -> int:
-        """Store the entries; returns, once they are committed and synced, how many were new. On an error: none is."""
+    async def commit(self, entries: Sequence[Entry], report: Report | None = None, *, is_long: bool = False) -> int:
+        """Store the entries; returns, once they are committed and synced, how many were new. On an error: none is.
+
+        `is_long`: they are large, and writing them would hold the event loop up.
+        """
         settled: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, report, settled))
+        self._waiting.append((entries, report, is_long, settled))
         self._arrived.set()
         return await settled
 
@@ -72,11 +75,11 @@ class GroupCommit:
 
     async def _write(self, group: list[_Waiting]) -> list[int]:
         started = time.perf_counter()
-        batches = [entries for entries, _, _ in group]
-        drops = dict(sorted(report for _, report, _ in group if report is not None))
+        batches = [entries for entries, *_ in group]
+        drops = dict(sorted(report for _, report, *_ in group if report is not None))
         counts = await self._desk.call(
             lambda writer: writer.write(batches, time.time_ns() // 1_000_000, drops),
-            is_long=sum(map(len, batches)) > 2 * GROUP_ENTRIES,
+            is_long=sum(map(len, batches)) > 2 * GROUP_ENTRIES or any(is_long for _, _, is_long, _ in group),
         )
         self._doorbell.ring()
         self.commit_seconds += time.perf_counter() - started

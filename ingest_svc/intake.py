@@ -11,7 +11,8 @@ from aiohttp import web
 from ingest_svc.inflate import inflate
 from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
-IN_THREAD_BYTES: Final = 64 * 1024  # compressed bodies from this size on are inflated off the event loop
+ON_LOOP_BYTES: Final = 64 * 1024  # compressed bodies below this size are inflated on the event loop,
+ON_LOOP_INFLATED: Final = 2**20  # unless they become larger than this
 DECODED_BYTES: Final = 8 * 2**20  # of bodies that are entries at one time: entries take several times the room
 
 
@@ -66,9 +67,11 @@ class Intake:
         return b"".join(chunks)
 
     async def _inflate(self, body: bytes, encoding: str, room: "_Room") -> bytes:
-        if len(body) < IN_THREAD_BYTES:
-            inflated = inflate(body, encoding, self.max_body_bytes)
-        else:
+        inflated = None
+        if len(body) < ON_LOOP_BYTES:
+            with contextlib.suppress(TooLarge):  # of a few bytes that become many no more is made here
+                inflated = inflate(body, encoding, min(ON_LOOP_INFLATED, self.max_body_bytes))
+        if inflated is None:
             inflated = await asyncio.to_thread(inflate, body, encoding, self.max_body_bytes)
         room.give_back()
         room.take(len(inflated))

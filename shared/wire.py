@@ -4,8 +4,6 @@ Pure: no I/O, no clock, no state. Whatever passes `decode_batch` can be stored a
 `data` is JSON text from the sender to the reader: checked here once, never built into objects.
 """
 
-import math
-import re
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -14,6 +12,8 @@ import msgspec
 from msgspec import Meta, Raw
 
 from shared.errors import BadRequest, TooLarge
+from shared.json_text import is_deeper, one_line, refuse_bad_utf8
+from shared.packed import json_text
 
 SourceId = Annotated[str, Meta(min_length=1, max_length=128, description="Who recorded it, usually two letters")]
 CorrelationId = Annotated[str, Meta(min_length=1, max_length=512, description="Shared by all entries of one request")]
@@ -26,9 +26,6 @@ Operation = Annotated[str, Meta(max_length=256, description="REST, WS, RPC, ..."
 Endpoint = Annotated[str, Meta(max_length=2048, description="Path or method")]
 
 _ABSENT: Final = Raw(b"null")
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
-_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 class Limits(NamedTuple):
@@ -71,7 +68,7 @@ class _JsonBatch(msgspec.Struct, gc=False):
 
 
 class _MsgpackEntry(Entry, gc=False):
-    data: dict[str, Any] | None = None  # type: ignore[assignment]
+    data: Raw = _ABSENT  # type: ignore[assignment]
 
 
 class _MsgpackBatch(msgspec.Struct, gc=False):
@@ -130,8 +127,8 @@ def decode_entry(body: bytes, *, packed: bool = False, limits: Limits = LIMITS) 
 def decode(decoder: Any, body: bytes, packed: bool = False) -> Any:
     """What a decoder of msgspec makes of a body; raises BadRequest with the place of the first fault."""
     try:
-        if not packed and not body.isascii():
-            body.decode()  # msgspec leaves what it skips, `data` and unknown fields, unchecked
+        if not packed:
+            refuse_bad_utf8(body)  # msgspec leaves what it skips, `data` and unknown fields, unchecked
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         message = str(error).replace(" - at `key` in `", " as a key - at `")
@@ -169,9 +166,7 @@ def _take_data_as_it_is(entries: list[Entry], body: bytes, depth: int, place: Ca
             text = ""
         else:
             raise BadRequest(f"Expected `object | null`, got `{_kind(text)}`", f"{place(number)}.data")
-        if line_breaks:  # always between tokens: within a JSON string they must be escaped
-            text = text.replace("\n", "").replace("\r", "")
-        entry.data = text
+        entry.data = one_line(text) if line_breaks else text
     # Brackets beyond one for each entry and each `data` are all that can nest within one.
     if body.count(b"{") + body.count(b"[") - len(entries) - objects >= depth:
         for number, entry in enumerate(entries):
@@ -179,12 +174,7 @@ def _take_data_as_it_is(entries: list[Entry], body: bytes, depth: int, place: Ca
 
 
 def _refuse_depth(text: str, depth: int, path: str) -> None:
-    if text.count("{") + text.count("[") <= depth:
-        return
-    brackets = _STRING.sub(b"", text.encode()).translate(_ONE_KIND, _NOT_BRACKETS)
-    for _ in range(depth):
-        brackets = brackets.replace(b"[]", b"")
-    if brackets:
+    if is_deeper(text, depth):
         raise BadRequest(f"More than {depth} levels of nesting", path)
 
 
@@ -197,30 +187,13 @@ def _kind(text: str) -> str:
 
 def _pack_data_as_json(entries: list[Entry], depth: int, place: Callable[[int], str]) -> None:
     for number, entry in enumerate(entries):
-        value: dict[str, Any] | None = entry.data  # type: ignore[assignment]
+        raw: Raw = entry.data  # type: ignore[assignment]
+        if raw is _ABSENT:
+            entry.data = ""
+            continue
         path = f"{place(number)}.data"
-        try:
-            _refuse_what_json_lacks(value, path)
-        except RecursionError:
-            raise BadRequest(f"More than {depth} levels of nesting", path) from None
-        entry.data = "" if value is None else encode(value).decode()
+        entry.data = json_text(raw, path, depth)
         _refuse_depth(entry.data, depth, path)
-
-
-def _refuse_what_json_lacks(value: object, path: str) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise BadRequest(f"Expected `str` keys, got `{type(key).__name__}`", path)
-            _refuse_what_json_lacks(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _refuse_what_json_lacks(item, f"{path}[{number}]")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise BadRequest(f"JSON has no number {value}", path)
-    elif not isinstance(value, str | int | None):
-        raise BadRequest(f"JSON has no type for `{type(value).__name__}`", path)
 
 
 def _refuse_nul(entry: Entry, path: str) -> None:

@@ -1,5 +1,7 @@
 """Which entries report an error."""
 
+import tracemalloc
+
 import pytest
 
 from shared.failure import reports_error
@@ -53,3 +55,14 @@ def test_an_error_is_seen(data: str) -> None:
 def test_nothing_else_is(data: str) -> None:
     """Not a word elsewhere, not a falsy value, not a status that is fine."""
     assert not reports_error(data)
+
+
+@pytest.mark.parametrize("field", ["error", "exception", "status", "status_code"])
+def test_a_long_value_is_not_built(field: str) -> None:
+    """Whatever a sender puts there, the answer costs no more memory than the text."""
+    data = f'{{"{field}":[{",".join(["[]"] * 100_000)}]}}'
+    tracemalloc.start()
+    assert reports_error(data) == field.startswith("e")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(data)

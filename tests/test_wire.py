@@ -261,7 +261,7 @@ def test_bad_utf8_is_refused_wherever_it_stands() -> None:
     """Text that is not UTF-8 is a 400 in a field, in data and in a field that nobody reads."""
     for field in ("endpoint", "data", "zz"):
         token = '{"a": "?"}' if field == "data" else '"?"'
-        with pytest.raises(BadRequest, match="utf-8"):
+        with pytest.raises(BadRequest, match="UTF-8"):
             decode_entry(json_with(field, token).replace(b"?", b"\xff"))
 
 
