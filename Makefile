@@ -47,6 +47,12 @@ types: setup ## check types
 	@$(BIN)/python -m mypy
 	@cd client && ../$(BIN)/python -m mypy
 
+bench: setup ## measure everything, about ten minutes; bench/README.md then has the figures
+	@$(BIN)/python bench/run.py
+
+bench-quick: setup ## measure the most important, about a minute
+	@$(BIN)/python bench/run.py --quick
+
 clean: ## remove .venv and everything made; var/, with the traces, stays
 	rm -rf .venv build dist *.egg-info client/build client/dist client/src/*.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,10 +8,10 @@ Decoding is not in the rates; a commit is synced. One line of JSON for every ten
 import argparse
 import itertools
 import json
-import tempfile
 import time
 from pathlib import Path
 
+from service import scratch
 from workload import bodies
 
 from shared.storage.writer import Writer
@@ -25,10 +25,11 @@ def main() -> None:
     parser.add_argument("--commit", type=int, default=1_000, help="entries in a transaction (1000)")
     parser.add_argument("--directory", type=Path, help="where the file is made, and deleted again")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-        path = Path(directory) / "tracehub.db"
+    with scratch(arguments.directory) as directory:
+        path = directory / "tracehub.db"
         writer = Writer(path, retention_ms=86_400_000)
         commits = bodies(arguments.commit)
+        total = 0.0
         tenth = max(1, arguments.entries // arguments.commit // 10)
         for _ in range(10):
             seconds = 0.0
@@ -37,6 +38,7 @@ def main() -> None:
                 started = time.perf_counter()
                 writer.write([batch], time.time_ns() // 1_000_000)
                 seconds += time.perf_counter() - started
+            total += seconds
             print(json.dumps({"entries": writer.newest, "rate": round(tenth * arguments.commit / seconds)}), flush=True)
         entries = writer.newest
         writer.close()
@@ -45,9 +47,14 @@ def main() -> None:
         started = time.perf_counter()
         while writer.expire(entries + 1, 500):
             pass
-        rate = entries / (time.perf_counter() - started)
+        report = {
+            "entries": entries,
+            "rate": round(entries / total),
+            "bytes_per_entry": round(size / entries, 1),
+            "expiry_rate": round(entries / (time.perf_counter() - started)),
+        }
         writer.close()
-        print(json.dumps({"bytes_per_entry": round(size / entries, 1), "expiry_rate": round(rate)}))
+        print(json.dumps(report))
 
 
 if __name__ == "__main__":
