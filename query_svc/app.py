@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from query_svc import handlers, login
+from query_svc.assets import asset, dashboard
 from query_svc.handlers import LAST_HOUR, SETTINGS, STARTED, TAIL, WINDOWS
 from query_svc.last_hour import LastHour
 from query_svc.tail import Tail
@@ -38,7 +39,8 @@ def make_app(settings: Settings) -> web.Application:
             "stats_sources": handlers.stats_sources,
             "stats_endpoints": handlers.stats_endpoints,
             "stats_follows": handlers.stats_follows,
-            "front_page": handlers.front_page,
+            "dashboard": dashboard,
+            "asset": asset,
             "login": login.login,
             "logout": login.logout,
             "health": handlers.health,

@@ -2,7 +2,6 @@
 
 import os
 import time
-from importlib import resources
 from typing import Final, Literal
 
 from aiohttp import web
@@ -28,7 +27,6 @@ STARTED = web.AppKey("started", float)
 
 PAGE_ENTRIES: Final = 50_000  # of a chain in one answer
 RATE_S: Final = 60.0  # that rates are taken over
-FRONT_PAGE: Final = resources.files("query_svc.dashboard").joinpath("index.html").read_bytes()
 
 
 async def trace(request: web.Request) -> web.Response:
@@ -188,8 +186,3 @@ async def metrics(request: web.Request) -> web.Response:
         ]
     )
     return web.Response(text=text, content_type="text/plain")
-
-
-async def front_page(_: web.Request) -> web.Response:
-    """`GET /`"""
-    return web.Response(body=FRONT_PAGE, content_type="text/html", charset="utf-8")

@@ -325,7 +325,16 @@ CALLS: tuple[Call, ...] = (
         errors=(503,),
     ),
     Call("stats_follows", "GET", "/stats/follows", "query", "reader", "Who follows whom", FollowsStats, errors=(503,)),
-    Call("front_page", "GET", "/", "query", "nothing", "What this is and where things are", "text/html"),
+    Call("dashboard", "GET", "/", "query", "nothing", "The dashboard", "text/html"),
+    Call(
+        "asset", "GET", "/assets/{version}/{name}", "query", "nothing", "A file of the dashboard, for ever the same",
+        "application/octet-stream",
+        parameters=(
+            Parameter("version", "path", str, "A hash of all files, named by the page"),
+            Parameter("name", "path", str, "Of the file"),
+        ),
+        errors=(404,),
+    ),
     Call(
         "login", "POST", "/login", "query", "nothing", "Show a reader's secret once, for a cookie that reads", Login,
         Credentials, errors=(400, 403, 408, 413, 415, 429),

@@ -15,6 +15,7 @@ _ERRORS: Final = {
     400: "Malformed, or against a rule; `path` names the place",
     401: "A secret is required",
     403: "The secret is wrong, or a page of another origin asks",
+    404: "No such file in this version",
     408: "The body took too long",
     413: "Too large, or too many entries",
     415: "Unknown content type or encoding",

@@ -1,0 +1,64 @@
+// The calls of the query port. Relative to the page, so that it works behind a proxy and under a path.
+
+export class Refused extends Error {}
+
+let skewMs = 0; // what the server's clock is ahead of ours
+let onRefused = () => {};
+
+export function whenRefused(act) {
+  onRefused = act;
+}
+
+export function address(path, parameters = {}) {
+  const url = new URL(path, document.baseURI);
+  url.hash = '';
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined && value !== '') url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+// The answer as JSON; null where this server has no such call.
+export async function get(path, parameters, signal) {
+  const response = await fetch(address(path, parameters), { signal, headers: { Accept: 'application/json' } });
+  if (response.status === 401 || response.status === 403) {
+    onRefused();
+    throw new Refused(await detail(response));
+  }
+  if (response.status === 404) return null;
+  if (!response.ok) throw new Error(await detail(response));
+  noteClock(response.headers.get('Date'));
+  return response.json();
+}
+
+export async function post(path, body) {
+  const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
+  const response = await fetch(address(path), { method: 'POST', headers, body: body && JSON.stringify(body) });
+  if (!response.ok) throw Object.assign(new Error(await detail(response)), { status: response.status });
+}
+
+export async function pageVersion() {
+  const response = await fetch(address('./'), { method: 'HEAD', cache: 'no-store' });
+  return response.ok ? response.headers.get('ETag') : null;
+}
+
+export function serverNow() {
+  return Date.now() + skewMs;
+}
+
+export function chainPath(id) {
+  return `traces/${encodeURIComponent(id)}`;
+}
+
+async function detail(response) {
+  try {
+    return (await response.json()).detail;
+  } catch {
+    return `${response.status} ${response.statusText}`;
+  }
+}
+
+function noteClock(date) {
+  const ahead = Date.parse(date ?? '') + 500 - Date.now(); // the header has whole seconds
+  if (Number.isFinite(ahead)) skewMs = Math.abs(ahead) > 2_000 ? ahead : 0;
+}

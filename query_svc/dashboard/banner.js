@@ -1,0 +1,56 @@
+// What the page has to say of its connection: lost since when; back, and what came meanwhile.
+
+import { h, button, setText } from './element.js';
+import { clock, duration, plural } from './format.js';
+
+const PATIENCE_MS = 800; // a cut that is mended sooner is no news
+const STAY_MS = 9_000;
+
+export function makeBanner(live) {
+  const words = h('span', {});
+  const act = button('Try now', '', () => {});
+  const close = button('×', 'Dismiss', () => { node.hidden = true; }, { 'aria-label': 'Dismiss', class: 'plain' });
+  const node = h('div', { class: 'banner', role: 'alert', hidden: true }, words, act, close);
+  let timer = 0;
+  let stay = 0;
+  let shown = false;
+
+  function show(kind, text, label, action) {
+    clearTimeout(stay);
+    node.className = `banner ${kind}`;
+    setText(words, text);
+    act.hidden = !label;
+    setText(act, label ?? '');
+    act.onclick = action ?? null;
+    node.hidden = false;
+  }
+
+  return {
+    node,
+    state(state, lostAt) {
+      clearTimeout(timer);
+      if (state !== 'lost') return;
+      timer = setTimeout(() => {
+        shown = true;
+        show('lost', `Connection lost at ${clock(lostAt, 0)}. What is shown may be old; trying again …`, 'Try now', () => live.retry());
+      }, shown ? 0 : PATIENCE_MS);
+    },
+    back({ lostAt, missed, passedOver, upgraded }) {
+      clearTimeout(timer);
+      const away = duration(Math.max(1_000, Date.now() - lostAt));
+      if (shown) {
+        const what = missed === 0 ? 'nothing was missed' : passedOver
+          ? `${plural(missed, 'entry', 'entries')} came meanwhile and were passed over; the view was loaded anew`
+          : `${plural(missed, 'entry', 'entries')} came meanwhile and ${missed === 1 ? 'is' : 'are'} shown now`;
+        show('back', `Back after ${away}: ${what}.`);
+        stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
+      }
+      shown = false;
+      if (upgraded) show('back', 'TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
+    },
+    tell(text) {
+      show('back', text);
+      stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
+    },
+  };
+}

@@ -1,0 +1,179 @@
+// One chain: what it is about in three answers, its timeline or its sequence, and the selected step. While it runs,
+// what comes is added in the next frame.
+
+import { h, button, atMostEvery, setText } from './element.js';
+import { chainPath, get } from './api.js';
+import { details } from './details.js';
+import { count, duration, plural, shorten, visible } from './format.js';
+import { facts } from './facts.js';
+import { copyButton, curlLine, moment, nothing, stateMark, STUCK_MS } from './marks.js';
+import { first, lengthOf, model } from './pairing.js';
+import { ChainRecord } from './record.js';
+import { chainLink, link, remember } from './router.js';
+import { Sequence } from './sequence.js';
+import { Timeline } from './timeline.js';
+import { finder } from './finder.js';
+
+const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
+
+export function chainView(context, route, saved = null) {
+  const id = saved?.id ?? route.parts[0] ?? '';
+  const record = saved ? ChainRecord.of(saved) : new ChainRecord(id);
+  const stop = new AbortController();
+  let found = model([]);
+  let selected = null;
+  let kind = route.query.get('view') === 'sequence' ? 'sequence' : 'timeline';
+
+  const now = () => record.now() - found.origin;
+  const shared = { now, say: context.say, select: (bar) => choose(bar) };
+  const timeline = new Timeline(shared);
+  const sequence = new Sequence(shared);
+  const views = { timeline, sequence };
+  const current = () => views[kind];
+
+  const state = h('span', { class: 'chain-state' });
+  const numbers = h('span', { class: 'numbers' });
+  const answers = h('div', { class: 'facts', 'aria-live': 'off' });
+  const body = h('div', { class: 'body' });
+  const side = h('div', { class: 'side-panel' });
+  const search = finder({ bars: () => found.bars, show: (bars) => { timeline.matches = sequence.matches = bars; current().paint(); }, choose: (bar) => choose(bar) });
+  const kinds = { timeline: button('Timeline', 'Bars on an axis of time (v)', () => turn('timeline')), sequence: button('Sequence', 'Who follows whom (v)', () => turn('sequence')) };
+  const rulerButton = button('Ruler', 'Measure between two points: drag (r, or Shift and drag)', () => measure(), { 'aria-pressed': 'false', class: 'only-timeline' });
+  const zooms = h('span', { class: 'group only-timeline', role: 'group', 'aria-label': 'Zoom' },
+    button('−', 'Zoom out (-)', () => timeline.zoom(1.6)), button('+', 'Zoom in (+)', () => timeline.zoom(1 / 1.6)), button('Fit', 'Show all (0)', () => timeline.fit()));
+  const node = h('section', { class: 'view chain-view', 'aria-label': 'One chain' },
+    h('div', { class: 'chain-head' }, saved ? null : h('a', { class: 'back', href: '#/', title: 'Chains (Esc)' }, '‹ Chains'),
+      h('h1', { title: visible(id) }, shorten(visible(id), 90)), saved ? null : copyButton('Copy id', id), state, numbers),
+    answers,
+    h('div', { class: 'bar' }, h('span', { class: 'group', role: 'group', 'aria-label': 'View' }, kinds.timeline, kinds.sequence), zooms, rulerButton,
+      search.node, h('span', { class: 'spring' }), context.share?.(record)),
+    body);
+
+  function draw() {
+    found = model(record.entries);
+    const kept = selected && found.bars.find((bar) => first(bar) === first(selected));
+    const changed = kept && kept.kind !== selected.kind;
+    selected = kept ?? null;
+    search.again();
+    timeline.show(found);
+    sequence.show(found);
+    if (changed) panel();
+    head();
+    fillBody();
+  }
+
+  function head() {
+    const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
+    const quiet = record.quiet(found.origin + found.last);
+    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : quiet > STUCK_MS || saved ? 'stuck' : 'running';
+    state.replaceChildren(...(found.bars.length ? [stateMark(words)] : []));
+    numbers.replaceChildren(...(found.bars.length ? [
+      h('span', {}, duration(found.last)), h('span', {}, plural(found.entries.length, 'entry', 'entries')),
+      h('span', {}, plural(found.groups.length, 'source')),
+      h('span', {}, plural(new Set(found.groups.flatMap((group) => [...group.hosts])).size, 'host')), moment(found.origin),
+      record.cut ? h('strong', {}, 'and more that this page cannot hold') : null] : []).filter(Boolean));
+    answers.replaceChildren(...facts(found, { now: Math.max(now(), found.last), complete, expired: record.expired, choose }));
+    answers.hidden = !found.bars.length;
+  }
+
+  function fillBody() {
+    const wanted = found.bars.length ? [current().node, side] : [record.loaded ? noChain(id) : nothing('Reading …')];
+    if (body.firstChild !== wanted[0] || !found.bars.length) body.replaceChildren(...wanted);
+    node.dataset.kind = kind;
+    for (const [name, each] of Object.entries(kinds)) each.setAttribute('aria-pressed', String(name === kind));
+  }
+
+  function turn(to) {
+    kind = to;
+    current().choose(selected);
+    fillBody();
+    context.say(to === 'timeline' ? 'Timeline' : 'Sequence');
+    if (!saved) remember(chainLink(id, { view: kind === 'sequence' ? kind : '' }));
+    current().stage.node.focus({ preventScroll: true });
+  }
+
+  function choose(bar) {
+    selected = bar;
+    current().choose(bar);
+    panel();
+    if (!bar) return;
+    const step = first(bar);
+    context.say(`${visible(step.source_id)}, ${visible(step.operation)} ${visible(step.endpoint)}, ${
+      bar.kind === 'pair' ? duration(lengthOf(bar, 0)) : bar.kind === 'open' ? `open for ${duration(lengthOf(bar, now()))}` : 'an exit without entry'
+    }, step ${count(found.bars.indexOf(bar) + 1)} of ${count(found.bars.length)}`);
+  }
+
+  function panel() {
+    side.replaceChildren(...(selected ? [details(selected, { model: found, end: Math.max(now(), found.last), choose, close: () => choose(null) })] : []));
+    body.classList.toggle('with-side', Boolean(selected));
+  }
+
+  function move(by) {
+    if (!found.bars.length) return;
+    const bars = timeline.matches ? found.bars.filter((bar) => timeline.matches.has(bar)) : found.bars;
+    const at = selected ? bars.indexOf(selected) : by > 0 ? -1 : bars.length;
+    choose(bars[Math.max(0, Math.min(bars.length - 1, at + by))] ?? null);
+  }
+
+  function measure() {
+    timeline.measuring = !timeline.measuring;
+    if (!timeline.measuring) timeline.ruler = null;
+    rulerButton.setAttribute('aria-pressed', String(timeline.measuring));
+    timeline.paint();
+  }
+
+  const drawSmall = atMostEvery(30, draw);
+  const drawLarge = atMostEvery(400, draw);
+  const drawSoon = () => (record.entries.length < SMALL ? drawSmall : drawLarge)();
+  const ticking = setInterval(() => { if (found.opens.length && !document.hidden && !saved) head(); }, 1_000);
+
+  async function load() {
+    try {
+      const { newest_id: from } = await get('stats', {}, stop.signal);
+      context.live.follow({
+        path: `${chainPath(id)}/stream`, chain: true, from,
+        entry: (text) => { if (record.add(JSON.parse(text))) { record.arrivedNow(); drawSoon(); } },
+        again: () => { record.forget(); drawSoon(); },
+        gap: () => context.banner.tell('Some entries of this chain passed retention before this page had them.'),
+      });
+      await record.load(stop.signal, draw);
+      head();
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      setText(numbers, error.message);
+      setTimeout(() => { if (!stop.signal.aborted && !record.loaded) load(); }, 2_000);
+    }
+  }
+
+  return {
+    node,
+    title: shorten(visible(id), 40),
+    start() { if (saved) draw(); else { fillBody(); load(); } },
+    stop() {
+      stop.abort();
+      clearInterval(ticking);
+      drawSmall.cancel();
+      drawLarge.cancel();
+      timeline.dispose();
+      sequence.dispose();
+    },
+    keys: {
+      j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
+      v: () => turn(kind === 'timeline' ? 'sequence' : 'timeline'),
+      '/': () => search.focus(), r: () => measure(),
+      '+': () => timeline.zoom(1 / 1.6), '=': () => timeline.zoom(1 / 1.6), '-': () => timeline.zoom(1.6),
+      0: () => timeline.fit(), 9: () => timeline.fitNow(),
+      ArrowLeft: () => timeline.pan(-0.15), ArrowRight: () => timeline.pan(0.15),
+      Enter: () => { if (selected) { timeline.focusOn(selected); side.firstChild?.focus(); } },
+      c: () => { if (!saved) location.hash = link('compare', [id]); },
+      Escape: (event) => { if (selected || timeline.ruler) { timeline.ruler = null; choose(null); return true; } return context.back(event); },
+    },
+    help: [['v', 'timeline or sequence'], ['j k ↓ ↑', 'next, previous step'], ['Enter', 'zoom to the step'], ['+ -', 'zoom (also Ctrl and wheel)'],
+      ['← →', 'pan (also drag)'], ['0', 'all that was recorded'], ['9', 'up to now'], ['r', 'ruler (also Shift and drag)'], ['/', 'find a step'], ['c', 'compare with another chain']],
+  };
+}
+
+function noChain(id) {
+  return nothing('Nothing of this chain yet', h('p', {}, 'No entry with this id is stored: it has not come, has another name, or is past retention. ',
+    'What comes shows here at once. ', h('a', { href: link('chains', [], { q: id }) }, 'Look for chains like it')), curlLine(id));
+}

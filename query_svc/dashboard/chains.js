@@ -1,0 +1,289 @@
+// Chains, newest activity first. Live: rows change in place; new ones move in by themselves only while nobody points
+// at the list or reads further down, and are counted on a button otherwise.
+
+import { h, button, atMostEvery, setText } from './element.js';
+import { get, serverNow } from './api.js';
+import { age, count, duration, plural, rate, shorten, utc, clock, visible } from './format.js';
+import { chainLink, go, link, remember } from './router.js';
+import { curlLine, mark, nothing, quietMs, stateMark, stateOf, STUCK_MS } from './marks.js';
+import { step } from './keyboard.js';
+
+const PAGE = 60;
+const MARKS = 8; // of sources in a row; the rest is a number
+const REFRESH_MS = 700;
+const LOOKS = 25; // short pages that one scroll to the end goes through before it asks
+const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
+const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['complete', 'complete'], ['error', 'error in data']];
+
+export function chainsView(context, route) {
+  const filter = { q: '', source: '', state: '', minutes: '', ...Object.fromEntries(route.query) };
+  const rows = new Map(); // correlation id -> row
+  const picked = []; // for a comparison
+  let next = null;
+  let first = []; // ids of the newest page, in order
+  let waiting = 0;
+  let busy = false;
+  let searching = 0;
+
+  const list = h('div', { class: 'rows', role: 'rowgroup' });
+  const pill = button('', 'Show them', () => show(true), { class: 'pill', hidden: true });
+  const foot = h('div', { class: 'foot', role: 'status' });
+  const empty = h('div', {});
+  const table = h('div', { class: 'table chains', role: 'table', 'aria-label': 'Chains, newest activity first' },
+    h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
+      ['State', 'Correlation id', 'Sources', 'Entries', 'Duration', 'Age'].map((name, at) =>
+        h('span', { role: 'columnheader', class: `cell k${at}` }, name)))), list);
+  const { bar, search } = filters(filter, () => { remember(link('chains', [], filter)); reload(); });
+  const scroller = h('div', { class: 'scroll', tabindex: -1 }, table, empty, foot);
+  const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, bar, h('div', { class: 'pillbox' }, pill), scroller);
+
+  function parameters() {
+    const minute = filter.minutes ? serverNow() - filter.minutes * 60_000 : null;
+    const stuck = serverNow() - STUCK_MS;
+    return {
+      limit: PAGE, q: filter.q, source: filter.source,
+      complete: { running: 'false', stuck: 'false', complete: 'true' }[filter.state],
+      errors: filter.state === 'error' ? 'true' : null,
+      active_after: Math.max(minute ?? 0, filter.state === 'running' ? stuck : 0) || null,
+      active_before: filter.state === 'stuck' ? stuck : null,
+    };
+  }
+
+  function wanted(chain) {
+    if (filter.state === 'complete' && chain.complete !== true) return false;
+    if (filter.state && filter.state !== 'complete' && stateOf(chain) !== filter.state) return false;
+    return !filter.minutes || quietMs(chain) < filter.minutes * 60_000;
+  }
+
+  async function page(before, looks = LOOKS) {
+    const found = [];
+    let at = before;
+    for (let look = 0; look < looks && found.length < PAGE; look += 1) {
+      const answer = await get('correlations', { ...parameters(), before: at });
+      found.push(...answer.correlations.filter(wanted));
+      at = answer.next;
+      if (at === null || (!before && found.length)) break;
+    }
+    return { found, next: at };
+  }
+
+  async function reload() {
+    const mine = (searching += 1);
+    busy = true;
+    setText(foot, 'Looking …');
+    try {
+      const answer = await page(null);
+      if (mine !== searching) return;
+      rows.clear();
+      list.replaceChildren();
+      waiting = 0;
+      first = answer.found.map((chain) => put(chain).id);
+      next = answer.next;
+      order();
+      tell();
+    } catch (error) {
+      setText(foot, error.message);
+    } finally {
+      if (mine === searching) busy = false;
+    }
+    fillUp();
+  }
+
+  async function older() {
+    if (busy || next === null) return;
+    const mine = searching;
+    busy = true;
+    setText(foot, 'Looking further back …');
+    try {
+      const answer = await page(next);
+      if (mine !== searching) return;
+      next = answer.next;
+      for (const chain of answer.found) if (!rows.has(chain.correlation_id)) list.append(put(chain).node);
+      tell();
+    } catch (error) {
+      setText(foot, error.message);
+    } finally {
+      busy = false;
+    }
+  }
+
+  function fillUp() {
+    if (next !== null && !busy && scroller.scrollHeight - scroller.scrollTop < scroller.clientHeight + 400) older().then(() => {
+      if (rows.size && node.isConnected && scroller.scrollHeight <= scroller.clientHeight) fillUp();
+    });
+  }
+
+  const refresh = atMostEvery(REFRESH_MS, async () => {
+    if (busy || !node.isConnected) return;
+    const mine = searching;
+    try {
+      const answer = await page(null, 1);
+      if (mine !== searching || busy) return;
+      const known = new Set(first);
+      for (const chain of answer.found) if (!rows.has(chain.correlation_id)) waiting += 1;
+      first = answer.found.map((chain) => put(chain).id);
+      for (const id of known) if (!first.includes(id) && !rows.get(id)?.shown) first.push(id);
+      show(false);
+    } catch { /* the banner tells of a lost connection */ }
+  });
+
+  // Move what is new into the list: when asked, or when that moves nothing that somebody looks at.
+  function show(asked) {
+    const quiet = scroller.scrollTop < 4 && !scroller.matches(':hover') && !list.contains(document.activeElement);
+    if (asked || quiet) {
+      order();
+      waiting = 0;
+      if (asked) scroller.scrollTop = 0;
+    } else waiting = [...rows.values()].filter((row) => !row.shown).length;
+    pill.hidden = waiting === 0;
+    setText(pill, `${count(waiting)} new`);
+    tell();
+  }
+
+  function order() {
+    let at = list.firstChild;
+    for (const id of first) {
+      const row = rows.get(id);
+      if (row.node === at) at = at.nextSibling;
+      else list.insertBefore(row.node, at);
+      row.shown = true;
+    }
+  }
+
+  function put(chain) {
+    let row = rows.get(chain.correlation_id);
+    if (!row) {
+      row = makeRow(chain.correlation_id);
+      rows.set(chain.correlation_id, row);
+    }
+    row.update(chain);
+    return row;
+  }
+
+  function tell() {
+    const none = rows.size === 0;
+    table.hidden = none;
+    empty.replaceChildren(...(none ? [emptiness(filter, next !== null)] : []));
+    const longest = Math.max(1, ...[...rows.values()].map((row) => row.chain.duration_ms));
+    for (const row of rows.values()) row.scale(longest);
+    if (none && next === null) setText(foot, '');
+    else if (next === null) setText(foot, `${plural(list.childElementCount, 'chain')}: all that retention has kept`);
+    else foot.replaceChildren(button('Look further back', 'Older chains', () => older()));
+  }
+
+  scroller.addEventListener('scroll', () => { fillUp(); if (scroller.scrollTop < 4 && waiting) show(false); }, { passive: true });
+  const ticking = setInterval(() => { for (const row of rows.values()) row.tick(); }, 1_000);
+
+  const links = () => [...list.querySelectorAll('a.row')];
+  return {
+    node,
+    title: 'Chains',
+    start() {
+      reload();
+      context.live.follow({
+        path: 'stream', entry: () => refresh(), again: () => reload(), gap: () => refresh(),
+      });
+    },
+    stop() { clearInterval(ticking); refresh.cancel(); searching += 1; },
+    keys: {
+      '/': () => search.focus(),
+      j: () => step(links(), 1),
+      k: () => step(links(), -1),
+      n: () => show(true),
+      x: () => {
+        const row = document.activeElement.closest?.('a.row');
+        if (!row) return;
+        row.classList.toggle('picked');
+        const id = row.dataset.id;
+        if (picked.includes(id)) picked.splice(picked.indexOf(id), 1);
+        else picked.push(id);
+        context.say(`${plural(picked.length, 'chain')} picked${picked.length === 2 ? ', c compares them' : ''}`);
+      },
+      c: () => { if (picked.length >= 2) go(link('compare', picked.slice(-2))); },
+    },
+    help: [['n', 'show the new ones'], ['x', 'pick a chain'], ['c', 'compare the two picked']],
+  };
+}
+
+function makeRow(id) {
+  const state = h('span', { role: 'cell', class: 'cell k0' });
+  const marks = h('span', { role: 'cell', class: 'cell k2' });
+  const entries = h('span', { role: 'cell', class: 'cell k3 number' });
+  const fill = h('span', { class: 'fill' });
+  const long = h('span', {});
+  const old = h('span', { role: 'cell', class: 'cell k5 number' });
+  const shown = visible(id);
+  const node = h('a', { role: 'row', class: 'row', href: chainLink(id), 'data-id': id },
+    state, h('span', { role: 'cell', class: 'cell k1 id', title: shown }, shorten(shown, 64)), marks, entries,
+    h('span', { role: 'cell', class: 'cell k4 number' }, fill, long), old);
+  let before = '';
+  const row = {
+    id, node, chain: null, shown: false,
+    update(chain) {
+      const changed = row.chain && chain.trace_count !== row.chain.trace_count;
+      row.chain = chain;
+      if (chain.sources.join() !== before) {
+        before = chain.sources.join();
+        const rest = chain.sources.length - MARKS;
+        marks.replaceChildren(...chain.sources.slice(0, rest > 1 ? MARKS : MARKS + 1).map((source) => mark(source)),
+          ...(rest > 1 ? [h('span', { class: 'more', title: chain.sources.slice(MARKS).map(visible).join('\n') }, `+${rest}`)] : []));
+      }
+      setText(entries, count(chain.trace_count));
+      old.title = `newest entry ${clock(chain.last_ts)}\n${utc(chain.last_ts)}`;
+      if (changed) {
+        node.classList.remove('touched');
+        requestAnimationFrame(() => node.classList.add('touched'));
+      }
+      row.tick();
+    },
+    tick() {
+      const chain = row.chain;
+      const now = stateOf(chain);
+      if (state.dataset.state !== now) {
+        state.dataset.state = now;
+        state.replaceChildren(stateMark(now));
+      }
+      const open = now === 'running' || now === 'stuck';
+      setText(long, duration(chain.duration_ms) + (open ? ' …' : ''));
+      setText(old, age(quietMs(chain)));
+    },
+    scale(longest) {
+      fill.style.width = `${Math.round(100 * Math.sqrt(row.chain.duration_ms / longest))}%`;
+    },
+  };
+  return row;
+}
+
+function filters(filter, changed) {
+  const choice = (name, label, options) => {
+    const select = h('select', { 'aria-label': label, title: label }, options.map(([value, text]) =>
+      h('option', { value }, text)));
+    select.value = String(filter[name]);
+    select.onchange = () => { filter[name] = select.value; changed(); };
+    return select;
+  };
+  let timer = 0;
+  const text = (name, label, hint, more) => {
+    const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, spellcheck: 'false', autocomplete: 'off', ...more });
+    input.value = filter[name];
+    input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 200); };
+    return input;
+  };
+  const known = h('datalist', { id: 'known-sources' });
+  const search = text('q', 'Part of a correlation id', 'Part of an id   /', { class: 'grow' });
+  const bar = h('div', { class: 'bar', role: 'search' }, search,
+    text('source', 'Source, the whole name', 'Source', { list: 'known-sources', class: 'source' }),
+    choice('state', 'State', WANTED), choice('minutes', 'Active within', TIMES), known);
+  get('stats/sources').then((answer) => known.append(...(answer?.sources ?? []).map((each) =>
+    h('option', { value: each.source_id }, rate(each.rate))))).catch(() => {});
+  return { bar, search };
+}
+
+function emptiness(filter, more) {
+  if (filter.q || filter.source || filter.state || filter.minutes) {
+    return nothing(more ? 'Nothing yet' : 'No chain like this', h('p', {}, more
+      ? 'The newest chains were looked through. Look further back, or ask for less.'
+      : 'None that retention has kept. A source is its whole name; an id may be a part of one.'));
+  }
+  return nothing('No chains yet', h('p', {}, 'Waiting for the first entry. It shows here at once. Send one:'), curlLine());
+}

@@ -1,0 +1,71 @@
+// Elements. Text goes in as text nodes and attributes only through setAttribute: nothing that an entry holds is markup.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+export function h(tag, attributes, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function svg(tag, attributes, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === 'function') node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? '' : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+export function button(label, title, act, more) {
+  return h('button', { type: 'button', title, onclick: act, ...more }, label);
+}
+
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// At most one call a frame; the last arguments count.
+export function eachFrame(act) {
+  let asked = 0;
+  return () => {
+    if (!asked) asked = requestAnimationFrame(() => { asked = 0; act(); });
+  };
+}
+
+// At most one call in so many milliseconds, the first at once, the last never lost.
+export function atMostEvery(ms, act) {
+  let last = -Infinity;
+  let timer = 0;
+  const run = () => { timer = 0; last = performance.now(); act(); };
+  const ask = () => {
+    if (timer) return;
+    const wait = last + ms - performance.now();
+    if (wait <= 0) run();
+    else timer = setTimeout(run, wait);
+  };
+  ask.cancel = () => { clearTimeout(timer); timer = 0; };
+  return ask;
+}
+
+export async function copy(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  const area = h('textarea', { class: 'offscreen', 'aria-hidden': 'true' });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
+}
+
+export function save(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = h('a', { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

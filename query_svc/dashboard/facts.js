@@ -1,0 +1,52 @@
+// The three answers at the top of a chain: where is it, what is slow, what is missing.
+
+import { h, button } from './element.js';
+import { duration, plural, shorten, visible } from './format.js';
+import { first, lengthOf, slowest, whereItIs } from './pairing.js';
+
+const NAMED = 3;
+
+export function facts(model, { now, complete, expired, choose }) {
+  return [
+    fact('Where', where(model, now, complete, choose)),
+    fact('Slow', slow(model, choose)),
+    fact('Missing', missing(model, expired, choose)),
+  ];
+}
+
+function fact(name, [kind, ...parts]) {
+  return h('div', { class: `fact ${kind}` }, h('h2', {}, name), h('p', {}, parts));
+}
+
+function where(model, now, complete, choose) {
+  if (!model.bars.length) return ['calm', 'nothing has come yet'];
+  const leaves = whereItIs(model);
+  if (!leaves.length) return ['calm', complete ? `done, after ${duration(model.last)}` : `nothing is open, after ${duration(model.last)}`];
+  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : 'in ', step(bar, choose), ` for ${duration(lengthOf(bar, now))}`]);
+  if (leaves.length > NAMED) parts.push(`, and ${plural(leaves.length - NAMED, 'more', 'more')}`);
+  return ['open', ...parts];
+}
+
+function slow(model, choose) {
+  const bar = slowest(model);
+  if (!bar || bar.self <= 0) return ['calm', 'no step has ended yet'];
+  const share = Math.round((100 * bar.self) / (model.last || 1));
+  return [share >= 50 ? 'slow' : 'calm', step(bar, choose), ` itself ${duration(bar.self)}`, share >= 1 && share <= 100 ? `, ${share} % of the whole` : ''];
+}
+
+function missing(model, expired, choose) {
+  const parts = [];
+  const add = (...more) => parts.push(...(parts.length ? ['; '] : []), ...more);
+  if (model.opens.length) add(plural(model.opens.length, 'exit'));
+  if (model.orphans.length) add(plural(model.orphans.length, 'entry', 'entries'), ', first of ', step(model.orphans[0], choose));
+  if (expired) add(`${plural(expired, 'entry', 'entries')} past retention`);
+  if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', step(model.errors[0], choose));
+  if (!parts.length) return ['calm', 'nothing: each entry has its exit'];
+  return [model.errors.length ? 'bad' : model.opens.length || model.orphans.length ? 'warn' : 'calm', ...parts];
+}
+
+function step(bar, choose) {
+  const entry = first(bar);
+  const words = shorten(visible(entry.endpoint || entry.operation), 48);
+  return button(`${visible(entry.source_id)} ${words}`, 'Select this step', () => choose(bar), { class: 'link' });
+}

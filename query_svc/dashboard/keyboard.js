@@ -1,0 +1,61 @@
+// Keys. A view brings its own; those of the page hold everywhere. Nothing is caught while somebody types.
+
+import { h, button } from './element.js';
+
+const GLOBAL = [
+  ['/', 'search'], ['1 2 3 4', 'chains, tail, sources, compare'], ['j k', 'next, previous'], ['Enter', 'open'], ['Esc', 'back'],
+  ['p', 'pause, go on'], ['t', 'light, dark, as the system'], ['?', 'this help'],
+];
+let page = {};
+let view = {};
+let words = [];
+
+export function startKeys(pageKeys) {
+  page = pageKeys;
+  addEventListener('keydown', pressed);
+}
+
+// `keys`: key -> act; `help`: [[keys, what], ...].
+export function viewKeys(keys = {}, help = []) {
+  view = keys;
+  words = help;
+}
+
+function pressed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (document.querySelector('dialog[open]')) return;
+  const typing = event.target.closest?.('input, select, textarea');
+  if (typing && event.key !== 'Escape') return;
+  if (typing) {
+    typing.blur();
+    event.preventDefault();
+    return;
+  }
+  const native = ['Enter', ' '].includes(event.key) && event.target.closest?.('a, button, summary');
+  const act = view[event.key] ?? page[event.key];
+  if (!act || native) return;
+  if (act(event) !== false) event.preventDefault();
+}
+
+export function showHelp() {
+  const list = (rows) => h('dl', { class: 'keys' }, rows.map(([keys, what]) => h('div', {},
+    h('dt', {}, keys.split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, what))));
+  const dialog = h('dialog', { 'aria-labelledby': 'help-title', class: 'help' },
+    h('h2', { id: 'help-title' }, 'Keys'),
+    words.length ? [h('h3', {}, 'In this view'), list(words)] : null,
+    h('h3', {}, 'Everywhere'), list(GLOBAL),
+    h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' lists the calls behind this page.'),
+    button('Close', 'Close', () => dialog.close()));
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+// Move the focus among elements, as j and k do.
+export function step(nodes, by) {
+  if (!nodes.length) return;
+  const at = nodes.findIndex((node) => node === document.activeElement || node.contains(document.activeElement));
+  const next = nodes[at < 0 ? (by > 0 ? 0 : nodes.length - 1) : Math.max(0, Math.min(nodes.length - 1, at + by))];
+  next.focus();
+  next.scrollIntoView({ block: 'nearest' });
+}

@@ -1,0 +1,145 @@
+// The one EventSource of this tab. It knows where it is in the order of commits, so that nothing is missed unsaid:
+// after a cut it goes on from there, or says how much it passed over.
+
+import { address, get, pageVersion, Refused } from './api.js';
+
+const CATCH_UP = 20_000; // entries that a reader is made to go through after a cut; more are passed over, and counted
+const ASLEEP_MS = 30_000; // hidden for so long, a tab gives its connection back: browsers have six for each server
+const RETRY_MS = [300, 1_000, 2_000, 4_000, 5_000];
+const TIMEOUT = '{"type":"timeout"}';
+
+export class Live {
+  constructor() {
+    this.onstate = () => {}; // 'open' | 'lost' | 'asleep' | 'refused'
+    this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}
+    this.newest = 0; // the highest row id that this page knows of
+    this.state = 'asleep';
+    this._wanted = null;
+    this._source = null;
+    this._timer = 0;
+    this._sleep = 0;
+    this._version = null;
+    document.addEventListener('visibilitychange', () => this._visibility());
+    addEventListener('online', () => this.retry());
+    addEventListener('pagehide', () => this._close());
+  }
+
+  // Follow a stream: {path, parameters, from, entry(text, id), again(why)}. Replaces what was followed before.
+  follow(wanted) {
+    this._close();
+    clearTimeout(this._timer);
+    this._wanted = wanted && { ...wanted, position: wanted.from ?? null };
+    this._tries = 0;
+    if (wanted) this._connect();
+  }
+
+  retry() {
+    if (this._wanted && this.state === 'lost') {
+      clearTimeout(this._timer);
+      this._connect();
+    }
+  }
+
+  // Leave the stream where it is; `resume` goes on from there, from the file.
+  hold() {
+    this._close();
+    clearTimeout(this._timer);
+    this._set('held');
+  }
+
+  resume() {
+    if (this._wanted) this._connect();
+  }
+
+  async _connect() {
+    const wanted = this._wanted;
+    try {
+      const stats = await get('stats');
+      if (wanted !== this._wanted) return;
+      const note = this._whereToGoOn(wanted, stats);
+      await this._noteVersion(note);
+      if (wanted === this._wanted) this._open(wanted, note);
+    } catch (error) {
+      if (wanted !== this._wanted) return;
+      if (error instanceof Refused) this._set('refused');
+      else this._lost();
+    }
+  }
+
+  _whereToGoOn(wanted, stats) {
+    const newest = stats.newest_id;
+    this.newest = newest;
+    const note = { missed: 0, passedOver: false, upgraded: false };
+    if (wanted.position === null) wanted.position = newest;
+    else if (wanted.position > newest) { wanted.position = newest; wanted.again?.('replaced'); }
+    else if (this._lostAt || this._slept) {
+      note.missed = newest - wanted.position;
+      if (note.missed > CATCH_UP && !wanted.chain) {
+        note.passedOver = true;
+        wanted.position = newest;
+        wanted.again?.('passed over');
+      }
+    }
+    return note;
+  }
+
+  async _noteVersion(note) {
+    if (!this._lostAt && this._version) return;
+    const version = await pageVersion();
+    note.upgraded = Boolean(this._version && version && version !== this._version);
+    this._version = version ?? this._version;
+  }
+
+  _open(wanted, note) {
+    this._close();
+    const parameters = { ...wanted.parameters, timeout: 3600, last_event_id: wanted.position };
+    const source = new EventSource(address(wanted.path, parameters));
+    this._source = source;
+    source.onopen = () => {
+      this._tries = 0;
+      if (this._lostAt) this.onback({ ...note, lostAt: this._lostAt });
+      this._lostAt = this._slept = 0;
+      this._set('open');
+    };
+    source.onmessage = (event) => {
+      if (event.data === TIMEOUT) return this._connect();
+      const id = Number(event.lastEventId);
+      wanted.position = id;
+      if (id > this.newest) this.newest = id;
+      return wanted.entry(event.data, id);
+    };
+    source.addEventListener('gap', (event) => wanted.gap?.(JSON.parse(event.data)));
+    source.addEventListener('reset', () => { wanted.position = 0; wanted.again?.('replaced'); });
+    source.onerror = () => { this._close(); this._lost(); };
+  }
+
+  _lost() {
+    this._lostAt ||= Date.now();
+    this._timer = setTimeout(() => this._connect(), RETRY_MS[Math.min(this._tries, RETRY_MS.length - 1)]);
+    this._tries += 1;
+    this._set('lost');
+  }
+
+  _close() {
+    this._source?.close();
+    this._source = null;
+  }
+
+  _set(state) {
+    this.state = state;
+    this.onstate(state, this._lostAt);
+  }
+
+  _visibility() {
+    clearTimeout(this._sleep);
+    if (document.hidden) {
+      this._sleep = setTimeout(() => {
+        if (this.state !== 'open') return;
+        this._close();
+        this._slept = Date.now();
+        this._set('asleep');
+      }, ASLEEP_MS);
+    } else if (this.state === 'asleep' && this._slept && this._wanted) this._connect();
+    else this.retry();
+  }
+}

@@ -1,0 +1,48 @@
+// The secret, asked for once; the service answers with a cookie that no script can read.
+
+import { h } from './element.js';
+import { post } from './api.js';
+
+const KEY = 'tracehub.loggedin';
+
+export function loginView(done) {
+  const secret = h('input', { type: 'password', id: 'secret', autocomplete: 'current-password', required: true });
+  const problem = h('p', { class: 'problem', role: 'alert' });
+  const submit = h('button', { type: 'submit', class: 'primary' }, 'Log in');
+  const form = h('form', { class: 'login' }, h('h1', {}, 'TraceHub'),
+    h('p', {}, 'This server shows traces to those who know its secret.'),
+    h('label', { for: 'secret' }, 'Secret'), secret, submit, problem);
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    problem.textContent = '';
+    try {
+      await post('login', { secret: secret.value });
+      remember(true);
+      done();
+    } catch (error) {
+      problem.textContent = error.status === 401 || error.status === 403 ? 'That is not the secret.' : error.message;
+      secret.select();
+    } finally {
+      submit.disabled = false;
+    }
+  });
+  return { node: h('section', { class: 'view' }, form), title: 'Log in', start() { secret.focus(); }, stop() {} };
+}
+
+export function wasLoggedIn() {
+  try { return localStorage.getItem(KEY) === '1'; } catch { return false; }
+}
+
+export async function logOut() {
+  await post('logout');
+  remember(false);
+  location.reload();
+}
+
+function remember(yes) {
+  try {
+    if (yes) localStorage.setItem(KEY, '1');
+    else localStorage.removeItem(KEY);
+  } catch { /* private windows may refuse */ }
+}

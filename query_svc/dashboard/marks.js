@@ -1,0 +1,64 @@
+// The small things that every view shows: a source's mark, a chain's state, a time, what to do where there is nothing.
+
+import { h, button, copy, setText } from './element.js';
+import { clock, code, utc, visible } from './format.js';
+import { address, serverNow } from './api.js';
+import { sourceClass } from './theme.js';
+
+export const STUCK_MS = 60_000; // without a new entry for so long, an open chain is stuck and no longer running
+
+export const STATES = {
+  running: ['▸', 'running'],
+  stuck: ['◆', 'open too long'],
+  complete: ['✓', 'complete'],
+  error: ['✕', 'error in data'],
+  expired: ['◌', 'partly expired'],
+};
+
+export function mark(source, short = true) {
+  return h('span', { class: `mark ${sourceClass(source)}`, title: visible(source) }, short ? code(source) : visible(source));
+}
+
+export function stateMark(state) {
+  const [glyph, words] = STATES[state];
+  return h('span', { class: `state ${state}`, title: words },
+    h('span', { class: 'glyph', 'aria-hidden': 'true' }, glyph), h('span', { class: 'words' }, words));
+}
+
+// What a row of /correlations amounts to.
+export function stateOf(chain) {
+  if (chain.errors > 0) return 'error';
+  if (chain.complete === true) return 'complete';
+  if (chain.complete === null) return 'expired';
+  return quietMs(chain) > STUCK_MS ? 'stuck' : 'running';
+}
+
+export function quietMs(chain) {
+  return Math.max(0, serverNow() - (chain.arrived_ts ?? chain.last_ts));
+}
+
+export function moment(ms) {
+  return h('time', { datetime: utc(ms), title: utc(ms) }, clock(ms));
+}
+
+export function copyButton(label, text) {
+  const node = button(label, 'Copy', async () => {
+    await copy(typeof text === 'function' ? text() : text);
+    setText(node, 'Copied');
+    setTimeout(() => setText(node, label), 1_200);
+  }, { class: 'small' });
+  return node;
+}
+
+export function nothing(title, ...rest) {
+  return h('div', { class: 'nothing' }, h('h2', {}, title), ...rest);
+}
+
+// The line that sends a first entry: to this port, which sends it on to the ingest port.
+export function curlLine(id = 'req-1') {
+  const plain = /^[\w.:@/+=-]{1,128}$/.test(id) ? id : 'req-1';
+  const line = `curl -L ${address('ingest/single').href} -H 'Content-Type: application/json' -d '{
+  "source_id": "MA", "correlation_id": "${plain}", "timestamp": '$(date +%s)000',
+  "suffix": "a", "direction": "->", "operation": "REST", "endpoint": "/hello"}'`;
+  return h('div', { class: 'sample' }, h('pre', { tabindex: 0 }, line), copyButton('Copy', line));
+}

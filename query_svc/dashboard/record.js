@@ -1,0 +1,74 @@
+// The entries of one chain as they are stored and as they come: each once, whichever way it came.
+
+import { chainPath, get, serverNow } from './api.js';
+
+const MOST = 200_000; // entries that a page holds
+
+export class ChainRecord {
+  constructor(id) {
+    this.id = id;
+    this.entries = [];
+    this.expired = 0;
+    this.cut = false; // there is more than a page can hold
+    this.loaded = false;
+    this._had = new Set();
+    this._arrived = null; // when the newest came, by the server's clock
+  }
+
+  static of(saved) {
+    const record = new ChainRecord(saved.id);
+    for (const entry of saved.entries) record.add(entry);
+    Object.assign(record, { expired: saved.expired, loaded: true, _arrived: null, frozenAt: saved.now });
+    return record;
+  }
+
+  // Read what the file holds; `some` is called when the first page is there.
+  async load(signal, some) {
+    let after = null;
+    do {
+      const page = await get(chainPath(this.id), { after }, signal);
+      this.expired = page.expired;
+      for (const entry of page.traces) this.add(entry);
+      this.loaded = true;
+      after = page.next;
+      this.cut = after !== null && this.entries.length >= MOST;
+      some();
+    } while (after !== null && !this.cut);
+    await this._whenItArrived(signal);
+  }
+
+  add(entry) {
+    const key = `${entry.timestamp} ${entry.suffix}`;
+    if (this._had.has(key)) return false;
+    this._had.add(key);
+    this.entries.push(entry);
+    return true;
+  }
+
+  arrivedNow() {
+    this._arrived = serverNow();
+  }
+
+  forget() {
+    this.entries = [];
+    this._had.clear();
+  }
+
+  // Now by the chain's own clock: its newest entry, and how long ago that arrived. A sender's clock may be years off.
+  now() {
+    if (!this.entries.length) return serverNow();
+    if (this.frozenAt) return this.frozenAt;
+    const last = this.entries.reduce((most, entry) => Math.max(most, entry.timestamp), 0);
+    return last + this.quiet(last);
+  }
+
+  quiet(last) {
+    return Math.max(0, serverNow() - (this._arrived ?? last));
+  }
+
+  async _whenItArrived(signal) {
+    const page = await get('correlations', { q: this.id, limit: 20 }, signal);
+    const row = page.correlations.find((each) => each.correlation_id === this.id);
+    if (row?.arrived_ts && this._arrived === null) this._arrived = row.arrived_ts;
+  }
+}

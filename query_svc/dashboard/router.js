@@ -1,0 +1,36 @@
+// Where the page is: `#/`, `#/traces/<id>`, `#/tail`, `#/sources`, `#/compare/<a>/<b>`, each with parameters behind `?`.
+
+export function here() {
+  const [path, query = ''] = location.hash.replace(/^#\/?/, '').split(/\?(.*)/s);
+  const parts = path.split('/').filter(Boolean).map(unquote);
+  return { name: parts[0] ?? 'chains', parts: parts.slice(1), query: new URLSearchParams(query) };
+}
+
+export function link(name, parts = [], query = {}) {
+  const path = [...(name === 'chains' ? [] : [name]), ...parts.map((part) => encodeURIComponent(part))].join('/');
+  const wanted = Object.entries(query).filter(([, value]) => value !== '' && value !== null && value !== undefined);
+  const search = new URLSearchParams(wanted).toString();
+  return `#/${path}${search ? `?${search}` : ''}`;
+}
+
+export function chainLink(id, query) {
+  return link('traces', [id], query);
+}
+
+export function go(target) {
+  if (location.hash === target) dispatchEvent(new HashChangeEvent('hashchange'));
+  else location.hash = target;
+}
+
+// What a link to this very view says, without leaving it.
+export function remember(target) {
+  history.replaceState(null, '', target);
+}
+
+function unquote(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

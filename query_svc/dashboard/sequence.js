@@ -1,0 +1,203 @@
+// The sequence: one column a source, time downwards, one line an entry; an arrow where another source's entry follows.
+
+import { h } from './element.js';
+import { duration, visible } from './format.js';
+import { fitText, FONT, Stage } from './stage.js';
+import { ink, onTheme, sourceClass } from './theme.js';
+
+const LINE = 22;
+const HEAD = 40;
+const TIME = 78; // the column of offsets
+const LEAST = 104; // the least width of a column
+const PAUSE = 0.05; // of the whole: a silence so long gets a line of its own
+
+export class Sequence {
+  constructor({ select, now, say }) {
+    this.now = now;
+    this.select = select;
+    this.say = say;
+    this.selected = null;
+    this.matches = null;
+    this.lines = [];
+    this.columns = [];
+    this.stage = new Stage('Sequence. Arrow keys and j k move among steps.', (context) => this._paint(context));
+    this.stage.onfit = () => this._fit();
+    this.node = h('div', { class: 'sequence' }, this.stage.node);
+    this._offTheme = onTheme(() => this.paint());
+    this.stage.node.addEventListener('click', (event) => {
+      const y = event.clientY - this.stage.node.getBoundingClientRect().top;
+      if (y > HEAD) this.select(this.lines[Math.floor((y - HEAD + this.stage.top) / LINE)]?.bar ?? null);
+    });
+  }
+
+  show(model) {
+    this.model = model;
+    this.columns = model.groups.map((group) => group.source);
+    const column = new Map(this.columns.map((source, at) => [source, at]));
+    const bars = new Map(model.bars.flatMap((bar) => [[bar.entry, bar], [bar.exit, bar]]));
+    const depths = new Array(this.columns.length).fill(0);
+    this.lines = [];
+    let before = null;
+    for (const entry of model.entries) {
+      const quiet = before ? entry.timestamp - before.entry.timestamp : 0;
+      if (quiet > 0 && quiet >= model.last * PAUSE && model.entries.length > 4) this.lines.push({ quiet, depths: depths.slice() });
+      const at = column.get(entry.source_id);
+      const bar = bars.get(entry);
+      const enters = entry.direction === '->';
+      if (enters) depths[at] += 1;
+      const line = { entry, at, bar, enters, from: before && before.at !== at ? before.at : null, depths: depths.slice() };
+      if (!enters && depths[at] > 0) depths[at] -= 1;
+      this.lines.push(line);
+      before = line;
+    }
+    if (model.opens.length) this.lines.push({ quiet: null, depths: depths.slice() });
+    this._fit();
+  }
+
+  choose(bar) {
+    this.selected = bar;
+    const at = bar ? this.lines.findIndex((line) => line.bar === bar) : -1;
+    if (at >= 0) this.stage.reveal(HEAD + at * LINE, HEAD + (at + 1) * LINE, HEAD + 4);
+    this.paint();
+  }
+
+  paint() { this.stage.paint(); }
+
+  dispose() {
+    this._offTheme();
+    this.stage.dispose();
+  }
+
+  _fit() {
+    const room = this.stage.width - TIME - 8;
+    this.wide = Math.max(this.stage.width < 640 ? 72 : LEAST, Math.min(260, room / Math.max(1, this.columns.length)));
+    this.stage.contain(TIME + this.wide * this.columns.length + 8, HEAD + this.lines.length * LINE + 12);
+    this.paint();
+  }
+
+  _x(column) { return TIME + (column + 0.5) * this.wide - this.stage.left; }
+
+  _paint(context) {
+    const { stage } = this;
+    context.fillStyle = ink('--ground');
+    context.fillRect(0, 0, stage.width, stage.height);
+    context.font = FONT;
+    context.textBaseline = 'middle';
+    const from = Math.max(0, Math.floor(stage.top / LINE));
+    const to = Math.min(this.lines.length, from + Math.ceil(stage.height / LINE) + 1);
+    this._lifelines(context);
+    for (let at = from; at < to; at += 1) this._line(context, this.lines[at], HEAD + at * LINE - stage.top + LINE / 2);
+    this._head(context);
+  }
+
+  _lifelines(context) {
+    context.fillStyle = ink('--line');
+    for (let at = 0; at < this.columns.length; at += 1) context.fillRect(Math.round(this._x(at)), HEAD, 1, this.stage.height);
+  }
+
+  _head(context) {
+    const { stage, model } = this;
+    context.fillStyle = ink('--raised');
+    context.fillRect(0, 0, stage.width, HEAD);
+    context.fillStyle = ink('--line');
+    context.fillRect(0, HEAD - 1, stage.width, 1);
+    this.columns.forEach((source, at) => {
+      const x = this._x(at) - this.wide / 2 + 6;
+      context.fillStyle = ink('--c', sourceClass(source));
+      context.fillRect(x, 7, 3, 26);
+      context.fillStyle = ink('--ink');
+      context.fillText(fitText(context, visible(source), this.wide - 18), x + 8, 13);
+      const hosts = [...model.groups[at].hosts];
+      context.fillStyle = ink('--quiet');
+      context.fillText(fitText(context, hosts.length > 1 ? `${hosts.length} hosts: ${visible(hosts.join(', '))}` : visible(hosts[0] ?? ''), this.wide - 18), x + 8, 28);
+    });
+    context.fillStyle = ink('--raised');
+    context.fillRect(0, 0, TIME - 6, HEAD - 1);
+  }
+
+  _line(context, line, y) {
+    context.globalAlpha = this.matches && !this.matches.has(line.bar) ? 0.22 : 1;
+    line.depths.forEach((depth, at) => {
+      if (!depth) return;
+      context.fillStyle = ink('--soft', sourceClass(this.columns[at]));
+      const wide = 5 + Math.min(depth - 1, 4) * 3;
+      context.fillRect(this._x(at) - wide / 2 + 0.5, y - LINE / 2, wide, LINE);
+    });
+    if (line.entry) this._entry(context, line, y);
+    else this._pause(context, line, y);
+    context.globalAlpha = 1;
+  }
+
+  _pause(context, line, y) {
+    context.fillStyle = ink(line.quiet === null ? '--hang' : '--gap');
+    context.fillRect(0, y - LINE / 2, this.stage.width, LINE);
+    context.fillStyle = ink(line.quiet === null ? '--bad' : '--quiet');
+    const open = Math.max(0, this.now() - this.model.last);
+    const text = line.quiet === null ? `nothing recorded for ${duration(open)}; ${this.model.opens.length} open` : `nothing recorded for ${duration(line.quiet)}`;
+    context.fillText(text, TIME, y);
+    if (line.quiet === null && this.node.isConnected) {
+      clearTimeout(this._timer);
+      this._timer = setTimeout(() => this.paint(), 1_000);
+    }
+  }
+
+  _entry(context, line, y) {
+    const { stage } = this;
+    const x = this._x(line.at);
+    const name = sourceClass(line.entry.source_id);
+    if (line.bar === this.selected) {
+      context.fillStyle = ink('--chosen');
+      context.fillRect(0, y - LINE / 2, stage.width, LINE);
+    }
+    context.fillStyle = ink('--quiet');
+    context.textAlign = 'right';
+    context.fillText(`+${duration(line.entry.timestamp - this.model.origin)}`, TIME - 12, y);
+    context.textAlign = 'left';
+    if (line.from !== null) this._arrow(context, this._x(line.from), x, y, line.enters);
+    context.fillStyle = ink('--c', name);
+    context.beginPath();
+    context.arc(x, y, line.enters ? 4 : 3, 0, 7);
+    if (line.enters) context.fill();
+    context.lineWidth = 1.5;
+    context.strokeStyle = ink('--c', name);
+    context.stroke();
+    this._words(context, line, x, y);
+  }
+
+  _words(context, line, x, y) {
+    const failed = line.bar?.failed && (line.bar.exit === line.entry || !line.bar.exit);
+    const odd = line.bar?.kind === 'exit';
+    context.fillStyle = ink(failed ? '--bad' : odd ? '--warn' : line.enters ? '--ink' : '--quiet');
+    const took = line.bar?.kind === 'pair' && !line.enters ? duration(line.bar.end - line.bar.start) : '';
+    const words = line.enters ? visible(line.entry.endpoint || line.entry.operation) : odd ? `exit of ${visible(line.entry.endpoint)}, no entry` : took;
+    const room = Math.min(this.wide * (line.at < this.columns.length - 1 ? 1.6 : 0.5), this.stage.width - x) - 14;
+    const text = fitText(context, failed ? `✕ ${words}` : words, Math.max(room, 40));
+    context.globalAlpha *= 0.85;
+    const plate = ink('--ground');
+    const wide = context.measureText(text).width;
+    if (line.bar !== this.selected) {
+      context.fillStyle = plate;
+      context.fillRect(x + 8, y - 7, wide + 4, 14);
+    }
+    context.globalAlpha = this.matches && !this.matches.has(line.bar) ? 0.22 : 1;
+    context.fillStyle = ink(failed ? '--bad' : odd ? '--warn' : line.enters ? '--ink' : '--quiet');
+    context.fillText(text, x + 10, y);
+  }
+
+  _arrow(context, from, to, y, enters) {
+    const way = to > from ? 1 : -1;
+    context.strokeStyle = ink(enters ? '--arrow' : '--quiet');
+    context.lineWidth = enters ? 1.25 : 1;
+    context.setLineDash(enters ? [] : [3, 3]);
+    context.beginPath();
+    context.moveTo(from, y);
+    context.lineTo(to - way * 6, y);
+    context.stroke();
+    context.setLineDash([]);
+    context.beginPath();
+    context.moveTo(to - way * 11, y - 3.5);
+    context.lineTo(to - way * 5, y);
+    context.lineTo(to - way * 11, y + 3.5);
+    context.stroke();
+  }
+}

@@ -1,0 +1,25 @@
+// Keep and share: a link, the entries as NDJSON, the whole view as one file that opens without a server.
+
+import { h, button, copy, save, setText } from './element.js';
+import { fileOf } from './export.js';
+import { link } from './router.js';
+
+export function keepAndShare(record) {
+  const say = (node, text, label) => { setText(node, text); setTimeout(() => setText(node, label), 1_500); };
+  const name = () => `trace-${record.id.replace(/[^\w.-]+/g, '_').slice(0, 80)}`;
+  const address = button('Copy link', 'A link to this view', async () => {
+    await copy(location.href);
+    say(address, 'Copied', 'Copy link');
+  });
+  const lines = button('NDJSON', 'Download the entries, one a line; the command line imports them', () =>
+    save(`${name()}.ndjson`, 'application/x-ndjson', `${record.entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`));
+  const file = button('HTML', 'Download this chain as one file that opens anywhere', async () => {
+    try {
+      save(`${name()}.html`, 'text/html', await fileOf(record));
+    } catch (error) {
+      say(file, error.message, 'HTML');
+    }
+  });
+  return h('span', { class: 'group', role: 'group', 'aria-label': 'Keep and share' }, address, lines, file,
+    h('a', { class: 'button', href: link('compare', [record.id]), title: 'Compare with another chain (c)' }, 'Compare'));
+}

@@ -1,0 +1,71 @@
+// A canvas that stays in sight while its contents scroll: painted at most once a frame, sharp on any screen.
+
+import { h, eachFrame } from './element.js';
+
+export class Stage {
+  constructor(label, paint) {
+    this.canvas = h('canvas', { 'aria-hidden': 'true' });
+    this.space = h('div', { class: 'space' }, this.canvas);
+    this.node = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-label': label }, this.space);
+    this.width = this.height = 0;
+    this.paint = eachFrame(() => {
+      if (!this.width || !this.node.isConnected) return;
+      const context = this.canvas.getContext('2d', { alpha: false });
+      context.setTransform(this._ratio, 0, 0, this._ratio, 0, 0);
+      paint(context);
+    });
+    this.node.addEventListener('scroll', () => this.paint(), { passive: true });
+    this._watch = new ResizeObserver(() => this._fit());
+    this._watch.observe(this.node);
+  }
+
+  contain(width, height) {
+    this.space.style.height = `${Math.max(height, this.height)}px`;
+    this.space.style.width = width ? `${Math.max(width, this.width)}px` : '100%';
+  }
+
+  get top() { return this.node.scrollTop; }
+
+  get left() { return this.node.scrollLeft; }
+
+  reveal(top, bottom, margin) {
+    if (top < this.top + margin) this.node.scrollTop = top - margin;
+    else if (bottom > this.top + this.height) this.node.scrollTop = bottom - this.height;
+  }
+
+  dispose() { this._watch.disconnect(); }
+
+  _fit() {
+    const { clientWidth, clientHeight } = this.node;
+    this._ratio = devicePixelRatio || 1;
+    this.width = clientWidth;
+    this.height = clientHeight;
+    this.canvas.width = Math.round(clientWidth * this._ratio);
+    this.canvas.height = Math.round(clientHeight * this._ratio);
+    this.canvas.style.width = `${clientWidth}px`;
+    this.canvas.style.height = `${clientHeight}px`;
+    this.onfit?.();
+    this.paint();
+  }
+}
+
+export const ROW = 20; // of a timeline, from bar to bar
+export const AXIS = 26; // the height of what stands above the rows
+export const FONT = '11px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
+const WIDE = new Map();
+
+// Text cut to a width, without asking the canvas for each letter.
+export function fitText(context, text, width) {
+  if (width < 12) return '';
+  const measured = WIDE.get(text) ?? measure(context, text);
+  if (measured <= width) return text;
+  const keep = Math.floor((text.length * width) / measured) - 1;
+  return keep < 2 ? '' : `${text.slice(0, keep)}…`;
+}
+
+function measure(context, text) {
+  if (WIDE.size > 5_000) WIDE.clear();
+  const width = context.measureText(text).width;
+  WIDE.set(text, width);
+  return width;
+}

@@ -1,0 +1,65 @@
+// The header: how fast entries come, whether the service is well, what senders had to drop.
+
+import { h, svg, setText } from './element.js';
+import { get } from './api.js';
+import { bytes, count, plural, rate } from './format.js';
+
+const EVERY_MS = 5_000;
+const BARS = 60; // seconds in the little curve
+
+export function statusBar(live) {
+  const line = svg('polyline', { fill: 'none', 'stroke-width': 1.25, 'vector-effect': 'non-scaling-stroke' });
+  const curve = svg('svg', { class: 'curve', viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, line);
+  const speed = h('span', { class: 'speed number', title: 'Entries a second' });
+  const health = h('span', { class: 'health', role: 'status' }, '…');
+  const node = h('div', { class: 'status' }, curve, speed, health);
+  const past = new Array(BARS).fill(0);
+  let last = null; // [when, newest row id]
+
+  function second() {
+    if (document.hidden) return;
+    const now = performance.now();
+    if (live.newest) {
+      const speedNow = last ? Math.max(0, (live.newest - last[1]) / ((now - last[0]) / 1000)) : 0;
+      last = [now, live.newest];
+      past.push(speedNow);
+      past.shift();
+      draw();
+    }
+  }
+
+  function draw() {
+    const most = Math.max(1, ...past);
+    line.setAttribute('points', past.map((value, at) => `${at},${(19 - 17 * (value / most)).toFixed(1)}`).join(' '));
+    setText(speed, rate(past.slice(-3).reduce((sum, each) => sum + each, 0) / 3));
+  }
+
+  async function poll() {
+    if (document.hidden) return;
+    try {
+      const stats = await get('stats');
+      live.newest = Math.max(live.newest, stats.newest_id);
+      const behind = stats.tail_lag.entries;
+      say(stats.dropped ? 'warn' : behind > 1000 ? 'warn' : 'well', stats.dropped ? `${count(stats.dropped)} dropped by senders`
+        : behind > 1000 ? `${count(behind)} behind` : 'healthy');
+      health.title = [plural(stats.entries, 'entry', 'entries'), plural(stats.chains, 'chain'),
+        `${bytes(stats.db_bytes)} file, ${bytes(stats.wal_bytes)} log`, `kept for ${stats.retention_hours} h`,
+        plural(stats.subscribers, 'subscriber')].join(' · ');
+    } catch (error) {
+      say('ill', 'no answer');
+      health.title = error.message;
+    }
+  }
+
+  function say(kind, words) {
+    health.className = `health ${kind}`;
+    setText(health, words);
+  }
+
+  draw();
+  poll();
+  setInterval(second, 1_000);
+  setInterval(poll, EVERY_MS);
+  document.addEventListener('visibilitychange', () => { last = null; poll(); });
+  return node;
+}

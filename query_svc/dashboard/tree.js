@@ -1,0 +1,43 @@
+// The data of an entry as a tree that folds. Built level by level, when it is opened; long lists by the hundred.
+
+import { h, button } from './element.js';
+import { plural, visible } from './format.js';
+
+const AT_ONCE = 100;
+const OPEN_LEVELS = 2;
+const LONG = 2_000; // letters of one text that are shown before it is asked for
+
+export function tree(value, level = 0) {
+  if (value === null || typeof value !== 'object') return leaf(value);
+  const pairs = Object.entries(value);
+  const list = Array.isArray(value);
+  if (!pairs.length) return h('span', { class: 'leaf' }, list ? '[]' : '{}');
+  const body = h('ul', {});
+  const more = (from) => {
+    body.append(...pairs.slice(from, from + AT_ONCE).map(([key, each]) => h('li', {},
+      h('span', { class: 'key' }, visible(key)), ' ', tree(each, level + 1))));
+    const left = pairs.length - from - AT_ONCE;
+    if (left > 0) {
+      const item = h('li', {}, button(`${plural(left, 'more', 'more')} …`, 'Show the next ones', () => {
+        item.remove();
+        more(from + AT_ONCE);
+      }, { class: 'small' }));
+      body.append(item);
+    }
+  };
+  const node = h('details', { open: level < OPEN_LEVELS && pairs.length <= AT_ONCE },
+    h('summary', {}, list ? `[${pairs.length}]` : `{${pairs.length}}`), body);
+  let built = false;
+  const build = () => { if (node.open && !built) { built = true; more(0); } };
+  node.addEventListener('toggle', build);
+  build();
+  return node;
+}
+
+function leaf(value) {
+  const text = typeof value === 'string' ? visible(value) : String(value);
+  if (text.length <= LONG) return h('span', { class: `leaf ${value === null ? 'null' : typeof value}` }, text);
+  const node = h('span', { class: 'leaf string' }, `${text.slice(0, LONG)}… `);
+  node.append(button('all of it', 'Show the whole text', () => { node.textContent = text; }, { class: 'small' }));
+  return node;
+}
