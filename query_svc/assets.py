@@ -30,7 +30,9 @@ def _read() -> tuple[str, dict[str, Asset]]:
         for file in sorted(resources.files("query_svc.dashboard").iterdir(), key=lambda file: file.name)
         if file.name.rpartition(".")[2] in _TYPES
     }
-    version = hashlib.sha256(b"\0".join(part for name in files for part in (name.encode(), files[name]))).hexdigest()[:16]
+    version = hashlib.sha256(b"\0".join(part for name in files for part in (name.encode(), files[name]))).hexdigest()[
+        :16
+    ]
     files[_PAGE] = files[_PAGE].replace(b"{version}", version.encode())
     assets = {
         name: Asset(body, gzip.compress(body, 9, mtime=0), _TYPES[name.rpartition(".")[2]])

@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from browser import browser, chromium, hub, page, pytest_terminal_summary  # noqa: F401  # what pytest finds by name here
 
 from ingest_svc.app import make_app as make_ingest_app
 from query_svc.app import make_app as make_query_app

@@ -540,18 +540,6 @@ async def test_wrong_methods_and_paths(query: Client) -> None:
         assert (response.status, await response.read()) == (200, b"")
 
 
-async def test_the_front_page_says_where_things_are(query: Client) -> None:
-    """Every link of the page leads somewhere."""
-    async with query.get("/") as response:
-        page = await response.text()
-        assert response.content_type == "text/html"
-    links = re.findall(r'href="([^"]+)"', page)
-    assert len(links) >= 6
-    for link in links:
-        async with query.get(f"/{link}", headers={"Last-Event-ID": "0"}) as response:
-            assert response.status == 200, link
-
-
 async def test_metrics_are_prometheus_text(query: Client) -> None:
     """Each metric has its help, its type and a number."""
     async with query.get("/metrics") as response:

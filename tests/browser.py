@@ -1,0 +1,88 @@
+"""A real browser for the tests of the dashboard: one for the session, a fresh profile for each test.
+
+Without a Chromium they are skipped, which the summary says; where CI is set they fail instead.
+"""
+
+import json
+import os
+import shutil
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+NO_CHROMIUM = "no Chromium: the tests of the dashboard did not run (apt-get install chromium)"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where the browser is."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(NO_CHROMIUM)
+        pytest.skip(NO_CHROMIUM)
+    return path
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Any]:
+    """The browser."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Any) -> AsyncIterator[Any]:
+    """A page of a fresh profile; whatever it complains of in its console fails the test, unless in `page.forgiven`."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    page = await context.new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    page.forgiven = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    await context.close()
+    assert not [text for text in complaints if not any(part in text for part in page.forgiven)]
+
+
+@pytest.fixture(scope="session")
+def hub(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Both services, for all tests that need no file of their own; each uses ids of its own."""
+    from conftest import Services
+
+    services = Services(tmp_path_factory.mktemp("hub") / "tracehub.db")
+    services.start("ingest_svc")
+    services.start("query_svc")
+    yield services
+    for process in services.processes.values():
+        process.kill()
+        process.wait()
+
+
+def send(services: Any, entries: list[dict[str, Any]]) -> None:
+    """Store entries, however many."""
+    for start in range(0, len(entries), 5_000):
+        body = json.dumps({"traces": entries[start : start + 5_000]}).encode()
+        request = urllib.request.Request(f"{services.ingest_url}/ingest", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what was skipped."""
+    if any(NO_CHROMIUM in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_sep("!", NO_CHROMIUM, red=True)
