@@ -29,13 +29,15 @@ _told: Final = msgspec.json.Decoder(_Told).decode
 _any: Final = msgspec.json.Decoder().decode
 
 
-def reports_error(data: str) -> bool:
-    """Whether `data`, as JSON text, says that something failed; keys with escapes in them are not looked at.
-
-    Most entries have none of the words in their text, and cost a search for each and no parsing.
-    """
+def may_report_error(text: str) -> bool:
+    """Whether the `data` of an entry, or of many in one text, has a word in it that makes a closer look worth it."""
     # "ception" for "exception": in texts of repeated letters the search skips further without the x.
-    return ('"error"' in data or '"status' in data or 'ception"' in data) and _says_so(data)
+    return '"error"' in text or '"status' in text or 'ception"' in text
+
+
+def reports_error(data: str) -> bool:
+    """Whether `data`, as JSON text, says that something failed; keys with escapes in them are not looked at."""
+    return may_report_error(data) and _says_so(data)
 
 
 def _says_so(data: str) -> bool:

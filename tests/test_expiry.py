@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
-from shared.storage import expiry
+from shared.storage import eras
 from shared.storage import writer as storage
 from shared.storage.writer import Writer
 
@@ -117,19 +117,23 @@ def test_a_slice_is_no_larger_than_asked(writer: Writer) -> None:
 def test_marks_eras_and_sites_go_with_their_entries(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Years of turnover leave no more behind than the entries that are there need."""
     monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 20)
-    monkeypatch.setattr(expiry, "SLICE", 50)
+    monkeypatch.setattr(eras, "SLICE", 50)
 
     def leftovers() -> list[Any]:
-        return [rows(writer.path, f"SELECT count(*) FROM {table}")[0][0] for table in ("arrival", "era", "site")]
+        return [
+            rows(writer.path, f"SELECT count(*) FROM {table}")[0][0]
+            for table in ("arrival", "era", "site", "chain_key")
+        ]
 
     for turn in range(60):
         fresh = [checkpoint(number, correlation_id=f"{turn}", endpoint=f"/{turn}/{number}") for number in range(20)]
         writer.write([fresh], NOW_MS + turn * SECOND_MS)
         writer.expire(writer.newest - 40, 500)
-    marks, eras, sites = leftovers()
+    marks, periods, sites, keys = leftovers()
     assert marks <= 4
-    assert eras <= 6
+    assert periods <= 6
     assert sites <= 120
+    assert keys <= 6
 
 
 def test_pages_are_given_back(writer: Writer) -> None:

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadFile, DiskFull, Unavailable
-from shared.storage import chains, expiry, sites
+from shared.storage import chains, eras, sites
 from shared.storage import writer as storage
-from shared.storage.chains import decode_sources
+from shared.storage.chains import decode_sources, hash48
 from shared.storage.instants import timestamp
 from shared.storage.sqlite import VERSION, read_only_uri
 from shared.storage.writer import Writer
@@ -117,10 +117,11 @@ class Model:
         summaries = rows(
             path,
             """SELECT correlation_id, base + first_at, base + last_at, newest, entries, expired, errors, sources,
-               balance = 0, era IN (SELECT id FROM era) FROM chain""",
+               balance = 0, id FROM chain""",
         )
+        keys = rows(path, "SELECT key, chain FROM chain_key WHERE era IN (SELECT id FROM era)")
         assert sorted(summary[0] for summary in summaries) == sorted({one.correlation_id for one in self.entries})
-        for id, first, last, newest, count, expired, errors, sources, balanced, has_era in summaries:
+        for id, first, last, newest, count, expired, errors, sources, balanced, number in summaries:
             numbered = [(self.gone + n, one) for n, one in enumerate(self.entries, 1) if one.correlation_id == id]
             of_chain = [one for _, one in numbered]
             times = [one.timestamp for one in of_chain]
@@ -129,7 +130,7 @@ class Model:
             assert errors == sum(one.data in FAILED for one in of_chain)
             assert decode_sources(sources) == Counter(one.source_id for one in of_chain)
             assert expired or bool(balanced) == is_complete(of_chain)
-            assert has_era
+            assert (hash48(id), number) in keys
         for number, *place in rows(path, "SELECT * FROM site"):
             assert self.places.setdefault(number, place) == place, "a site number was given twice"
 
@@ -164,7 +165,8 @@ def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> N
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(storage, "MIN_ERA_ENTRIES", 6)  # everything that has a size is at its edge soon
         patch.setattr(storage, "ROWS", 4)
-        patch.setattr(expiry, "SLICE", 2)
+        patch.setattr(eras, "SLICE", 2)
+        patch.setattr(eras, "KEYS_AT_A_TIME", 2)
         patch.setattr(chains, "MAX_KNOWN", 3)
         patch.setattr(sites, "MAX_KNOWN", 3)
         path, now_ms, model = Path(folder, "t.db"), NOW_MS, Model()

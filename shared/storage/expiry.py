@@ -9,8 +9,6 @@ from typing import Final
 
 from shared.storage.chains import decode_sources, encode_sources
 
-SLICE: Final = 500  # chains or sites that one call moves or deletes besides the entries
-
 _COUNTS: Final = """
     SELECT chain, source_id, count(*), sum(failed) FROM entry JOIN site ON site.id = entry.site
     WHERE entry.id BETWEEN ? AND ? GROUP BY chain, source_id"""
@@ -63,24 +61,12 @@ def _uncount(db: sqlite3.Connection, chain: int, gone: dict[str, int], errors: i
     return correlation_id
 
 
-def delete_what_nothing_needs(db: sqlite3.Connection, oldest: int) -> None:
-    """Delete marks, eras and sites that no entry from row id `oldest` on refers to."""
+def delete_marks(db: sqlite3.Connection, oldest: int) -> None:
+    """Delete marks that no entry from row id `oldest` on refers to."""
     db.execute(
         "DELETE FROM arrival WHERE first_entry < (SELECT max(first_entry) FROM arrival WHERE first_entry <= ?)",
         (oldest,),
     )
-    eras = db.execute("SELECT id, first_entry, first_site FROM era ORDER BY id").fetchall()
-    if len(eras) < 2 or eras[1][1] > oldest:
-        return
-    (era, _, _), (_, _, first_site) = eras[:2]
-    sites = db.execute(
-        "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, SLICE)
-    ).rowcount
-    outlived = db.execute(
-        "UPDATE chain SET era = ? WHERE id IN (SELECT id FROM chain WHERE era = ? LIMIT ?)", (eras[-1][0], era, SLICE)
-    ).rowcount
-    if sites < SLICE and outlived < SLICE:
-        db.execute("DELETE FROM era WHERE id = ?", (era,))
 
 
 def give_back(db: sqlite3.Connection, spare_part: int | None, limit: int) -> int:

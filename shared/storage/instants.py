@@ -13,7 +13,10 @@ _SIGN: Final = 2**63
 def instants(timestamps: Iterable[float]) -> list[int]:
     """The instants of finite timestamps (milliseconds)."""
     doubles = array("d", timestamps)
-    return [bits if bits >= 0 else -_SIGN - bits for bits in memoryview(doubles).cast("B").cast("q")]
+    integers = memoryview(doubles).cast("B").cast("q").tolist()
+    if integers and min(integers) < 0:
+        return [bits if bits >= 0 else -_SIGN - bits for bits in integers]
+    return integers
 
 
 def instant(timestamp: float) -> int:

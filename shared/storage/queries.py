@@ -9,7 +9,7 @@ ENTRIES: Final = """
     FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
 CHAIN: Final = """
     SELECT id, base, entries, expired, balance = 0, newest FROM chain
-    WHERE era IN (SELECT id FROM era) AND key = ? AND correlation_id = ?"""
+    WHERE id IN (SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = ?) AND correlation_id = ?"""
 IN_TIME: Final = f"""{ENTRIES}
     WHERE entry.chain = :chain AND entry.at >= :at AND (entry.at > :at OR entry.id > :id) AND entry.id <= :newest
         AND (:source IS NULL OR site.source_id = :source)

@@ -10,7 +10,8 @@ CREATE TABLE era (
     id          INTEGER PRIMARY KEY,
     first_entry INTEGER NOT NULL,
     first_site  INTEGER NOT NULL,
-    started     INTEGER NOT NULL        -- Unix milliseconds
+    started     INTEGER NOT NULL,       -- Unix milliseconds
+    sieve       BLOB                    -- a Bloom filter over the keys in it, once it has ended: shared/storage/sieve.py
 );
 
 -- Where checkpoints are: what repeats from entry to entry, and whether they report an error (the rule is in
@@ -29,8 +30,6 @@ CREATE TABLE site (
 CREATE TABLE chain (
     id             INTEGER PRIMARY KEY,
     correlation_id TEXT NOT NULL,
-    era            INTEGER NOT NULL,
-    key            INTEGER NOT NULL,    -- 48 bits of blake2b(correlation_id)
     base           INTEGER NOT NULL,    -- the instant of the entry that came first
     first_at       INTEGER NOT NULL,
     last_at        INTEGER NOT NULL,
@@ -41,8 +40,15 @@ CREATE TABLE chain (
     balance        INTEGER NOT NULL,    -- hashes of `->` less those of `<-`, modulo 2^48: 0 when each entry has its exit
     sources        TEXT NOT NULL        -- JSON object: source_id to number of entries
 );
-CREATE INDEX chain_by_key ON chain(era, key);       -- from a correlation id to its chain
 CREATE INDEX chain_by_newest ON chain(newest);      -- /correlations
+
+-- From a correlation id to its chain. Keys of chains that have gone stay until their era goes.
+CREATE TABLE chain_key (
+    era   INTEGER NOT NULL,
+    key   INTEGER NOT NULL,             -- 48 bits of blake2b(correlation_id)
+    chain INTEGER NOT NULL,
+    PRIMARY KEY (era, key, chain)
+) WITHOUT ROWID;
 
 CREATE TABLE entry (
     id     INTEGER PRIMARY KEY AUTOINCREMENT,       -- /stream, /recent, retention

@@ -11,12 +11,10 @@ Place = tuple[str, str, str, str, str, bool]  # source_id, direction, operation,
 
 
 class Site(NamedTuple):
-    """`weight`: adds up to 0 over a chain when each entry has its exit. `failed`: its entries report an error."""
+    """`weight` adds up to 0, modulo 2^48, over the entries of a chain when each entry has its exit."""
 
     id: int
-    source_id: str
     weight: int
-    failed: bool
 
 
 class Sites:
@@ -29,24 +27,32 @@ class Sites:
     def recall(self) -> None:
         """Believe nothing but the file, and begin to intern anew."""
         self.known: dict[Place, Site] = {}
-        self._fresh: list[tuple[int, str, str, str, str, str, bool]] = []
+        self._fresh: dict[int, Place] = {}
         (self.next_id,) = self._db.execute(
             "SELECT max(coalesce((SELECT max(id) + 1 FROM site), 1), coalesce((SELECT max(first_site) FROM era), 1))"
         ).fetchone()
 
     def open(self, place: Place) -> Site:
         """A new site for a place that is not among the `known`."""
-        source_id, direction, operation, endpoint, _, failed = place
+        source_id, direction, operation, endpoint, _, _ = place
         weight = hash48(source_id, operation, endpoint)
-        site = Site(self.next_id, source_id, weight if direction == "->" else -weight & BALANCE_MASK, failed)
+        site = Site(self.next_id, weight if direction == "->" else -weight & BALANCE_MASK)
         if len(self.known) >= MAX_KNOWN:
             self.known.clear()
         self.known[place] = site
-        self._fresh.append((site.id, *place))
+        self._fresh[site.id] = place
         self.next_id += 1
         return site
 
     def save(self) -> None:
         """Write the sites that were opened."""
-        self._db.executemany("INSERT INTO site VALUES (?, ?, ?, ?, ?, ?, ?)", self._fresh)
+        rows = [(id, *place) for id, place in self._fresh.items()]
+        self._db.executemany("INSERT INTO site VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._fresh.clear()
+
+    def take_back(self) -> None:
+        """The transaction that opened sites was undone before it saved them."""
+        for place in self._fresh.values():
+            self.known.pop(place, None)
+        self.next_id -= len(self._fresh)
         self._fresh.clear()

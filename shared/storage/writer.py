@@ -11,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from shared.failure import reports_error
+from shared.failure import may_report_error, reports_error
 from shared.storage import expiry
 from shared.storage.chains import Chain, Chains
+from shared.storage.eras import Eras
 from shared.storage.instants import instants
 from shared.storage.ledger import Ledger
 from shared.storage.sites import Sites
@@ -48,14 +49,13 @@ class Writer:
         self.oldest: int
         self.newest: int
         self._last_mark_ms: int
-        self._era_first: int
-        self._era_started_ms: int
         with translated(path):
             self._db = connect_writer(path, synced=synced)
             self._identity = identity(path)
             if file_kind(self._db, path) is FileKind.EMPTY:
                 create_schema(self._db)
-            self._chains = Chains(self._db)
+            self._eras = Eras(self._db)
+            self._chains = Chains(self._db, self._eras)
             self._sites = Sites(self._db)
             self._ledger = Ledger(self._db)
             self._recall()
@@ -95,7 +95,8 @@ class Writer:
         with self._transaction():
             for correlation_id in expiry.delete_entries(self._db, self.oldest, last):
                 self._chains.known.pop(correlation_id, None)
-            expiry.delete_what_nothing_needs(self._db, last + 1)
+            expiry.delete_marks(self._db, last + 1)
+            self._eras.leave(last + 1)
         self.oldest = last + 1
         return count
 
@@ -123,13 +124,14 @@ class Writer:
         """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
         if not entries and not drops:
             return set()
-        with self._transaction():
+        with translated(self.path):
             self._turn_era(now_ms)
+        with self._transaction():
             first = self.newest + 1
             rows, lines, touched = self._stage(entries)
             if self._insert_rows(rows) < len(entries):
                 stored = {row_id for (row_id,) in self._db.execute("SELECT id FROM entry WHERE id >= ?", (first,))}
-                self._undo()
+                self._take_back(entries)
                 return {place for place in range(len(entries)) if first + place not in stored}
             self._db.executemany("INSERT INTO raw_line VALUES (?, ?)", lines)
             self._sites.save()
@@ -150,41 +152,59 @@ class Writer:
         return inserted
 
     def _stage(self, entries: list[Entry]) -> tuple[list[int | str], list[tuple[int, str]], list[Chain]]:
-        """Count the entries in their chains; returns what to bind for them, their raw lines, the chains touched."""
+        """Count the entries in their chains; returns what to bind, raw lines, and the chains that were not new."""
         chains, sites = self._chains.known, self._sites.known
-        rows: list[int | str] = []
-        lines: list[tuple[int, str]] = []
         touched: list[Chain] = []
+        chain_ids, ats, site_ids = [], [], []
         start = row_id = self.newest
-        for entry, instant in zip(entries, instants(entry.timestamp for entry in entries), strict=True):
+        data = [entry.data for entry in entries]
+        some_failed, failed = may_report_error("\n".join(data)), False
+        for entry, instant in zip(entries, instants([entry.timestamp for entry in entries]), strict=True):
             row_id += 1
-            correlation_id = entry.correlation_id
-            chain = chains.get(correlation_id) or self._chains.open(correlation_id, instant)
-            if chain.newest <= start:
-                touched.append(chain)
-            failed = reports_error(entry.data)
-            place = (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, failed)
+            if some_failed:
+                failed = reports_error(entry.data)
+            source_id, id = entry.source_id, entry.correlation_id
+            place = (source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, failed)
             site = sites.get(place) or self._sites.open(place)
+            chain = chains.get(id) or self._chains.open(id, instant)
+            if failed:
+                chain.errors += 1
+            if 0 < chain.newest <= start:
+                touched.append(chain)
             at = instant - chain.base
-            chain.add(row_id, at, site.source_id, site.weight, failed)
-            rows += (row_id, chain.id, at, entry.suffix, site.id, entry.data)
-            if entry.raw_line is not None:
-                lines.append((row_id, entry.raw_line))
-        return rows, lines, touched
+            if at > chain.last_at:
+                chain.last_at = at
+            elif at < chain.first_at:
+                chain.first_at = at
+            chain.newest = row_id
+            chain.entries += 1
+            chain.balance += site.weight
+            sources = chain.sources
+            sources[source_id] = sources[source_id] + 1 if source_id in sources else 1
+            chain_ids.append(chain.id)
+            ats.append(at)
+            site_ids.append(site.id)
+        columns = (range(start + 1, row_id + 1), chain_ids, ats, [entry.suffix for entry in entries], site_ids, data)
+        lines = [(id, entry.raw_line) for id, entry in enumerate(entries, start + 1) if entry.raw_line is not None]
+        return list(concatenated.from_iterable(zip(*columns, strict=True))), lines, touched
+
+    def _take_back(self, entries: list[Entry]) -> None:
+        """Undo a transaction that has staged and inserted entries, and saved nothing else."""
+        self._db.execute("ROLLBACK")
+        self._chains.take_back(entry.correlation_id for entry in entries)
+        self._sites.take_back()
 
     def _turn_era(self, now_ms: int) -> None:
         """Begin a new era when the newest one has had its share of the entries or of the time."""
-        in_era = self.newest - self._era_first + 1
+        self._look_again_if_undone()
+        eras, in_era = self._eras, self.newest - self._eras.first_entry + 1
         share = max(MIN_ERA_ENTRIES, (self.newest - self.oldest + 1) // ERAS)
-        if self._era_first and in_era < share and (not in_era or abs(now_ms - self._era_started_ms) < self._era_ms):
+        if eras.newest and in_era < share and (not in_era or abs(now_ms - eras.started_ms) < self._era_ms):
+            eras.read_on(share)
             return
-        self._era_first, self._era_started_ms = self.newest + 1, now_ms
-        self._db.execute(
-            "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?)",
-            (self._era_first, self._sites.next_id, now_ms),
-        )
+        with self._transaction():
+            eras.begin(self.newest + 1, self._sites.next_id, now_ms, share)
         self._sites.known.clear()
-        self._chains.recall_eras()
 
     def _mark_arrival(self, now_ms: int, first: int) -> None:
         if abs(now_ms - self._last_mark_ms) >= self._mark_ms:  # the clock may have been set back
@@ -195,12 +215,11 @@ class Writer:
     def _transaction(self) -> Iterator[None]:
         """Run the block in a transaction and commit it, unless the block itself undid it."""
         with translated(self.path):
-            if self._undone:
-                self._recall()
+            self._look_again_if_undone()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                if not self._undone:
+                if self._db.in_transaction:
                     self._db.execute("COMMIT")
             except BaseException:
                 self._undo()
@@ -211,16 +230,19 @@ class Writer:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
+    def _look_again_if_undone(self) -> None:
+        if self._undone:
+            self._recall()
+
     def _recall(self) -> None:
         """Believe nothing but the file."""
+        self._eras.recall()
         self._chains.recall()
         self._sites.recall()
         self._ledger.recall()
         self.newest = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", 0)
         self.oldest = self._value("SELECT min(id) FROM entry", self.newest + 1)
         self._last_mark_ms = self._value("SELECT at FROM arrival ORDER BY first_entry DESC LIMIT 1", 0)
-        self._era_first = self._value("SELECT first_entry FROM era ORDER BY id DESC LIMIT 1", 0)
-        self._era_started_ms = self._value("SELECT started FROM era ORDER BY id DESC LIMIT 1", 0)
         self._undone = False
 
     def _value(self, query: str, default: int) -> int:

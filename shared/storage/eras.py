@@ -1,0 +1,102 @@
+"""Eras: stretches of arrivals. The key of a new chain lands in the part of the index that the newest one has.
+
+An era that has ended leaves a sieve in the file, which tells for nearly every new chain that it need not be looked for
+there. The sieve of the newest is in memory; after a start it is filled again, some keys with each write.
+"""
+
+import sqlite3
+from typing import Final
+
+from shared.storage.sieve import Sieve
+
+KEYS_AT_A_TIME: Final = 1_000  # that are read again after a start
+SLICE: Final = 500  # keys and sites that leave at a time
+
+_AFTER: Final = "SELECT key FROM chain_key WHERE era = ? AND key > ? ORDER BY key LIMIT ?"
+_INSERT: Final = "INSERT OR IGNORE INTO chain_key VALUES (?, ?, ?)"  # a chain that has gone may have left the same
+
+
+_OLDEST: Final = """
+    SELECT id, sites FROM (SELECT id, lead(first_entry) OVER era AS entries, lead(first_site) OVER era AS sites
+    FROM era WINDOW era AS (ORDER BY id) LIMIT 1) WHERE entries <= ?"""
+_LEAVING: Final = """
+    SELECT key, chain, EXISTS (SELECT 1 FROM chain WHERE chain.id = chain_key.chain) FROM chain_key
+    WHERE era = ? ORDER BY key, chain LIMIT ?"""
+
+
+class Eras:
+    """The eras of a file."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.recall()
+
+    def recall(self) -> None:
+        """Believe nothing but the file; called when it was opened, and when a transaction failed."""
+        rows = self._db.execute("SELECT id, first_entry, started, sieve FROM era ORDER BY id").fetchall()
+        self.newest: int
+        self.first_entry: int
+        self.started_ms: int
+        self.newest, self.first_entry, self.started_ms, _ = rows[-1] if rows else (0, 0, 0, None)
+        self._ended = [(id, None if bits is None else Sieve(bytearray(bits))) for id, _, _, bits in rows[:-1]]
+        self._sieve: Sieve | None = None  # of the newest
+        self._keys = 0  # in it
+        self._read: int | None = -1  # the greatest key that was read into it from the file; None: it holds all
+
+    def begin(self, first_entry: int, first_site: int, now_ms: int, entries: int) -> None:
+        """End the newest era and begin the next, which will have about so many entries."""
+        if self._sieve and self._read is None:
+            bits = self._sieve.folded(self._keys)
+            self._db.execute("UPDATE era SET sieve = ? WHERE id = ?", (bits, self.newest))
+        self._db.execute(
+            "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?)", (first_entry, first_site, now_ms)
+        )
+        self.recall()
+        self._sieve, self._read = Sieve.sized(entries), None
+
+    def read_on(self, entries: int) -> None:
+        """Read some more keys of the newest era, of about so many entries, into its sieve, unless it holds all."""
+        if self._read is None:
+            return
+        self._sieve = self._sieve or Sieve.sized(entries)
+        keys = [key for (key,) in self._db.execute(_AFTER, (self.newest, self._read, KEYS_AT_A_TIME))]
+        for key in keys:
+            self._sieve.add(key)
+        self._keys += len(keys)
+        self._read = keys[-1] if len(keys) == KEYS_AT_A_TIME else None
+
+    def may_hold(self, key: int) -> list[int]:
+        """The eras to look for a key in, the newest first."""
+        eras = [id for id, sieve in self._ended if sieve is None or sieve.may_hold(key)]
+        if self._sieve is None or self._read is not None or self._sieve.may_hold(key):
+            eras.append(self.newest)
+        return eras[::-1]
+
+    def add(self, keys: list[tuple[int, int]]) -> None:
+        """Put (key, chain) of these chains into the newest era."""
+        era = self.newest
+        self._db.executemany(_INSERT, [(era, key, chain) for key, chain in keys])
+        if self._sieve:
+            for key, _ in keys:
+                self._sieve.add(key)
+        self._keys += len(keys)
+
+    def leave(self, oldest: int) -> None:
+        """Delete a slice of the oldest era if all of its entries came before `oldest`, the oldest that is left.
+
+        Its sites go, and the keys of chains that have gone; those of others move to the newest era.
+        """
+        row = self._db.execute(_OLDEST, (oldest,)).fetchone()
+        if row is None:
+            return
+        era, first_site = row
+        sites = self._db.execute(
+            "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, SLICE)
+        ).rowcount
+        keys = self._db.execute(_LEAVING, (era, SLICE)).fetchall()
+        if keys:
+            self._db.execute("DELETE FROM chain_key WHERE era = ? AND (key, chain) <= (?, ?)", (era, *keys[-1][:2]))
+            self.add([(key, chain) for key, chain, is_there in keys if is_there])
+        if sites < SLICE and len(keys) < SLICE:
+            self._db.execute("DELETE FROM era WHERE id = ?", (era,))
+            self._ended = [ended for ended in self._ended if ended[0] != era]

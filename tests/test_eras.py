@@ -1,0 +1,67 @@
+"""Where the keys of chains are, and how few of the eras a new chain is looked for in."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
+
+from shared.storage import eras
+from shared.storage import writer as storage
+from shared.storage.chains import hash48
+from shared.storage.writer import Writer
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of 25 chains in three eras of ten."""
+    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 10)
+    monkeypatch.setattr(eras, "KEYS_AT_A_TIME", 3)
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        for number in range(25):
+            writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS)
+    return path
+
+
+def test_a_chain_is_looked_for_where_it_is_and_hardly_elsewhere(path: Path) -> None:
+    """A sieve in the file leads to the era of a chain; a new one is looked for in the newest era at most."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        ended = [era for (era,) in rows(path, "SELECT id FROM era WHERE sieve IS NOT NULL")]
+        assert ended == [1, 2]
+        for number in range(20):
+            assert 1 + number // 10 in writer._eras.may_hold(hash48(f"{number}"))
+        looks = sum(era in ended for number in range(500) for era in writer._eras.may_hold(hash48(f"new-{number}")))
+        assert looks < 200
+
+
+def test_the_newest_era_is_read_again_after_a_start(path: Path) -> None:
+    """After a few writes its sieve is whole again, knows what was there before and since, and goes to the file."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        assert all(3 in writer._eras.may_hold(hash48(f"new-{number}")) for number in range(20))
+        for number in range(3):
+            writer.write([[checkpoint(number + 1, correlation_id="24")]], NOW_MS)
+        assert not all(3 in writer._eras.may_hold(hash48(f"new-{number}")) for number in range(20))
+        assert all(3 in writer._eras.may_hold(hash48(f"{number}")) for number in range(20, 25))
+        for number in range(25, 30):
+            writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS)
+        assert rows(path, "SELECT id FROM era WHERE sieve IS NULL") == [(4,)]
+
+
+def test_an_era_that_ends_before_it_was_read_is_looked_into(path: Path) -> None:
+    """Without a sieve an era is asked itself: duplicates of its chains are known as well."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        writer.write([[checkpoint(number, correlation_id="more") for number in range(40)]], NOW_MS)
+        writer.write([[checkpoint(correlation_id="next")]], NOW_MS)
+        assert rows(path, "SELECT id FROM era WHERE sieve IS NULL") == [(3,), (4,)]
+        writer._chains.known.clear()
+        assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(20, 25)]], NOW_MS) == [0]
+
+
+def test_a_chain_that_returns_after_it_has_gone_has_one_key(path: Path) -> None:
+    """The key that it left behind is no obstacle, also when its number is given again."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        assert writer.expire(26, 100) == 25
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(20, 30)]], NOW_MS) == [10]
+    assert rows(path, "SELECT count(*), sum(entries) FROM chain") == [(10, 10)]
