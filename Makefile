@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
+BENCH_STAMP := .venv/.bench
 PROJECTS := pyproject.toml client/pyproject.toml
 EDITABLE := -e '.[dev]' -e 'client[cli,test]'
 UV := $(shell command -v uv)
@@ -47,11 +48,14 @@ types: setup ## check types
 	@$(BIN)/python -m mypy
 	@cd client && ../$(BIN)/python -m mypy
 
-bench: setup ## measure everything, about ten minutes; bench/README.md then has the figures
+bench: $(BENCH_STAMP) ## measure everything, about ten minutes; bench/README.md then has the figures
 	@$(BIN)/python bench/run.py
 
-bench-quick: setup ## measure the most important, about a minute
+bench-quick: $(BENCH_STAMP) ## measure the most important, about a minute
 	@$(BIN)/python bench/run.py --quick
+
+bench-growth: $(BENCH_STAMP) ## measure growth to 30 million entries, about ten minutes and 5 GB of disk
+	@$(BIN)/python bench/run.py --growth
 
 clean: ## remove .venv and everything made; var/, with the traces, stays
 	rm -rf .venv build dist *.egg-info client/build client/dist client/src/*.egg-info
@@ -64,6 +68,10 @@ $(STAMP): $(PROJECTS)
 	@uv venv -q --allow-existing $(if $(filter file,$(origin PYTHON)),,--python "$(PYTHON)") .venv
 	@uv pip install -q --python $(BIN)/python $(EDITABLE)
 	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@uv pip install -q --python $(BIN)/python -e '.[bench]'
+	@touch $@
 else
 $(STAMP): $(PROJECTS)
 	@command -v "$(PYTHON)" >/dev/null || { echo "make: $(PYTHON) is not there: install Python 3.11 or newer" >&2; exit 1; }
@@ -74,5 +82,9 @@ $(STAMP): $(PROJECTS)
 	@echo "Setting up .venv ..."
 	@"$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(EDITABLE)
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]'
 	@touch $@
 endif

@@ -15,7 +15,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from load import Generator, Load, post
 from peers import earlier_release
 from progress import Progress
-from service import BENCH, Service, free_port, ingest, running, scratch
+from service import BENCH, Service, free_port, ingest, metrics, running, scratch
 from workload import bodies
 
 CONNECTIONS = 16
@@ -120,11 +119,9 @@ class Round:
 
     def _check(self, product: Service) -> None:
         """A figure over duplicates would be worth nothing."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{product.port}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
-        (duplicates,) = [line.split()[1] for line in lines if line.startswith("tracehub_entries_duplicate_total ")]
-        if float(duplicates):
-            raise RuntimeError(f"{duplicates} entries were duplicates: the bodies were not unique")
+        duplicates = metrics(product)["entries_duplicate_total"]
+        if duplicates:
+            raise RuntimeError(f"{duplicates:.0f} entries were duplicates: the bodies were not unique")
 
     def _tell(self, measure: str, peer: str, batch: int, connections: int, load: Load, **more: Any) -> None:
         if not load.latencies:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +46,11 @@ class Service:
     def memory_bytes(self) -> int:
         """The memory that it has."""
         return _status(self.pid, "VmRSS")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
 
     def stop(self, *, at_once: bool = False) -> None:
         """End it, politely at first."""
@@ -93,8 +99,15 @@ def query(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Se
     """The product's query service as installed, on the file `tracehub.db` in the folder."""
     port = free_port()
     command = [sys.executable, "-m", "query_svc", "--port", str(port), "--db", str(folder / "tracehub.db")]
-    with running(command, port, folder, environ) as service:
+    with running(command, port, folder, {"TRACEHUB_QUERY_RATE": "0", **(environ or {})}) as service:
         yield service
+
+
+def metrics(service: Service) -> dict[str, float]:
+    """What the service counts of itself; names without `tracehub_`."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/metrics") as answer:
+        lines = [line.split() for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {line[0].removeprefix("tracehub_"): float(line[1]) for line in lines}
 
 
 def cpu_s(pid: int) -> float:

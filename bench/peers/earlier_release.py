@@ -35,7 +35,8 @@ def command(port: int, db: Path) -> list[str]:
 
 def _prepare() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    _run([sys.executable, "-m", "venv", str(FOLDER / "venv")])
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "-q"]
     _run([*pip, "download", "--no-binary", "tracehub", "--no-deps", "tracehub==0.1.0", "-d", str(FOLDER)])
     archive = FOLDER / "tracehub-0.1.0.tar.gz"
     if hashlib.sha256(archive.read_bytes()).hexdigest() != SHA256:
@@ -44,8 +45,7 @@ def _prepare() -> None:
         member = opened.extractfile("tracehub-0.1.0/server.py")
         assert member is not None
         SERVER.write_text(_repaired(member.read().decode().replace("\r\n", "\n")))
-    _run([sys.executable, "-m", "venv", str(FOLDER / "venv")])
-    _run([str(PYTHON), "-m", "pip", "--disable-pip-version-check", "-q", "install", *NEEDS])
+    _run([*pip, "install", *NEEDS])
     (FOLDER / "ready").touch()
 
 

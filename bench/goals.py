@@ -1,0 +1,200 @@
+"""What the product is meant to reach, and whether a run shows that it does.
+
+A goal's `otherwise` is the reason as far as it is known, shown only where the goal is missed.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from figures import Figures, Spread, number
+
+RATE = "entries_per_second"
+
+
+class Verdict(NamedTuple):
+    """The figure as text, and whether it is enough; None: this run does not say."""
+
+    figure: str
+    met: bool | None
+
+
+class Goal(NamedTuple):
+    """One line of what is to be reached."""
+
+    text: str
+    judge: Callable[[Figures], Verdict]
+    otherwise: str = ""
+
+
+NOTHING = Verdict("not measured", None)
+
+
+def judged(figures: Figures) -> list[tuple[Goal, Verdict]]:
+    """Every goal beside what the run says about it."""
+    return [(goal, goal.judge(figures)) for goal in GOALS]
+
+
+def at_least(ratio: Callable[[Figures], Spread | None], least: float, unit: str = "%") -> Callable[[Figures], Verdict]:
+    """A goal for a ratio, in percent or in times."""
+
+    def judge(figures: Figures) -> Verdict:
+        spread = ratio(figures)
+        if spread is None:
+            return NOTHING
+        scale = 100 if unit == "%" else 1
+        middle, low, high = (number(value * scale) for value in spread)
+        return Verdict(f"{middle} {unit} ({low} to {high})", spread.median >= least)
+
+    return judge
+
+
+def at_most(figure: Callable[[Figures], float | None], most: float, unit: str) -> Callable[[Figures], Verdict]:
+    """A goal for a figure that should be small."""
+
+    def judge(figures: Figures) -> Verdict:
+        value = figure(figures)
+        return NOTHING if value is None else Verdict(f"{number(value)} {unit}", value <= most)
+
+    return judge
+
+
+def all_of(*judges: Callable[[Figures], Verdict]) -> Callable[[Figures], Verdict]:
+    """Several that must all be met."""
+
+    def judge(figures: Figures) -> Verdict:
+        verdicts = [judge(figures) for judge in judges]
+        known = [verdict.met for verdict in verdicts if verdict.met is not None]
+        met = None if not known else all(known) and (None not in [v.met for v in verdicts] or None)
+        return Verdict("; ".join(verdict.figure for verdict in verdicts), met)
+
+    return judge
+
+
+def top(peer: str, batch: int, connections: int = 16) -> tuple[str, dict[str, Any]]:
+    """The top rate of a peer over HTTP."""
+    return RATE, {
+        "section": "ingest",
+        "measure": "top",
+        "peer": peer,
+        "batch": batch,
+        "connections": connections,
+    }
+
+
+def alone(peer: str) -> tuple[str, dict[str, Any]]:
+    """The rate of SQLite alone."""
+    return "rate", {"section": "ingest", "measure": "alone", "peer": peer}
+
+
+def beside(batch: int, peer: str) -> Callable[[Figures], Spread | None]:
+    """The product's top rate in parts of a peer's at the same batch size."""
+    return lambda figures: figures.ratio(top("tracehub", batch), top(peer, batch))
+
+
+def beside_sqlite(batch: int) -> Callable[[Figures], Spread | None]:
+    """The product's top rate in parts of SQLite alone."""
+    return lambda figures: figures.ratio(top("tracehub", batch), alone("sqlite"))
+
+
+def _paced_p99(figures: Figures) -> float | None:
+    return figures.median("p99_ms", section="ingest", measure="paced", batch=100)
+
+
+def _single(figures: Figures) -> Spread | None:
+    disk = ("syncs_per_second", {"section": "ingest", "measure": "disk"})
+    return figures.ratio(top("tracehub", 1, connections=1), disk)
+
+
+def grown(mark: int) -> Callable[[Figures], Spread | None]:
+    """The rate with that many entries in the file, in parts of that of a new file in the same minute."""
+
+    def ratio(figures: Figures) -> Spread | None:
+        which = {"section": "growth", "measure": "rate", "mark": mark}
+        return figures.ratio((RATE, {**which, "file": "grown"}), (RATE, {**which, "file": "new"}))
+
+    return ratio
+
+
+def _steady(figures: Figures) -> Spread | None:
+    """What is left of the rate with retention running, of that of the service that keeps everything."""
+    which = {"section": "steady", "measure": "steady"}
+    kept = ("late_per_second", {**which, "kind": "none"})
+    return figures.ratio(("late_per_second", {**which, "kind": "retention"}), kept)
+
+
+def _balance(figures: Figures) -> Verdict:
+    part = figures.median("deleted_per_inserted", section="steady", kind="retention")
+    return NOTHING if part is None else Verdict(f"{number(part)} deleted for each that came in", part >= 0.9)
+
+
+def _disk(figures: Figures) -> float | None:
+    lines = figures.select(section="growth", measure="disk")
+    return max(lines, key=lambda line: line["in_file"])["bytes_per_entry"] if lines else None
+
+
+def peak(service: str) -> Callable[[Figures], float | None]:
+    """The most memory that a service had, flat out, at any size of the file."""
+
+    def most(figures: Figures) -> float | None:
+        values = figures.values("peak_mb", section="growth", measure="memory", service=service)
+        if service == "ingest":
+            values += figures.values("peak_mb", section="ingest", measure="top", peer="tracehub")
+        return max(values, default=None)
+
+    return most
+
+
+def slope(service: str) -> Callable[[Figures], float | None]:
+    """Megabytes for each million entries, between a million and the largest file."""
+
+    def per_million(figures: Figures) -> float | None:
+        lines = figures.select(section="growth", measure="memory", service=service)
+        lines = sorted((line for line in lines if line["mark"] >= 1_000_000), key=lambda line: line["in_file"])
+        if len(lines) < 2:
+            return None
+        first, last = lines[0], lines[-1]
+        return (last["now_mb"] - first["now_mb"]) / (last["in_file"] - first["in_file"]) * 1_000_000
+
+    return per_million
+
+
+def start(service: str) -> Callable[[Figures], float | None]:
+    """Milliseconds to /health beyond what the imports take, on the largest file."""
+
+    def beyond(figures: Figures) -> float | None:
+        lines = figures.select(section="growth", measure="start", service=service)
+        return max(lines, key=lambda line: line["in_file"])["beyond_ms"] if lines else None
+
+    return beyond
+
+
+GOALS = [
+    Goal("Ingest, 16 connections, batch 1: half of bare aiohttp", at_least(beside(1, "bare"), 0.5)),
+    Goal("batch 10: 60 % of aiohttp that only decodes", at_least(beside(10, "decode"), 0.6)),
+    Goal("batch 100: 60 % of SQLite alone", at_least(beside_sqlite(100), 0.6)),
+    Goal("batch 1,000: 60 % of SQLite alone", at_least(beside_sqlite(1_000), 0.6)),
+    Goal(
+        "SQLite alone with the product's layout: 3 times the earlier layout",
+        at_least(lambda figures: figures.ratio(alone("sqlite"), alone("earlier_schema")), 3, "times"),
+    ),
+    Goal(
+        "batch 10, 100 and 1,000: 120 times the earlier release",
+        all_of(*(at_least(beside(batch, "earlier"), 120, "times") for batch in (10, 100, 1_000))),
+    ),
+    Goal("batch 100, paced at 70 % of the top rate: p99 under 25 ms", at_most(_paced_p99, 25, "ms")),
+    Goal("one connection, batch 1: a third of the disk's syncs", at_least(_single, 1 / 3)),
+    Goal("Growth: at 10 M entries 80 % of the rate at 100,000", at_least(grown(10_000_000), 0.8)),
+    Goal("at 30 M entries 70 % (`make bench-growth`)", at_least(grown(30_000_000), 0.7)),
+    Goal("retention that deletes as much as comes in leaves 75 %", all_of(at_least(_steady, 0.75), _balance)),
+    Goal("Disk: 130 bytes an entry, everything included", at_most(_disk, 130, "bytes")),
+    Goal("Memory: ingest under 200 MB flat out", at_most(peak("ingest"), 200, "MB")),
+    Goal("query under 150 MB", at_most(peak("query"), 150, "MB")),
+    Goal(
+        "neither grows by more than 2 MB a million entries",
+        all_of(at_most(slope("ingest"), 2, "MB (ingest)"), at_most(slope("query"), 2, "MB (query)")),
+    ),
+    Goal(
+        "Start: /health within 200 ms of the imports",
+        all_of(at_most(start("ingest"), 200, "ms (ingest)"), at_most(start("query"), 200, "ms (query)")),
+    ),
+]
