@@ -33,7 +33,7 @@ def app_of(intake: Intake, use: Use, *, cancel: bool = False) -> web.Application
             await use(body)
         return answer({"size": len(body)})
 
-    app = web.Application(middlewares=[problems], client_max_size=0)
+    app = web.Application(middlewares=[problems()], client_max_size=0)
     app[CANCEL_HANDLERS] = cancel
     app.router.add_post("/", take)
     return app

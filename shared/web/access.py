@@ -9,11 +9,9 @@ import re
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from shared.env import Settings, is_loopback
 from shared.errors import Misdirected, NotAllowed
-from shared.web.problems import Handler
 
 READING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 MAX_KNOWN: Final = 1_000  # spellings of Host that were found good
@@ -62,17 +60,11 @@ class Gate:
         self._names = Names(settings)
         self._origins = {_place(url) for url in (settings.ingest_url, settings.query_url) if url}
 
-    def middleware(self) -> Middleware:
-        """For an application's list, behind the one that turns errors into answers."""
-
-        @web.middleware
-        async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._names.check(request.host)
-            if request.method not in READING:
-                self._refuse_foreign_pages(request)
-            return await handler(request)
-
-        return gate
+    def check(self, request: web.Request) -> None:
+        """Raise Misdirected or NotAllowed for a request that is not for this service, or not from where it may be."""
+        self._names.check(request.host)
+        if request.method not in READING:
+            self._refuse_foreign_pages(request)
 
     def _refuse_foreign_pages(self, request: web.Request) -> None:
         origin = request.headers.get("Origin")

@@ -10,7 +10,7 @@ _EVERYWHERE: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_NOT_A_PAGE: Final = {**_EVERYWHERE, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+NOT_A_PAGE: Final = {**_EVERYWHERE, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 _PAGE: Final = {
     **_EVERYWHERE,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -24,5 +24,5 @@ _PAGE: Final = {
 async def protect(_: web.Request, response: web.StreamResponse) -> None:
     """Add the headers to an answer that is about to leave; entries are nobody's to keep unless the answer says so."""
     headers = response.headers
-    headers.update(_PAGE if headers.get("Content-Type", "").startswith("text/html") else _NOT_A_PAGE)
+    headers.update(_PAGE if headers.get("Content-Type", "").startswith("text/html") else NOT_A_PAGE)
     headers.setdefault("Cache-Control", "no-store")

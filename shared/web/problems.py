@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from shared import errors
 from shared.api import Problem
@@ -44,26 +45,45 @@ def refusal(error: errors.TraceHubError) -> web.Response:
     return answer(problem, status)
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error as JSON under its status; what nobody foresaw goes to the log, and to no client."""
-    try:
-        return await handler(request)
-    except errors.TraceHubError as error:
-        return refusal(error)
-    except web.HTTPNotFound:
-        return answer(Problem(f"No such path: {_printable(request.path)}"), 404)
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        detail = f"{_printable(request.path)} takes {allowed}, not {request.method}"
-        return answer(Problem(detail), 405, {"Allow": allowed})
-    except (asyncio.CancelledError, ConnectionError):
-        raise
-    except Exception:
-        if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
+def _no_check(_: web.Request) -> None:
+    """What a request has to pass where nothing is checked."""
+
+
+def problems(check: Callable[[web.Request], None] = _no_check) -> Middleware:
+    """The middleware of every application: the check, and every error as JSON under its status.
+
+    What nobody foresaw goes to the log, and to no client.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            check(request)
+            return await handler(request)
+        except errors.TraceHubError as error:
+            return refusal(error)
+        except web.HTTPException as error:
+            return _in_json(request, error)
+        except (asyncio.CancelledError, ConnectionError):
             raise
-        _log.exception("%s %s failed", request.method, _printable(request.path))
-        return answer(Problem("Internal error: the log of the service says more"), 500)
+        except Exception:
+            if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
+                raise
+            _log.exception("%s %s failed", request.method, _printable(request.path))
+            return answer(Problem("Internal error: the log of the service says more"), 500)
+
+    return middleware
+
+
+def _in_json(request: web.Request, error: web.HTTPException) -> web.Response:
+    """What aiohttp itself refuses, in the words of this project."""
+    path = _printable(request.path)
+    if isinstance(error, web.HTTPNotFound):
+        return answer(Problem(f"No such path: {path}"), 404)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return answer(Problem(f"{path} takes {allowed}, not {request.method}"), 405, {"Allow": allowed})
+    return answer(Problem(error.reason), error.status)
 
 
 def _printable(text: str) -> str:

@@ -54,7 +54,7 @@ CLIENT = web.RequestKey("client", str)  # of a call that counts against its clie
 def set_up(app: web.Application, port: Port, settings: Settings, handlers: Mapping[str, Handler]) -> None:
     """Make an application answer the calls of a port."""
     access = app[ACCESS] = Access(port, settings)
-    app.middlewares.extend((problems, Gate(settings).middleware()))
+    app.middlewares.append(problems(Gate(settings).check))
     app.on_response_prepare.append(protect)
     for call in CALLS:
         if call.port in (port, "both"):

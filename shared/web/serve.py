@@ -14,6 +14,7 @@ from aiohttp import web
 from shared import errors
 from shared.address import explained, refuse_taken
 from shared.env import BAD_SETTING, SettingError, Settings, give_up
+from shared.web.connection import Runner
 
 SHUTDOWN_S: Final = 5.0  # for answers on their way; supervisors kill after 10 to 20
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
@@ -53,7 +54,7 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
 
 def make_runner(app: web.Application) -> web.AppRunner:
     """How a service runs, in a process of its own or within a test."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         auto_decompress=False,  # inflating is bounded by whoever reads the body
