@@ -24,5 +24,7 @@ _PAGE: Final = {
 async def protect(_: web.Request, response: web.StreamResponse) -> None:
     """Add the headers to an answer that is about to leave; entries are nobody's to keep unless the answer says so."""
     headers = response.headers
+    if response.status == 304:
+        return  # a browser would use these instead of what it keeps with the page, which then could load nothing
     headers.update(_PAGE if headers.get("Content-Type", "").startswith("text/html") else NOT_A_PAGE)
     headers.setdefault("Cache-Control", "no-store")
