@@ -82,6 +82,15 @@ def send(services: Any, entries: list[dict[str, Any]]) -> None:
             assert response.status == 200
 
 
+async def barriers(page: Any) -> list[str]:
+    """What axe finds on the page that keeps people out, by WCAG 2.1, levels A and AA."""
+    from axe_playwright_python.async_playwright import Axe
+
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+    found = (await Axe().run(page, options=rules)).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say loudly what was skipped."""
     if any(NO_CHROMIUM in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):

@@ -4,17 +4,20 @@ import { h, button, setText } from './element.js';
 import { whenRefused } from './api.js';
 import { chainView } from './chain.js';
 import { chainsView } from './chains.js';
+import { compareView } from './compare.js';
 import { showHelp, startKeys, viewKeys } from './keyboard.js';
 import { Live } from './live.js';
 import { loginView, logOut, wasLoggedIn } from './login.js';
 import { makeBanner } from './banner.js';
 import { go, here, link } from './router.js';
 import { keepAndShare } from './share.js';
+import { sourcesView } from './sources.js';
+import { tailView } from './tail.js';
 import { nextTheme, startTheme, theme } from './theme.js';
 import { statusBar } from './status.js';
 
-const VIEWS = { chains: chainsView, traces: chainView };
-const TABS = [['chains', 'Chains']];
+const VIEWS = { chains: chainsView, traces: chainView, tail: tailView, sources: sourcesView, compare: compareView };
+const TABS = [['chains', 'Chains'], ['tail', 'Tail'], ['sources', 'Sources'], ['compare', 'Compare']];
 
 startTheme();
 const live = new Live();

@@ -1,0 +1,170 @@
+"""The dashboard's tail, in a real browser over both real services."""
+
+from typing import Any
+
+import pytest
+from browser import barriers, send
+from conftest import Services, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ROWS = ".tail a.row[href]:not([hidden])"
+OWN_FILE_ROOM = 11_000  # entries that the tab keeps, with slack
+
+
+def some(number: int, source: str, start: int = 0, **fields: Any) -> list[dict[str, Any]]:
+    """Entries of a source, told apart by their endpoint."""
+    return [
+        entry(source_id=source, correlation_id=f"{source}/{each}", endpoint=f"/{source}/{each}", **fields)
+        for each in range(start, start + number)
+    ]
+
+
+async def open_tail(page: Any, hub: Services, query: str = "") -> None:
+    """Open the view and wait until it is live."""
+    await page.goto(f"{hub.query_url}/#/tail?{query}")
+    await page.wait_for_selector("body[data-live=open] .tail-view")
+
+
+async def endpoints(page: Any) -> list[str]:
+    """What is on the screen, from top to bottom."""
+    rows = await page.eval_on_selector_all(
+        ROWS, "rows => rows.map(row => [row.getBoundingClientRect().top, row.querySelector('.t4').textContent])"
+    )
+    return [text for _, text in sorted(rows)]
+
+
+async def shows(page: Any, endpoint: str) -> None:
+    """Wait until an endpoint is on the screen."""
+    await page.wait_for_function(
+        """([rows, text]) => [...document.querySelectorAll(rows)].some(
+            row => row.querySelector('.t4').textContent === text)""",
+        arg=[ROWS, endpoint],
+    )
+
+
+async def length(page: Any) -> int:
+    """How many rows the list has, on the screen or not."""
+    script = "list => parseInt(list.style.height) / list.querySelector('.row').offsetHeight"
+    return int(await page.eval_on_selector(".tail .virtual", script))
+
+
+async def test_what_is_committed_shows_in_order(page: Any, hub: Services) -> None:
+    """Stored entries are there at once, new ones come without a reload, the newest last; the filter is the server's."""
+    send(hub, some(2, "tail-order"))
+    await open_tail(page, hub, "source=tail-order")
+    await shows(page, "/tail-order/1")
+    send(hub, [*some(1, "tail-other"), *some(2, "tail-order", start=2)])
+    await shows(page, "/tail-order/3")
+    assert await endpoints(page) == [f"/tail-order/{each}" for each in range(4)]
+    streams = await page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    assert all("source=tail-order" in name for name in streams if "/stream?" in name)
+
+
+async def test_filters_are_typed_and_kept_in_the_address(page: Any, hub: Services) -> None:
+    """An endpoint with a star finds what is stored and what comes; the address says it, so it can be shared."""
+    await open_tail(page, hub)
+    await page.keyboard.press("/")
+    await page.get_by_label("Endpoint, with * and ?").fill("/tail-glob/*")
+    await page.wait_for_url("**endpoint=**")
+    send(hub, some(3, "tail-glob"))
+    await shows(page, "/tail-glob/2")
+    assert {text.rpartition("/")[0] for text in await endpoints(page)} == {"/tail-glob"}
+    assert "endpoint=%2Ftail-glob%2F*" in page.url
+
+
+async def test_a_pause_loses_nothing(page: Any, hub: Services) -> None:
+    """Paused, nothing moves; going on, everything that came meanwhile is there, from where it was paused."""
+    send(hub, some(2, "tail-pause"))
+    await open_tail(page, hub, "source=tail-pause")
+    await shows(page, "/tail-pause/1")
+    await page.keyboard.press("p")
+    await page.wait_for_selector(".pace.held")
+    send(hub, some(300, "tail-pause", start=2))
+    await page.wait_for_timeout(400)
+    assert await length(page) == 2
+    await page.keyboard.press("p")
+    await page.wait_for_function("() => parseInt(document.querySelector('.tail .virtual').style.height) > 300 * 20")
+    assert await length(page) == 302
+    await page.keyboard.press("n")
+    await shows(page, "/tail-pause/301")
+
+
+async def test_who_reads_further_up_is_not_moved(page: Any, hub: Services) -> None:
+    """New entries leave what is on the screen where it is, and are counted on a button that leads to them."""
+    send(hub, some(200, "tail-scroll"))
+    await open_tail(page, hub, "source=tail-scroll")
+    await shows(page, "/tail-scroll/199")
+    await page.mouse.move(600, 400)
+    await page.mouse.wheel(0, -2000)
+    await page.wait_for_function("() => document.querySelector('.tail-view .scroll').scrollTop < 4000")
+    await page.wait_for_timeout(200)
+    before = await endpoints(page)
+    send(hub, some(20, "tail-scroll", start=200))
+    await page.wait_for_function("() => parseInt(document.querySelector('.tail .virtual').style.height) >= 220 * 28")
+    assert await endpoints(page) == before
+    await page.locator(".pill").click()
+    await shows(page, "/tail-scroll/219")
+
+
+async def test_a_flood_is_bounded(page: Any, hub: Services) -> None:
+    """Of 15,000 entries at once a bounded number is kept, few rows exist, the newest is on the screen in the end."""
+    await open_tail(page, hub, "source=tail-flood")
+    send(hub, some(15_000, "tail-flood"))
+    await shows(page, "/tail-flood/14999")
+    assert await length(page) <= OWN_FILE_ROOM
+    assert await page.locator(".tail a.row").count() < 100
+
+
+async def test_a_full_list_holds_the_stream_for_who_reads(page: Any, hub: Services) -> None:
+    """Whoever reads further up while the room is used up loses nothing: the stream waits, and goes on when they do."""
+    send(hub, some(60, "tail-full"))
+    await open_tail(page, hub, "source=tail-full")
+    await shows(page, "/tail-full/59")
+    await page.keyboard.press("g")
+    await shows(page, "/tail-full/0")
+    send(hub, some(12_000, "tail-full", start=60))
+    await page.wait_for_selector(".pace.held")
+    assert (await endpoints(page))[0] == "/tail-full/0"
+    await page.evaluate("document.querySelector('.tail-view .scroll').scrollTop = 9_990 * 28")
+    await page.wait_for_function("() => !document.querySelector('.pace').classList.contains('held')")
+    await page.evaluate(
+        "setInterval(() => { const list = document.querySelector('.tail-view .scroll'); list.scrollTop += 400; }, 20)"
+    )
+    await shows(page, "/tail-full/12059")
+
+
+async def test_keys_move_and_open(page: Any, hub: Services) -> None:
+    """k goes up from the end, Enter opens the chain of the row."""
+    send(hub, some(5, "tail-keys"))
+    await open_tail(page, hub, "source=tail-keys")
+    await shows(page, "/tail-keys/4")
+    await page.keyboard.press("k")
+    await page.keyboard.press("k")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".chain-view")
+    assert page.url.endswith("#/traces/tail-keys%2F3")
+
+
+async def test_hostile_entries_stay_text(page: Any, hub: Services) -> None:
+    """Markup in every field is shown as it is and runs nothing; the view stays accessible."""
+    evil = "<img src=x onerror=window.hit=1><script>window.hit=1</script>\u202e"
+    fields = {"operation": evil, "endpoint": evil, "hostname": evil, "raw_line": evil, "data": {evil: evil}}
+    send(hub, [entry(source_id=evil[:80], correlation_id=f"tail/{evil}", **fields)])
+    await open_tail(page, hub, "correlation_id=tail/*")
+    row = page.locator(ROWS)
+    await row.wait_for()
+    assert "<img src=x onerror" in await row.locator(".t4").inner_text()
+    assert "\\u202e" in await row.locator(".t4").inner_text()
+    assert await page.locator(".tail img, .tail script").count() == 0
+    assert await page.evaluate("window.hit") is None
+    assert not await barriers(page)
+
+
+async def test_empty_says_what_to_do(page: Any, hub: Services) -> None:
+    """A filter that finds nothing says so, and the first entry that fits takes its place."""
+    await open_tail(page, hub, "source=tail-later")
+    await page.wait_for_selector(".nothing")
+    send(hub, some(1, "tail-later"))
+    await shows(page, "/tail-later/0")
+    assert await page.locator(".nothing").count() == 0
