@@ -57,7 +57,7 @@ async def stream_trace(request: web.Request) -> web.StreamResponse:
 async def stream(request: web.Request) -> web.StreamResponse:
     """`GET /stream`"""
     resume = parameters.last_event_id(request)
-    stream = Stream(request.app[TAIL], wants=parameters.wanted(request), resume=resume)
+    stream = Stream(request.app[TAIL], wanted=parameters.wanted(request), resume=resume)
     return await _send(stream, request)
 
 

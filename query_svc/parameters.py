@@ -1,14 +1,12 @@
 """Reading the parameters of a request; what cannot be read is a BadRequest that names the parameter."""
 
-import fnmatch
 import math
 import re
-from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
-from query_svc.tail import Wanted
+from query_svc.wanted import Wanted
 from shared.errors import BadRequest
 from shared.storage.reader import INFINITY
 
@@ -75,28 +73,9 @@ def patience(request: web.Request) -> int:
     return 0
 
 
-def wanted(request: web.Request) -> Wanted | None:
-    """The filters of /stream as a test of entries, None for no filter."""
-    tests: list[Wanted] = []
-    if source := request.query.get("source"):
-        tests.append(lambda entry: entry.source_id == source)
-    if operation := request.query.get("operation"):
-        tests.append(lambda entry: entry.operation == operation)
-    if endpoint := request.query.get("endpoint"):
-        endpoint_is = _glob(endpoint)
-        tests.append(lambda entry: endpoint_is(entry.endpoint))
-    if correlation_id := request.query.get("correlation_id"):
-        id_is = _glob(correlation_id)
-        tests.append(lambda entry: id_is(entry.correlation_id))
-    if not tests:
-        return None
-    return tests[0] if len(tests) == 1 else lambda entry: all(test(entry) for test in tests)
-
-
-def _glob(pattern: str) -> Callable[[str], bool]:
-    """`*` stands for anything, `?` for one character, the rest, `[` too, for itself."""
-    matches = re.compile(fnmatch.translate(pattern.replace("[", "[[]"))).match
-    return lambda text: matches(text) is not None
+def wanted(request: web.Request) -> Wanted:
+    """The filters of /stream."""
+    return Wanted(*(request.query.get(name, "") for name in Wanted._fields))
 
 
 def _row_id(name: str, text: str) -> int:

@@ -11,7 +11,9 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
-from query_svc.tail import Tail, Wanted, frame
+from query_svc.subscription import PENDING_BYTES, Frames, frame
+from query_svc.tail import Tail
+from query_svc.wanted import EVERYTHING, Wanted
 from query_svc.windows import Windows
 from shared.errors import TraceHubError
 from shared.storage.reader import Numbered, Reader
@@ -42,12 +44,13 @@ class Stream:
     """One client's stream: of one chain, or of all entries that it wants."""
 
     def __init__(
-        self, tail: Tail, *, correlation_id: str | None = None, wants: Wanted | None = None, resume: int | None = None
+        self, tail: Tail, *, correlation_id: str | None = None, wanted: Wanted = EVERYTHING, resume: int | None = None
     ) -> None:
         """`resume` is the row id of the last event that the client had; None: a whole chain, or only what is new."""
         self._tail = tail
         self._correlation_id = correlation_id
-        self._wants = wants
+        self._wanted = wanted
+        self._wants = wanted.test()
         self._start = resume if resume is not None or correlation_id is None else 0
         self._resumed = self._start != 0
         self._page_entries = FIRST_PAGE_ENTRIES
@@ -56,6 +59,7 @@ class Stream:
         """Stream for so many seconds."""
         self._reader = self._tail.reader  # says 503 while it still can
         self._position = await self._reader.newest() if self._start is None else self._start
+        self._request = request
         self._response = EventSourceResponse(ping_interval=HEARTBEAT_S)
         if request.version < HttpVersion11:  # without chunks, the end of the connection is the end of the stream
             self._response.force_close()
@@ -84,15 +88,30 @@ class Stream:
 
     async def _follow(self) -> None:
         """Catch up with the tail and stay with it, until behind again or moved to another file."""
-        async with self._tail.subscription(self._correlation_id, self._wants, self._position) as subscription:
+        async with self._tail.subscription(self._correlation_id, self._wanted, self._position) as subscription:
             if subscription.reader is not self._reader or self._position > await self._reader.newest():
                 await self._start_over(subscription.reader)
                 return
             await self._replay(subscription.start)
-            while frames := await subscription.frames():
+            while frames := subscription.take():
                 await self._response.write(frames)
-            if subscription.behind is not None:
-                self._position = subscription.behind
+            await subscription.pour(self._take)
+        if subscription.behind is not None:
+            self._position = subscription.behind
+            await self._request.writer.drain()
+
+    def _take(self, frames: Frames) -> bool:
+        """Write past aiohttp, which would take a task and some layers for each event of each client.
+
+        What it does with a piece of a body is here as well: frame it, and hand it to the transport in one call.
+        """
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            return True  # to nobody: the handler is about to be cancelled
+        if transport.get_write_buffer_size() > PENDING_BYTES:
+            return False
+        transport.write(frames.chunk if self._response.chunked else frames.body)
+        return True
 
     async def _start_over(self, reader: Reader) -> None:
         await self._response.write(_RESET)
@@ -107,7 +126,7 @@ class Stream:
             entries = await self._page(upto)
             if await self._pass_over_expired(upto):  # while the page was read: some may be missing from it
                 continue
-            wanted = [frame(*numbered) for numbered in entries if self._wants is None or self._wants(numbered[1])]
+            wanted = [frame(*numbered) for numbered in entries if self._wants(numbered[1])]
             if wanted:
                 await self._response.write(b"".join(wanted))
             self._position = entries[-1][0] if len(entries) == self._page_entries else upto
@@ -128,7 +147,7 @@ class Stream:
         if end <= self._position:
             return False
         if self._resumed and await self._may_have_lost():
-            everything = self._correlation_id is None and self._wants is None
+            everything = self._correlation_id is None and self._wanted == EVERYTHING
             gap = Gap(self._position + 1, end, end - self._position if everything else None)
             await self._response.write(b"event: gap\ndata: %b\n\n" % encode(gap))
         self._position = end

@@ -10,80 +10,26 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
+from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
+from query_svc.wanted import EVERYTHING, Wanted
 from shared.api import TailLag
 from shared.doorbell import Listener
 from shared.errors import TraceHubError, Unavailable
-from shared.storage.reader import INFINITY, Numbered, Reader
-from shared.wire import StoredEntry, encode
+from shared.storage.glance import Glance
+from shared.storage.reader import Numbered, Reader
 
 POLL_S: Final = 0.25  # between looks when no bell rings
 POLL_WITHOUT_BELL_S: Final = 0.01
-TURN_ENTRIES: Final = 500  # read and handed out at a time
-PENDING_BYTES: Final = 256 * 1024  # that wait for one subscriber; past it, it is served from the file
+AT_A_STRETCH: Final = 50  # subscriptions that are handed something before others get their turn of the event loop
+REST: Final = 0.5  # part of the time that handing out took, during which more gathers for the next time
 
-Wanted = Callable[[StoredEntry], bool]
+Framed = tuple[Numbered, bytes]
 _log = logging.getLogger("tracehub.query")
-
-
-def frame(row_id: int, entry: StoredEntry) -> bytes:
-    """The entry as a Server-Sent Event; JSON has no line break, so it is one `data:` line."""
-    return b"id: %d\ndata: %b\n\n" % (row_id, encode(entry))
-
-
-class Subscription:
-    """What one subscriber has yet to take, from the tail's cursor `start` on.
-
-    When more than PENDING_BYTES wait for it, it falls behind: nothing is added any more, and it goes on from the file
-    after row id `behind`.
-    """
-
-    def __init__(self, reader: Reader, start: int, had: int, wants: Wanted | None) -> None:
-        self.reader = reader  # of the file that the ids belong to
-        self.start = start
-        self.wants = wants
-        self._had = had  # up to this row id, which the tail may not have reached yet
-        self.behind: int | None = None
-        self.replaced = False  # the file is another one now: nothing is added any more
-        self._pending: list[bytes] = []
-        self._bytes = 0
-        self._changed = asyncio.Event()
-
-    def push(self, row_id: int, frame: bytes) -> None:
-        """Hand over the frame of an entry, unless the subscriber is behind or had it before."""
-        if self.behind is not None or self.replaced or row_id <= self._had:
-            return
-        if self._bytes + len(frame) > PENDING_BYTES and self._pending:
-            self.fall_behind(row_id - 1)
-        else:
-            self._pending.append(frame)
-            self._bytes += len(frame)
-            self._changed.set()
-
-    def fall_behind(self, row_id: int) -> None:
-        """Add nothing more: what comes after this row id is for the subscriber to read from the file."""
-        if self.behind is None:
-            self.behind = max(row_id, self._had)
-            self._changed.set()
-
-    def start_over(self) -> None:
-        """Tell the subscriber that ids have lost their meaning."""
-        self.replaced = True
-        self._changed.set()
-
-    async def frames(self) -> bytes:
-        """What has come since the last call, waiting for something; empty when the subscriber is behind or replaced."""
-        await self._changed.wait()
-        self._changed.clear()
-        frames = b"".join(self._pending)
-        self._pending.clear()
-        self._bytes = 0
-        if self.behind is not None or self.replaced:
-            self._changed.set()
-        return frames
 
 
 class Tail:
@@ -92,14 +38,15 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reader: Reader | None = None
-        self._own: Reader | None = None  # so that the tail never waits behind requests
+        self._glance: Glance | None = None
         self._closing: list[Reader] = []
         self._why_not: TraceHubError = Unavailable(f"{path} is being opened")
         self._lock = asyncio.Lock()
         self._rung = asyncio.Event()
-        self._all: set[Subscription] = set()
+        self._by_wish: dict[Wanted, set[Subscription]] = {}
         self._by_chain: dict[str, set[Subscription]] = {}
         self.cursor = 0
+        self.subscribers = 0
         self._lag = TailLag(0, 0.0)
         self._kept_up_at = time.monotonic()
 
@@ -115,14 +62,9 @@ class Tail:
         """How many entries are committed and not handed out yet, and since when there have been any."""
         return self._lag
 
-    @property
-    def subscribers(self) -> int:
-        """How many subscriptions there are."""
-        return len(self._all) + sum(map(len, self._by_chain.values()))
-
     @contextlib.asynccontextmanager
     async def subscription(
-        self, correlation_id: str | None = None, wants: Wanted | None = None, had: int = 0
+        self, correlation_id: str | None = None, wanted: Wanted = EVERYTHING, had: int = 0
     ) -> AsyncIterator[Subscription]:
         """What is committed from now on: to one chain, to all, or what is wanted of all. Raises Unavailable.
 
@@ -130,20 +72,29 @@ class Tail:
         """
         async with self._lock:
             if not self.subscribers:
-                self.cursor = await self._look.newest()
-            subscription = Subscription(self.reader, self.cursor, had, wants)
-            self._listeners(correlation_id).add(subscription)
+                self.cursor = self._look.newest()
+            subscription = Subscription(self.reader, self.cursor, had)
+            if correlation_id is None:
+                listeners = self._by_wish.setdefault(wanted, set())
+            else:
+                listeners = self._by_chain.setdefault(correlation_id, set())
+            listeners.add(subscription)
+            self.subscribers += 1
         self._rung.set()
         try:
             yield subscription
         finally:
-            self._listeners(correlation_id).discard(subscription)
-            if correlation_id is not None and not self._by_chain[correlation_id]:
+            subscription.end()
+            listeners.discard(subscription)
+            self.subscribers -= 1
+            if not listeners and correlation_id is None:
+                del self._by_wish[wanted]
+            elif not listeners and correlation_id is not None:
                 del self._by_chain[correlation_id]
 
     async def open(self) -> None:
         """Open the file if it is there, or the one that has taken its place; `reader` says how that went."""
-        if self._own is None or not self._own.is_current():
+        if self._glance is None or not self._glance.is_current():
             await self._open()
 
     async def run(self) -> None:
@@ -153,12 +104,14 @@ class Tail:
         try:
             while True:
                 self._rung.clear()
+                started = time.monotonic()
                 try:
                     await self._turn()
                 except TraceHubError as error:
                     _log.warning("the tail waits: %s", error)
                 except Exception:  # the turn of an endless loop: the next one may do better
                     _log.exception("the tail stumbled")
+                await asyncio.sleep(REST * (time.monotonic() - started))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(poll_s if self.subscribers else POLL_S):
                         await self._rung.wait()
@@ -171,34 +124,34 @@ class Tail:
             self._rung.set()
 
     @property
-    def _look(self) -> Reader:
-        if self._own is None:
+    def _look(self) -> Glance:
+        if self._glance is None:
             raise self._why_not
-        return self._own
+        return self._glance
 
     async def _turn(self) -> None:
         await self.open()
-        if self._own is None:
+        if self._glance is None:
             return
-        while self.subscribers:
+        more = True
+        while more and self.subscribers:
             async with self._lock:
-                entries = await self._look.entries_after(self.cursor, INFINITY, TURN_ENTRIES)
-                self._hand_out(entries)
-            if len(entries) < TURN_ENTRIES:
-                break
-            self._lag = TailLag(await self._look.newest() - self.cursor, time.monotonic() - self._kept_up_at)
+                entries, more = self._look.entries_after(self.cursor)
+                await self._hand_out(entries)
+            if more:
+                self._lag = TailLag(self._look.newest() - self.cursor, time.monotonic() - self._kept_up_at)
         self._lag = TailLag(0, 0.0)
         self._kept_up_at = time.monotonic()
 
     async def _open(self) -> None:
-        if self._own is not None:
+        if self._glance is not None:
             _log.info("%s is another file now", self._path)
             await self._close()
         async with self._lock:
             try:
-                self._own = await Reader.open(self._path, connections=1)
+                self._glance = Glance(self._path)
                 self._reader = await Reader.open(self._path)
-                self.cursor = await self._own.newest()
+                self.cursor = self._glance.newest()
             except TraceHubError as error:
                 await self._close()
                 if str(error) != str(self._why_not):
@@ -209,29 +162,59 @@ class Tail:
                 subscription.start_over()
 
     async def _close(self) -> None:
-        self._closing += [reader for reader in (self._own, self._reader) if reader is not None]
-        self._own = self._reader = None
+        if self._glance is not None:
+            self._glance.close()
+        if self._reader is not None:
+            self._closing.append(self._reader)
+        self._glance = self._reader = None
         while self._closing:
             await self._closing[-1].close()
             self._closing.pop()
 
-    def _hand_out(self, entries: list[Numbered]) -> None:
+    async def _hand_out(self, entries: list[Numbered]) -> None:
+        """Hand the next entries to all who want them, as large a part at a time as a subscriber may have waiting."""
         if not entries:
             return
         if entries[0][0] > self.cursor + 1:  # retention was faster: the file, and what it says of the gap, goes first
             for subscription in self._subscriptions():
                 subscription.fall_behind(self.cursor)
-        for row_id, entry in entries:
-            encoded = frame(row_id, entry)
-            for subscription in self._all:
-                if subscription.wants is None or subscription.wants(entry):
-                    subscription.push(row_id, encoded)
-            for subscription in self._by_chain.get(entry.correlation_id, ()):
-                subscription.push(row_id, encoded)
-        self.cursor = entries[-1][0]
+        pushes = 0
+        for some in _parts([(numbered, frame(*numbered)) for numbered in entries]):
+            for subscriptions, frames in self._shares(some):
+                for subscription in tuple(subscriptions):
+                    subscription.push(frames)
+                    pushes += 1
+                    if pushes % AT_A_STRETCH == 0:
+                        await asyncio.sleep(0)
+            self.cursor = some[-1][0][0]
+
+    def _shares(self, some: list[Framed]) -> Iterator[tuple[set[Subscription], Frames]]:
+        """Subscriptions with the frames that they want, joined once for all that want the same."""
+        for wanted, subscriptions in tuple(self._by_wish.items()):
+            test = wanted.test()
+            if share := [(id, frame) for (id, entry), frame in some if test(entry)]:
+                yield subscriptions, Frames(share)
+        by_chain: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
+        if self._by_chain:
+            for (id, entry), frame in some:
+                if entry.correlation_id in self._by_chain:
+                    by_chain[entry.correlation_id].append((id, frame))
+        for correlation_id, share in by_chain.items():
+            yield self._by_chain.get(correlation_id, set()), Frames(share)
 
     def _subscriptions(self) -> list[Subscription]:
-        return [*self._all, *itertools.chain.from_iterable(self._by_chain.values())]
+        groups = (*self._by_wish.values(), *self._by_chain.values())
+        return list(itertools.chain.from_iterable(groups))
 
-    def _listeners(self, correlation_id: str | None) -> set[Subscription]:
-        return self._all if correlation_id is None else self._by_chain.setdefault(correlation_id, set())
+
+def _parts(framed: list[Framed]) -> Iterator[list[Framed]]:
+    """Runs of not more than PENDING_BYTES, or of one entry."""
+    part: list[Framed] = []
+    size = 0
+    for one in framed:
+        if part and size + len(one[1]) > PENDING_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one[1])
+    yield part

@@ -16,7 +16,7 @@ from conftest import Client, entry, events, payload, until
 from test_query import get, healthy, post
 
 from query_svc.handlers import TAIL, WINDOWS
-from query_svc.tail import PENDING_BYTES
+from query_svc.subscription import PENDING_BYTES
 from shared.env import Settings
 
 FOREVER = {"timeout": "30"}
@@ -363,7 +363,7 @@ async def test_a_reader_that_never_reads(ingest: Client, query: Client) -> None:
             await post(ingest, *(entry(data={"filler": filler}) for _ in range(10)))
             await take(quick, 10)
     tail = query.app[TAIL]
-    waiting = sum(subscription._bytes for subscription in tail._all)
+    waiting = sum(subscription._bytes for subscription in tail._subscriptions())
     assert waiting <= 20 * (PENDING_BYTES + len(filler))
     resumed += [dial(query, request.replace(b"60", b"60&last_event_id=0")) for _ in range(10)]
 
@@ -426,8 +426,9 @@ async def test_clients_that_come_go_resume_and_dawdle(
     """
     seed = int(os.environ.get("TRACEHUB_TEST_SEED") or random.randrange(10**6))
     dice = random.Random(seed)
-    monkeypatch.setattr("query_svc.tail.PENDING_BYTES", 4_000)
-    monkeypatch.setattr("query_svc.tail.TURN_ENTRIES", 40)
+    for room in ("subscription", "stream", "tail"):
+        monkeypatch.setattr(f"query_svc.{room}.PENDING_BYTES", 4_000)
+    monkeypatch.setattr("shared.storage.glance.TURN_ENTRIES", 40)
     monkeypatch.setattr("query_svc.stream.PAGE_ENTRIES", 30)
     short = msgspec.structs.replace(settings, retention_hours=1 / 3600)
     ingest: Client = await start_ingest(short)

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from conftest import until
 
-from query_svc import tail as tailing
-from query_svc.tail import PENDING_BYTES, Subscription, Tail, frame
+from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
+from query_svc.tail import Tail
 from shared.errors import Unavailable
+from shared.storage import glance
 from shared.storage import pool as pooling
 from shared.storage.writer import Writer
 from shared.web import running
@@ -23,7 +24,12 @@ FRAME = frame(7, StoredEntry("MA", "c", 1.0, "s", "->", "REST", "/", msgspec.Raw
 def subscription(had: int = 0) -> Subscription:
     """A subscription of nobody's."""
     reader: Any = None
-    return Subscription(reader, 0, had, None)
+    return Subscription(reader, 0, had)
+
+
+def one(row_id: int, frame: bytes) -> Frames:
+    """The frame of one entry."""
+    return Frames([(row_id, frame)])
 
 
 async def test_a_frame_has_the_id_and_one_line() -> None:
@@ -36,12 +42,12 @@ async def test_a_frame_has_the_id_and_one_line() -> None:
 async def test_frames_come_together_and_once() -> None:
     """What has gathered is taken at once; then there is nothing until more comes."""
     pending = subscription()
-    pending.push(1, b"a")
-    pending.push(2, b"b")
+    pending.push(one(1, b"a"))
+    pending.push(one(2, b"b"))
     assert await pending.frames() == b"ab"
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(pending.frames(), 0.01)
-    pending.push(3, b"c")
+    pending.push(one(3, b"c"))
     assert await pending.frames() == b"c"
 
 
@@ -49,7 +55,7 @@ async def test_what_was_had_is_not_handed_out_again() -> None:
     """Up to the row id that the subscriber had, also where it falls behind before the tail has got there."""
     pending = subscription(had=10)
     for row_id in range(8, 12):
-        pending.push(row_id, b"%d" % row_id)
+        pending.push(one(row_id, b"%d" % row_id))
     assert await pending.frames() == b"11"
     ahead = subscription(had=10)
     ahead.fall_behind(6)
@@ -60,19 +66,19 @@ async def test_a_slow_subscriber_falls_behind_with_bounded_bytes() -> None:
     """It keeps what it had gathered, and the place to go on from; falling behind again changes nothing."""
     pending = subscription()
     for row_id in range(1, 100):
-        pending.push(row_id, b"x" * 10_000)
+        pending.push(one(row_id, b"x" * 10_000))
     assert pending.behind == PENDING_BYTES // 10_000
     pending.fall_behind(50)
     assert len(await pending.frames()) == pending.behind * 10_000
-    pending.push(100, b"late")
+    pending.push(one(100, b"late"))
     assert await pending.frames() == await pending.frames() == b""
 
 
 async def test_an_entry_beyond_the_bound_goes_alone() -> None:
     """However large it is, it is handed out: the file would give the same."""
     pending = subscription()
-    pending.push(1, b"x" * (PENDING_BYTES + 1))
-    pending.push(2, b"y")
+    pending.push(one(1, b"x" * (PENDING_BYTES + 1)))
+    pending.push(one(2, b"y"))
     assert (len(await pending.frames()), pending.behind) == (PENDING_BYTES + 1, 1)
 
 
@@ -80,7 +86,7 @@ async def test_a_replaced_file_ends_a_subscription() -> None:
     """Nothing of the new file is handed to who counts in ids of the old one."""
     pending = subscription()
     pending.start_over()
-    pending.push(1, b"new")
+    pending.push(one(1, b"new"))
     assert (await pending.frames(), pending.behind) == (b"", None)
 
 
@@ -157,18 +163,18 @@ async def test_retention_that_overtakes_the_tail_is_noticed(tail: Tail, writer: 
         await until(lambda: tail.cursor == 20)
 
 
-async def test_a_reader_that_fails_leaves_no_lock(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
-    """A look that fails is repeated, and nobody who subscribes meanwhile waits for ever."""
+async def test_a_look_that_fails_leaves_no_lock(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
+    """It is repeated, and nobody who subscribes meanwhile waits for ever."""
     async with tail.subscription() as pending:
         failures = iter([Unavailable("later"), RuntimeError("odd")])
-        own = tail._own
+        own = tail._glance
         assert own is not None
         look = own.entries_after
 
-        async def sometimes(*arguments: Any) -> Any:
+        def sometimes(row_id: int) -> Any:
             if failure := next(failures, None):
                 raise failure
-            return await look(*arguments)
+            return look(row_id)
 
         monkeypatch.setattr(own, "entries_after", sometimes)
         writer.write([some(5)], 0)
@@ -209,13 +215,13 @@ async def test_a_file_that_goes_and_comes(tail: Tail, writer: Writer, tmp_path: 
 
 async def test_lag_is_what_is_not_handed_out_yet(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
     """It grows while the tail is behind and is nothing when it has caught up."""
-    monkeypatch.setattr(tailing, "TURN_ENTRIES", 10)
+    monkeypatch.setattr(glance, "TURN_ENTRIES", 10)
     seen: list[int] = []
     hand_out = tail._hand_out
 
-    def watched(entries: Any) -> None:
+    async def watched(entries: Any) -> None:
         seen.append(tail.lag.entries)
-        hand_out(entries)
+        await hand_out(entries)
 
     monkeypatch.setattr(tail, "_hand_out", watched)
     async with tail.subscription():

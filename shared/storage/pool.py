@@ -41,7 +41,7 @@ class Pool:
         pool = cls(path, opened)
         try:
             with translated(path):
-                _refuse_other_files(path)
+                refuse_other_files(path)
                 for _ in range(connections):
                     pool._add(await _connect(path))
         except BaseException:
@@ -121,7 +121,8 @@ async def _connected(path: Path) -> aiosqlite.Connection:
     return connection
 
 
-def _refuse_other_files(path: Path) -> None:
+def refuse_other_files(path: Path) -> None:
+    """Raise Unavailable unless the file is one that readers can use, BadFile for one that nobody here can."""
     db = sqlite3.connect(read_only_uri(path), uri=True, timeout=0)  # waiting here would stop the event loop
     try:
         kind = file_kind(db, path)

@@ -7,6 +7,8 @@ ENTRIES: Final = """
         site.operation, site.endpoint, entry.data, site.hostname,
         (SELECT line FROM raw_line WHERE raw_line.entry = entry.id)
     FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
+NEXT: Final = f"{ENTRIES} WHERE entry.id > ? ORDER BY entry.id LIMIT ?"
+NEWEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
 CHAIN: Final = """
     SELECT id, base, entries, expired, balance = 0, newest FROM chain
     WHERE id IN (SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = ?) AND correlation_id = ?"""

@@ -81,7 +81,7 @@ class Reader:
 
     async def newest(self) -> int:
         """The newest row id ever given, 0 before the first."""
-        return await self._number("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", default=0)
+        return await self._number(queries.NEWEST, default=0)
 
     async def oldest(self) -> int:
         """The row id of the oldest entry; that of the next one when there is none."""
@@ -115,12 +115,12 @@ class Reader:
 
     async def in_order(self, chain: Chain, after: int, upto: int, limit: int) -> list[Numbered]:
         """Entries of a chain by row id, `after` < id <= `upto`."""
-        return _numbered(await self._pool.rows(queries.IN_ORDER, (chain.id, after, upto, limit)))
+        return numbered(await self._pool.rows(queries.IN_ORDER, (chain.id, after, upto, limit)))
 
     async def entries_after(self, after: int, upto: int, limit: int) -> list[Numbered]:
         """Entries of all chains by row id, `after` < id <= `upto`."""
         query = f"{queries.ENTRIES} WHERE entry.id > ? AND entry.id <= ? ORDER BY entry.id LIMIT ?"
-        return _numbered(await self._pool.rows(query, (after, upto, limit)))
+        return numbered(await self._pool.rows(query, (after, upto, limit)))
 
     async def recent(self, limit: int, since_id: int | None, source: str) -> list[NumberedEntry]:
         """The newest entries, or the next ones behind `since_id`, oldest first; `source` is the beginning of a source.
@@ -226,7 +226,8 @@ def _stored(row: Row) -> StoredEntry:
     )  # fmt: skip
 
 
-def _numbered(rows: list[Row]) -> list[Numbered]:
+def numbered(rows: list[Row]) -> list[Numbered]:
+    """Rows of entries as entries."""
     return [(row[0], _stored(row)) for row in rows]
 
 
