@@ -26,7 +26,6 @@ from shared.storage.reader import Numbered, Reader
 POLL_S: Final = 0.25  # between looks when no bell rings
 POLL_WITHOUT_BELL_S: Final = 0.01
 AT_A_STRETCH: Final = 50  # subscriptions that are handed something before others get their turn of the event loop
-REST: Final = 0.5  # part of the time that handing out took, during which more gathers for the next time
 
 Framed = tuple[Numbered, bytes]
 _log = logging.getLogger("tracehub.query")
@@ -104,14 +103,12 @@ class Tail:
         try:
             while True:
                 self._rung.clear()
-                started = time.monotonic()
                 try:
                     await self._turn()
                 except TraceHubError as error:
                     _log.warning("the tail waits: %s", error)
                 except Exception:  # the turn of an endless loop: the next one may do better
                     _log.exception("the tail stumbled")
-                await asyncio.sleep(REST * (time.monotonic() - started))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(poll_s if self.subscribers else POLL_S):
                         await self._rung.wait()
