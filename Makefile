@@ -54,6 +54,9 @@ bench: $(BENCH_STAMP) ## measure everything, about ten minutes; bench/README.md 
 bench-quick: $(BENCH_STAMP) ## measure the most important, about a minute
 	@$(BIN)/python bench/run.py --quick
 
+profile: $(BENCH_STAMP) ## say where the time of each path goes, in bench/profiles/, about a minute
+	@$(BIN)/python bench/profiling.py
+
 bench-growth: $(BENCH_STAMP) ## measure growth to 30 million entries, about ten minutes and 5 GB of disk
 	@$(BIN)/python bench/run.py --growth
 

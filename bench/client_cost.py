@@ -1,16 +1,17 @@
 """What a checkpoint costs the thread that makes it, as ratios taken in one run, and what eight busy threads deliver.
 
-    python bench/client_cost.py [--rounds 15] [--burst 5000] [--seconds 10] [--earlier path/to/the/earlier/client.py]
+    python bench/client_cost.py [--rounds 15] [--burst 5000] [--seconds 10] [--json] [--no-earlier]
 
 Rounds are interleaved: each measures every contender once, and the median of the rounds counts, so a machine that is
 slow for a while is slow for all. A round is a burst of calls, timed as a whole, with the collector on; what the burst
-has queued is flushed before the next contender's turn.
+has queued is flushed before the next contender's turn. The earlier release's client is one of them where it can be had.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import logging
 import os
 import statistics
@@ -23,6 +24,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from peers import earlier_release
 
 PORT, QUERY_PORT = 18099, 18100
 DATA = {"id": "123", "status": "ok", "count": 5}
@@ -104,8 +107,13 @@ def span_contender() -> Contender:
     return span, provider.force_flush
 
 
-def earlier_contenders(path: str) -> dict[str, Contender]:
-    spec = importlib.util.spec_from_file_location("earlier_client", path)
+def earlier_contenders() -> dict[str, Contender]:
+    try:
+        earlier_release.prepare()
+    except earlier_release.Absent as error:
+        print(json.dumps({"absent": "client of the earlier release", "why": str(error)}), flush=True)
+        return {}
+    spec = importlib.util.spec_from_file_location("earlier_client", earlier_release.CLIENT)
     assert spec is not None
     assert spec.loader is not None
     earlier = importlib.util.module_from_spec(spec)
@@ -146,7 +154,7 @@ def compare(contenders: dict[str, Contender], rounds: int, calls: int) -> dict[s
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def sustain(seconds: float, rate: int, threads: int) -> None:
+def sustain(seconds: float, rate: int, threads: int, *, as_json: bool) -> None:
     """Eight threads, paced; each call is timed by itself."""
     import tracehub
     from checkpoint_logger import get_checkpoint_logger, set_correlation_id
@@ -182,6 +190,20 @@ def sustain(seconds: float, rate: int, threads: int) -> None:
     flushed = client.flush(30)
     counts = client.counts()
     times = sorted(value for mine in taken for value in mine)
+    quantiles = {
+        name: times[int(len(times) * part)] / 1000 for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
+    }
+    if as_json:
+        figures = {
+            "made_per_second": round(len(times) / lasted),
+            "asked_per_second": rate,
+            "delivered": counts.sent - before.sent,
+            "dropped": counts.dropped - before.dropped,
+            "cpu_share": round(cpu / lasted, 2),
+            **{f"{name}_us": round(value, 1) for name, value in quantiles.items()},
+        }
+        print(json.dumps({"measure": "sustained", **figures}), flush=True)
+        return
     print(
         f"\n{threads} threads, {rate} checkpoints/s asked for, {seconds:.0f} s, against a live server on this machine"
     )
@@ -189,8 +211,8 @@ def sustain(seconds: float, rate: int, threads: int) -> None:
     print(f"  CPU        {cpu / lasted:10.0%} of one core, the pacing loops and their clocks included")
     print(f"  delivered  {counts.sent - before.sent:10,} of {len(times):,}{'' if flushed else ' (and some pending)'}")
     print(f"  dropped    {counts.dropped - before.dropped:10,}")
-    for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
-        print(f"  {name:9}  {times[int(len(times) * part)] / 1000:10.1f} microseconds a call, in the caller's thread")
+    for name, value in quantiles.items():
+        print(f"  {name:9}  {value:10.1f} microseconds a call, in the caller's thread")
 
 
 def main() -> None:
@@ -200,7 +222,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=int, default=50_000)
     parser.add_argument("--threads", type=int, default=8)
-    parser.add_argument("--earlier", default="", help="client.py of the earlier release, with httpx installed")
+    parser.add_argument("--json", action="store_true", help="lines of JSON instead of tables")
+    parser.add_argument(
+        "--no-earlier", dest="earlier", action="store_false", help="without the earlier release's client"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = start_server(folder)
@@ -211,13 +236,22 @@ def main() -> None:
                 **checkpoint_contenders(),
             }
             if chosen.earlier:
-                contenders.update(earlier_contenders(chosen.earlier))
+                contenders.update(earlier_contenders())
             medians = compare(contenders, chosen.rounds, chosen.burst)
             span, nothing = medians["OpenTelemetry span"], medians["empty call"]
-            print(f"{'':38}{'ns a call':>10}{'of a span':>11}{'empty calls':>13}")
+            if not chosen.json:
+                print(f"{'':38}{'ns a call':>10}{'of a span':>11}{'empty calls':>13}")
             for name, value in medians.items():
-                print(f"{name:38}{value:10,.0f}{value / span:10.1%}{value / nothing:13.1f}")
-            sustain(chosen.seconds, chosen.rate, chosen.threads)
+                if chosen.json:
+                    figures = {
+                        "ns": round(value),
+                        "of_span": round(value / span, 4),
+                        "calls": round(value / nothing, 1),
+                    }
+                    print(json.dumps({"measure": "call", "name": name, **figures}), flush=True)
+                else:
+                    print(f"{name:38}{value:10,.0f}{value / span:10.1%}{value / nothing:13.1f}")
+            sustain(chosen.seconds, chosen.rate, chosen.threads, as_json=chosen.json)
         finally:
             server.terminate()
             server.wait(30)

@@ -168,6 +168,42 @@ def start(service: str) -> Callable[[Figures], float | None]:
     return beyond
 
 
+def live(case: str, figure: str) -> Callable[[Figures], float | None]:
+    """A figure of one case of live events."""
+    return lambda figures: figures.median(figure, section="live", case=case)
+
+
+def in_time(case: str, p50_ms: float, p99_ms: float) -> Callable[[Figures], Verdict]:
+    """A case whose events are all there, half of them and nearly all of them soon enough."""
+
+    def complete(figures: Figures) -> Verdict:
+        lost = figures.values("lost", section="live", case=case)
+        return Verdict(f"{number(sum(lost))} lost", not sum(lost)) if lost else NOTHING
+
+    return all_of(
+        at_most(live(case, "p50_ms"), p50_ms, "ms p50"), at_most(live(case, "p99_ms"), p99_ms, "ms p99"), complete
+    )
+
+
+def _keeps_up(figures: Figures) -> Verdict:
+    lines = figures.select(section="live", case="flat-out")
+    if not lines:
+        return NOTHING
+    lag = max(line["lag_at_the_end"]["entries"] for line in lines)
+    rate = figures.median("ingested_per_second", section="live", case="flat-out")
+    after = max(line["caught_up_after_s"] for line in lines)
+    told = all(line["left"] == 0 and line["events"] == line["entries_in_file"] for line in lines)
+    said = f"{number(rate)} entries/s; /stats says it lags by {number(lag)} entries, gone after {number(after)} s"
+    return Verdict(said, True if told else None)
+
+
+def _idle(figures: Figures) -> Verdict:
+    alone, one = (live("idle", name)(figures) for name in ("cpu_share", "cpu_share_with_one_subscriber"))
+    if alone is None or one is None:
+        return NOTHING
+    return Verdict(f"{alone:.1%} with none, {one:.1%} with one", alone < 0.005 and one < 0.03)
+
+
 GOALS = [
     Goal("Ingest, 16 connections, batch 1: half of bare aiohttp", at_least(beside(1, "bare"), 0.5)),
     Goal("batch 10: 60 % of aiohttp that only decodes", at_least(beside(10, "decode"), 0.6)),
@@ -187,6 +223,12 @@ GOALS = [
     Goal("at 30 M entries 70 % (`make bench-growth`)", at_least(grown(30_000_000), 0.7)),
     Goal("retention that deletes as much as comes in leaves 75 %", all_of(at_least(_steady, 0.75), _balance)),
     Goal("Disk: 130 bytes an entry, everything included", at_most(_disk, 130, "bytes")),
+    Goal("Live, 250 entries/s, 100 subscribers: p50 at most 5 ms, p99 20", in_time("all-100", 5, 20)),
+    Goal("1,000 subscribers: p99 at most 40 ms", in_time("all-1000", 40, 40)),
+    Goal("1,000 subscribers of a chain each, 250 entries/s: p50 5 ms, p99 40", in_time("chains-1000", 5, 40)),
+    Goal("the same at 1,000 entries/s", in_time("chains-1000-fast", 5, 40)),
+    Goal("ingest flat out: keeps up, or says by how much it lags", _keeps_up),
+    Goal("idle, query's CPU: near 0 with no subscriber, under 3 % with one", _idle),
     Goal("Memory: ingest under 200 MB flat out", at_most(peak("ingest"), 200, "MB")),
     Goal("query under 150 MB", at_most(peak("query"), 150, "MB")),
     Goal(

@@ -173,8 +173,8 @@ def main() -> None:
     chosen.peers = chosen.peers.split(",")
     if "earlier" in chosen.peers:
         try:
-            earlier_release.command(0, Path())
-        except (earlier_release.Absent, OSError, subprocess.TimeoutExpired) as error:
+            earlier_release.prepare()
+        except earlier_release.Absent as error:
             print(json.dumps({"absent": "earlier", "why": str(error)}), flush=True)
             chosen.peers.remove("earlier")
     with Progress("ingest", chosen.rounds) as progress:

@@ -18,6 +18,7 @@ def draw(folder: Path, figures: Figures) -> list[Path]:
         _ingest(folder / "ingest.png", figures),
         _paced(folder / "latency.png", figures),
         _growth(folder / "growth.png", figures),
+        _live(folder / "live.png", figures),
     ]
     return [path for path in made if path]
 
@@ -80,6 +81,23 @@ def _growth(path: Path, figures: Figures) -> Path | None:
         axes.plot([mark / 1e6 for mark in marks], values, "o-", color=colour, label=label)
     axes.set(ylabel="entries/s", xlabel="million entries in the file", ylim=(0, None), xlim=(0, largest / 1e6 * 1.03))
     axes.set_title("Rate as the file grows")
+    return _save(path, figure, axes)
+
+
+def _live(path: Path, figures: Figures) -> Path | None:
+    lines = [line for line in figures.select(section="live") if "subscribers" in line]
+    cases = list(dict.fromkeys(line["case"] for line in lines))
+    if not cases:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 4))
+    for shift, (name, colour) in ((-0.2, ("p50_ms", "#1f6f8b")), (0.2, ("p99_ms", "#c0603b"))):
+        values = [figures.median(name, section="live", case=case) or 0 for case in cases]
+        axes.bar(
+            [place + shift for place in range(len(cases))], values, 0.4, color=colour, label=name.partition("_")[0]
+        )
+    axes.set_xticks(range(len(cases)), cases)
+    axes.set(ylabel="ms", xlabel="subscribers")
+    axes.set_title("From a sender's request to the event at its subscribers")
     return _save(path, figure, axes)
 
 

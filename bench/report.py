@@ -41,7 +41,9 @@ def text(runs: list[dict[str, Any]]) -> str:
         ("SQLite and the disk alone", _alone(figures)),
         ("Growth", _growth(figures)),
         ("Retention", _steady(figures)),
+        ("Live", _live(figures)),
         ("Memory and start", _services(figures)),
+        ("The client", _client(figures)),
     ):
         if table:
             parts += [f"### {title}", table]
@@ -176,6 +178,34 @@ def _steady(figures: Figures) -> str:
             rows.append([name, *(spread(figures.spread(column, **which)) for column in columns)])
     head = ["", "entries/s at first", "entries/s later", "p99 ms at first", "later", "deleted per entry that came"]
     return table(head, rows)
+
+
+def _live(figures: Figures) -> str:
+    rows = []
+    lines = [line for line in figures.select(section="live") if "subscribers" in line]
+    for case in dict.fromkeys(line["case"] for line in lines):
+        (line, *_) = figures.select(section="live", case=case)
+        follows = "a chain each" if line["chains"] else "everything"
+        cells = [spread(figures.spread(name, section="live", case=case)) for name in ("p50_ms", "p99_ms", "max_ms")]
+        more = ("query_cpu_share", "subscribers_cpu_share", "kib_per_subscriber")
+        cells += [number(figures.median(name, section="live", case=case)) for name in more]
+        rows.append([f"{line['subscribers']:,}", follows, f"{line['per_second']:,}", *cells])
+    head = ["subscribers", "of", "entries/s", "p50 ms", "p99 ms", "max ms", "query's CPU, cores", "theirs"]
+    return table([*head, "KiB each"], rows)
+
+
+def _client(figures: Figures) -> str:
+    rows = []
+    for line in figures.select(section="client", measure="call"):
+        rows.append([line["name"], f"{line['ns']:,}", f"{line['of_span']:.1%}", number(line["calls"])])
+    parts = [table(["a call of", "ns", "of an OpenTelemetry span", "empty calls"], rows)]
+    for line in figures.select(section="client", measure="sustained"):
+        parts.append(
+            f"Eight threads, {line['asked_per_second']:,} checkpoints/s asked for: {line['made_per_second']:,}/s made, "
+            f"{line['delivered']:,} delivered, {line['dropped']:,} dropped and counted; a call took {line['p50_us']} us "
+            f"at the median, {line['p99_us']} at the 99th percentile."
+        )
+    return "\n\n".join(part for part in parts if part)
 
 
 def _services(figures: Figures) -> str:

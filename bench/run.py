@@ -35,15 +35,20 @@ class Section(NamedTuple):
 
 
 FULL = [
-    Section("ingest", 235, ["ingest.py"]),
-    Section("steady", 130, ["steady.py"]),
-    Section("growth", 200, ["growth.py", "--keep", str(GROWN)]),
+    Section("ingest", 200, ["ingest.py", "--seconds", "2.5"]),
+    Section("steady", 85, ["steady.py", "--retention-s", "4"]),
+    Section("growth", 190, ["growth.py", "--keep", str(GROWN)]),
+    Section("live", 150, ["live.py", "--rounds", "3", "--seconds", "3"]),
+    Section("client", 40, ["client_cost.py", "--json", "--rounds", "7", "--seconds", "5"]),
 ]
 QUICK = [
     Section(
-        "ingest", 40, ["ingest.py", "--rounds", "1", "--seconds", "1", "--batches", "10,100,1000", "--alone", "50000"]
+        "ingest",
+        36,
+        ["ingest.py", "--rounds", "1", "--seconds", "1", "--batches", "10,100,1000", "--alone", "50000"],
     ),
     Section("growth", 20, ["growth.py", "--entries", "300000", "--rounds", "1", "--seconds", "1"]),
+    Section("live", 10, ["live.py", "--seconds", "3", "--cases", "all-100"]),
 ]
 GROWTH = [Section("growth", 600, ["growth.py", "--entries", "30000000"])]
 

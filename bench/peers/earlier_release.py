@@ -17,6 +17,7 @@ SHA256 = "1838ec6816ac0a552a0ddc72677c41079473cf3302d11c8a2a6a1c47de99fa8e"
 FOLDER = CACHE / "tracehub-0.1.0"
 PYTHON = FOLDER / "venv" / "bin" / "python"
 SERVER = FOLDER / "server.py"
+CLIENT = FOLDER / "client.py"
 NEEDS = ("fastapi", "uvicorn", "aiosqlite", "pydantic")
 _LINE = "    global TRACEHUB_DB\n"
 _HEAD = "def main():\n"
@@ -26,10 +27,17 @@ class Absent(Exception):
     """It cannot be had here; the message says why."""
 
 
-def command(port: int, db: Path) -> list[str]:
-    """How to start it; fetches and prepares it the first time."""
+def prepare() -> None:
+    """Fetch it, the first time; raises Absent."""
     if not (FOLDER / "ready").exists():
-        _prepare()
+        try:
+            _prepare()
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Absent(str(error)) from None
+
+
+def command(port: int, db: Path) -> list[str]:
+    """How to start it, once it is prepared."""
     return [str(PYTHON), str(SERVER), "--host", "127.0.0.1", "--port", str(port), "--db", str(db)]
 
 
@@ -41,12 +49,17 @@ def _prepare() -> None:
     archive = FOLDER / "tracehub-0.1.0.tar.gz"
     if hashlib.sha256(archive.read_bytes()).hexdigest() != SHA256:
         raise Absent("the archive is not the one that is known")
-    with tarfile.open(archive) as opened:
-        member = opened.extractfile("tracehub-0.1.0/server.py")
-        assert member is not None
-        SERVER.write_text(_repaired(member.read().decode().replace("\r\n", "\n")))
+    SERVER.write_text(_repaired(_member(archive, "server.py")))
+    CLIENT.write_text(_member(archive, "client.py"))
     _run([*pip, "install", *NEEDS])
     (FOLDER / "ready").touch()
+
+
+def _member(archive: Path, name: str) -> str:
+    with tarfile.open(archive) as opened:
+        member = opened.extractfile(f"tracehub-0.1.0/{name}")
+        assert member is not None
+        return member.read().decode().replace("\r\n", "\n")
 
 
 def _repaired(source: str) -> str:
