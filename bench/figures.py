@@ -38,13 +38,17 @@ class Figures:
 
     def ratio(self, above: tuple[str, dict[str, Any]], below: tuple[str, dict[str, Any]]) -> Spread | None:
         """One figure in parts of another, round by round: what a round's machine was like cancels out."""
-        of = {line.get("round"): line[below[0]] for line in self.select(**below[1]) if line.get(below[0])}
+        of = {_round(line): line[below[0]] for line in self.select(**below[1]) if line.get(below[0])}
         ratios = [
-            line[above[0]] / of[line.get("round")]
+            line[above[0]] / of[_round(line)]
             for line in self.select(**above[1])
-            if line.get(above[0]) is not None and line.get("round") in of
+            if line.get(above[0]) is not None and _round(line) in of
         ]
         return Spread(statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
+
+
+def _round(line: dict[str, Any]) -> tuple[Any, Any]:
+    return line.get("run"), line.get("round")
 
 
 def number(value: float | None) -> str:

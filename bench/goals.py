@@ -105,11 +105,11 @@ def _single(figures: Figures) -> Spread | None:
     return figures.ratio(top("tracehub", 1, connections=1), disk)
 
 
-def grown(mark: int) -> Callable[[Figures], Spread | None]:
+def grown(mark: int, **more: Any) -> Callable[[Figures], Spread | None]:
     """The rate with that many entries in the file, in parts of that of a new file in the same minute."""
 
     def ratio(figures: Figures) -> Spread | None:
-        which = {"section": "growth", "measure": "rate", "mark": mark}
+        which = {"section": "growth", "measure": "rate", "mark": mark, **more}
         return figures.ratio((RATE, {**which, "file": "grown"}), (RATE, {**which, "file": "new"}))
 
     return ratio
@@ -150,9 +150,12 @@ def slope(service: str) -> Callable[[Figures], float | None]:
     def per_million(figures: Figures) -> float | None:
         lines = figures.select(section="growth", measure="memory", service=service)
         lines = sorted((line for line in lines if line["mark"] >= 1_000_000), key=lambda line: line["in_file"])
-        if len(lines) < 2:
+        if not lines:
             return None
-        first, last = lines[0], lines[-1]
+        last = lines[-1]
+        first = next(line for line in lines if line.get("run") == last.get("run"))
+        if first is last:
+            return None
         return (last["now_mb"] - first["now_mb"]) / (last["in_file"] - first["in_file"]) * 1_000_000
 
     return per_million

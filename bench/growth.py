@@ -2,10 +2,10 @@
 
     python bench/growth.py [--entries 10000000] [--keep FOLDER] [--directory DIR]
 
-One file is filled over HTTP, 1,000 entries in a request, 16 connections. At each mark (100,000, 1 and 10 million and the end)
-the rate in batches of 100 is taken on it and, in turn, on a file of 100,000 that is made anew each time: the machine of
-that minute is the measure, not the one of the beginning. Then both services are stopped and started again. The file
-holds two chains of 10,000 entries, `dense` and `spread`. `--keep` leaves it for others. JSON lines.
+One file is filled over HTTP, 1,000 entries in a request, 16 connections. At each mark (100,000, 1 and 10 million and
+the end) the rate in batches of 100 is taken on it and, in turn, on a file of 100,000 that is made anew each time: the
+machine of that minute is the measure, not the one of the beginning. Then both services are stopped and started again.
+The file holds two chains of 10,000 entries, `dense` and `spread`. `--keep` leaves it for others. JSON lines.
 """
 
 import argparse

@@ -30,9 +30,8 @@ def load(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for name in ("bench", "growth") if (path := folder / f"{name}.json").exists()]
 
 
-def text(runs: list[dict[str, Any]]) -> str:
+def text(runs: list[dict[str, Any]], figures: Figures) -> str:
     """All of it, as Markdown."""
-    figures = Figures([line for run in runs for line in run["lines"]])
     parts = [_machine(run) for run in runs]
     parts += ["### What is to be reached", _goals(figures)]
     for title, table in (
@@ -53,9 +52,10 @@ def text(runs: list[dict[str, Any]]) -> str:
 def write(folder: Path, readme: Path | None) -> str:
     """Make report.md and plots in the folder and, where there is one, the README's part."""
     runs = load(folder)
-    report = text(runs)
+    figures = Figures([{"run": run["command"], **line} for run in runs for line in run["lines"]])
+    report = text(runs, figures)
     (folder / "report.md").write_text(report)
-    plots = _plots(folder, Figures([line for run in runs for line in run["lines"]]))
+    plots = _plots(folder, figures)
     if readme:
         head, _, rest = readme.read_text().partition(BEGIN)
         _, _, tail = rest.partition(END)
@@ -152,20 +152,21 @@ def _alone(figures: Figures) -> str:
 
 def _growth(figures: Figures) -> str:
     rows = []
-    for mark in sorted({line["mark"] for line in figures.select(section="growth", measure="rate")}):
-        which = {"section": "growth", "mark": mark}
+    for run, mark in sorted({(line["run"], line["mark"]) for line in figures.select(section="growth", measure="rate")}):
+        which = {"section": "growth", "mark": mark, "run": run}
         rate = {**which, "measure": "rate"}
         rows.append(
             [
+                f"`{run}`",
                 f"{mark:,}",
                 spread(figures.spread("entries_per_second", **rate, file="grown")),
                 spread(figures.spread("entries_per_second", **rate, file="new")),
-                spread(goals.grown(mark)(figures)),
+                spread(goals.grown(mark, run=run)(figures)),
                 number(figures.median("p99_ms", **rate, file="grown")),
                 number(figures.median("bytes_per_entry", **which, measure="disk")),
             ]
         )
-    head = ["entries", "entries/s in batches of 100", "on a new file, in turn", "ratio", "p99 ms", "bytes an entry"]
+    head = ["", "entries", "entries/s in batches of 100", "on a new file, in turn", "ratio", "p99 ms", "bytes an entry"]
     return table(head, rows)
 
 
@@ -195,27 +196,30 @@ def _live(figures: Figures) -> str:
 
 
 def _client(figures: Figures) -> str:
-    rows = []
-    for line in figures.select(section="client", measure="call"):
-        rows.append([line["name"], f"{line['ns']:,}", f"{line['of_span']:.1%}", number(line["calls"])])
-    parts = [table(["a call of", "ns", "of an OpenTelemetry span", "empty calls"], rows)]
-    for line in figures.select(section="client", measure="sustained"):
-        parts.append(
-            f"Eight threads, {line['asked_per_second']:,} checkpoints/s asked for: {line['made_per_second']:,}/s made, "
-            f"{line['delivered']:,} delivered, {line['dropped']:,} dropped and counted; a call took {line['p50_us']} us "
-            f"at the median, {line['p99_us']} at the 99th percentile."
-        )
-    return "\n\n".join(part for part in parts if part)
+    rows = [
+        [line["name"], f"{line['ns']:,}", f"{line['of_span']:.1%}", number(line["calls"])]
+        for line in figures.select(section="client", measure="call")
+    ]
+    said = [
+        f"Eight threads, {line['asked_per_second']:,} checkpoints/s asked for: {line['made_per_second']:,}/s made, "
+        f"{line['delivered']:,} delivered, {line['dropped']:,} dropped and counted; a call took {line['p50_us']} "
+        f"microseconds at the median, {line['p99_us']} at the 99th percentile."
+        for line in figures.select(section="client", measure="sustained")
+    ]
+    return "\n\n".join(part for part in (table(["a call of", "ns", "of a span", "empty calls"], rows), *said) if part)
 
 
 def _services(figures: Figures) -> str:
     rows = []
     for service in ("ingest", "query"):
-        for mark in sorted({line["mark"] for line in figures.select(section="growth", measure="memory")}):
-            which = {"section": "growth", "mark": mark, "service": service}
+        lines = figures.select(section="growth", measure="memory", service=service)
+        for run, mark in sorted({(line["run"], line["mark"]) for line in lines}):
+            which = {"section": "growth", "mark": mark, "service": service, "run": run}
             columns = ("peak_mb", "now_mb", "imports_ms", "healthy_ms")
-            rows.append([service, f"{mark:,}", *(number(figures.median(column, **which)) for column in columns)])
-    return table(["", "entries", "peak MB", "MB at the end", "imports alone, ms", "until /health, ms"], rows)
+            rows.append(
+                [service, f"`{run}`", f"{mark:,}", *(number(figures.median(column, **which)) for column in columns)]
+            )
+    return table(["", "", "entries", "peak MB", "MB at the end", "imports alone, ms", "until /health, ms"], rows)
 
 
 if __name__ == "__main__":
