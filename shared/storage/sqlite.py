@@ -112,7 +112,7 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
         return Locked(f"another program holds a lock on {path}")
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"no room left for {path}", retry_after=5)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):  # that has no code
         return BadFile(f"{path} is damaged or no database ({error}): move it away or restore a snapshot")
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")

@@ -62,6 +62,8 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the file; what the WAL holds is folded into it, whoever else has it open."""
+        if self._undone:
+            self._bury()
         with contextlib.suppress(sqlite3.Error):  # the file may be why; its WAL stays and is read next time
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
@@ -233,6 +235,14 @@ class Writer:
     def _look_again_if_undone(self) -> None:
         if self._undone:
             self._recall()
+
+    def _bury(self) -> None:
+        """Write over what a commit left in the WAL whose sync failed, or whoever opens the file next would find it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(f"PRAGMA user_version={VERSION}")
+            self._db.execute("COMMIT")
+        self._undo()
 
     def _recall(self) -> None:
         """Believe nothing but the file."""

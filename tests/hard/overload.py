@@ -1,0 +1,108 @@
+"""More than the process can take in."""
+
+import asyncio
+import json
+import time
+import uuid
+
+from conftest import entry
+from hard.report import Report, Scale
+from hard.stage import Connection, beside, connected, latencies, memory_mb, percentile, started
+
+PROMISE = (
+    "Overload is answered 503 with a Retry-After that is true; memory stays within TRACEHUB_QUEUE_MB of before; a small "
+    "sender beside it gets its entries in all the while"
+)
+HOW = "Senders that hold more than the queue, in batches of 5,000, who come back when told to; one with batches of 10"
+QUEUE_MB = 64
+TOKEN = "T" * 32
+BODY = json.dumps(
+    {"traces": [entry(correlation_id=f"{TOKEN}{n % 500}", data={"filler": "x" * 100}) for n in range(5_000)]}
+)
+
+
+class Crowd:
+    """Senders of large batches, and how they fared."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.stored = 0
+        self.refused = 0
+        self.attempts: list[int] = []
+        self.is_over = False
+
+    async def send(self) -> None:
+        """Send, come back when told to, until it is over and nothing is left to send."""
+        async with connected(self._port) as connection:
+            while not self.is_over:
+                self.attempts.append(await self._until_stored(connection))
+                self.stored += 1
+
+    async def _until_stored(self, connection: Connection) -> int:
+        body = BODY.replace(TOKEN, uuid.uuid4().hex).encode()
+        attempts = 1
+        while True:
+            answer = await connection.call("POST", "/ingest", body)
+            if answer.status == 200:
+                return attempts
+            assert answer.status == 503, answer
+            self.refused += 1
+            attempts += 1
+            await asyncio.sleep(int(answer.headers["retry-after"]))
+
+
+async def run(scale: Scale, report: Report) -> None:
+    """Overload, and compare with before."""
+    seconds, size = scale.of(3, 60), scale.of(60, 120)
+    with started("ingest_svc", TRACEHUB_QUEUE_MB=str(QUEUE_MB)) as services:
+        port, pid = services.ingest_port, services.processes["ingest_svc"].pid
+        crowd = Crowd(port)
+        crowd.is_over = True
+        async with connected(port) as connection:
+            for _ in range(40):  # the caches of a service that has worked for a while are full
+                await crowd._until_stored(connection)
+        alone = await latencies(port, scale.of(0.5, 5), size=10)
+        memory = [memory_mb(pid)]
+        crowd.is_over = False
+        senders = [asyncio.create_task(crowd.send()) for _ in range(size)]
+        beside_ms: list[float] = []
+        begun = time.monotonic()
+        async with beside(_watch(pid, memory), _small(port, beside_ms)):
+            while (done := time.monotonic() - begun) < seconds:
+                report.progress(done, seconds, "seconds of overload")
+                await asyncio.sleep(0.1)
+            crowd.is_over = True
+            begun = time.monotonic()
+            await asyncio.gather(*senders)
+            drained_s = time.monotonic() - begun
+    assert crowd.refused > size / 4, f"there was no overload: only {crowd.refused} refused"
+    grew = max(memory) - memory[0]
+    report.tried(crowd.refused, "refusals")
+    report.figure("stored_batches", crowd.stored)
+    report.figure("attempts_p50", percentile(crowd.attempts, 50))
+    report.figure("attempts_p99", percentile(crowd.attempts, 99))
+    report.figure("drained_s", drained_s)
+    report.figure("memory_grew_mb", grew)
+    report.figure("small_sender_alone_p99_ms", percentile(alone, 99))
+    report.figure("small_sender_beside_p50_ms", percentile(beside_ms, 50))
+    report.figure("small_sender_beside_p99_ms", percentile(beside_ms, 99))
+    assert grew <= QUEUE_MB, f"memory grew by {grew:.0f} MB"
+
+
+async def _small(port: int, took_ms: list[float]) -> None:
+    """Small batches, one after the other: how long each took until it was stored."""
+    async with connected(port) as connection:
+        while True:
+            batch = [entry() for _ in range(10)]
+            begun = time.perf_counter()
+            while (answer := await connection.post(batch)).status != 200:
+                assert answer.status == 503, answer
+                await asyncio.sleep(int(answer.headers["retry-after"]))
+            took_ms.append((time.perf_counter() - begun) * 1000)
+            await asyncio.sleep(0.02)
+
+
+async def _watch(pid: int, memory: list[float]) -> None:
+    while True:
+        memory.append(memory_mb(pid))
+        await asyncio.sleep(0.05)
