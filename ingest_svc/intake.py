@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -13,11 +15,18 @@ from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
 ON_LOOP_BYTES: Final = 64 * 1024  # compressed bodies below this size are inflated on the event loop,
 ON_LOOP_INFLATED: Final = 2**20  # unless they become larger than this
-DECODED_BYTES: Final = 8 * 2**20  # of bodies that are entries at one time: entries take several times the room
+DECODED_BYTES: Final = 2 * 2**20  # of bodies that are entries at one time: entries take several times the room
+SMALL_BYTES: Final = 64 * 1024  # bodies up to this size are not kept waiting by larger ones:
+SMALL_PART: Final = 4  # one byte in so many of the queue is for them alone,
+PASSING_BYTES: Final = 2**20  # and so many of them become entries without waiting for their turn
+MAX_RETRY_S: Final = 10
 
 
 class Intake:
-    """Room for the bodies of all requests together. When it is full, a request is refused with 503."""
+    """Room for the bodies of all requests together. When it is full, a request is refused with 503.
+
+    Retry-After is the time that what is held will take, at the pace since the queue was last empty.
+    """
 
     def __init__(self, queue_bytes: int, max_body_bytes: int, receive_s: float) -> None:
         self.queue_bytes = queue_bytes
@@ -25,6 +34,9 @@ class Intake:
         self._receive_s = receive_s
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._decoded = 0
+        self._passing = 0
+        self._busy_since = 0.0
+        self._done_bytes = 0  # since then
         self.held = 0
         self.refused = 0
 
@@ -37,13 +49,21 @@ class Intake:
             encoding = request.headers.get("Content-Encoding")
             if encoding:
                 body = await self._inflate(body, encoding.strip().lower(), room)
-            await self._turn(len(body))
-            try:
+            async with self._turn(len(body)):
                 yield body
-            finally:
-                self._end_turn(len(body))
+                self._done_bytes += len(body)
         finally:
             room.give_back()
+
+    def begin_to_be_busy(self) -> None:
+        """The first bytes of what may become a queue."""
+        self._busy_since = time.monotonic()
+        self._done_bytes = 0
+
+    def retry_after(self) -> int:
+        """Seconds until there is room, as far as can be told."""
+        busy_s = time.monotonic() - self._busy_since
+        return min(MAX_RETRY_S, math.ceil(self.held * busy_s / self._done_bytes)) if self._done_bytes else 1
 
     async def _receive(self, request: web.Request, room: "_Room") -> bytes:
         room.refuse(request.content_length or 0)
@@ -77,18 +97,33 @@ class Intake:
         room.take(len(inflated))
         return inflated
 
-    async def _turn(self, size: int) -> None:
-        if self._decoded and (self._turns or self._decoded + size > DECODED_BYTES):
-            turn = asyncio.get_running_loop().create_future()
-            self._turns.append((size, turn))
+    @contextlib.asynccontextmanager
+    async def _turn(self, size: int) -> AsyncIterator[None]:
+        if size <= SMALL_BYTES and self._passing + size <= PASSING_BYTES:
+            self._passing += size
             try:
-                await turn
-            except asyncio.CancelledError:
-                if not turn.cancelled():  # it came at the same moment
-                    self._end_turn(size)
-                raise
-        else:
+                yield
+            finally:
+                self._passing -= size
+            return
+        await self._wait_for_turn(size)
+        try:
+            yield
+        finally:
+            self._end_turn(size)
+
+    async def _wait_for_turn(self, size: int) -> None:
+        if not self._decoded or (not self._turns and self._decoded + size <= DECODED_BYTES):
             self._decoded += size
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.append((size, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came at the same moment
+                self._end_turn(size)
+            raise
 
     def _end_turn(self, size: int) -> None:
         self._decoded -= size
@@ -115,10 +150,15 @@ class _Room:
     def take(self, size: int) -> None:
         """Take room for more bytes, or refuse the request."""
         self.refuse(self.taken + size)
-        if self._intake.held + size > self._intake.queue_bytes:
-            self._intake.refused += 1
-            raise Unavailable("The queue is full: senders are faster than the disk")
-        self._intake.held += size
+        intake = self._intake
+        is_one_of_many = intake.held > self.taken and self.taken + size > SMALL_BYTES
+        reserved = intake.queue_bytes // SMALL_PART if is_one_of_many else 0
+        if intake.held + size > intake.queue_bytes - reserved:
+            intake.refused += 1
+            raise Unavailable("The queue is full: senders are faster than the disk", intake.retry_after())
+        if not intake.held:
+            intake.begin_to_be_busy()
+        intake.held += size
         self.taken += size
 
     def give_back(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -157,9 +158,40 @@ async def test_a_body_that_could_never_fit_is_too_large(start: Start) -> None:
         assert response.status == 200
 
 
+async def test_small_bodies_pass_by_large_ones(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part of the queue is for small bodies alone, and they become entries while large ones wait for their turn."""
+    monkeypatch.setattr(room, "DECODED_BYTES", 10)
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    go_on = asyncio.Event()
+
+    async def use(body: bytes) -> None:
+        if len(body) > 10:
+            await go_on.wait()
+
+    client, intake = await start(use)
+    large = [asyncio.create_task(client.post("/", data=bytes(30_000))) for _ in range(2)]
+    await until(lambda: intake.held == 60_000)
+    async with client.post("/", data=bytes(30_000)) as response:
+        assert response.status == 503
+    async with client.post("/", data=bytes(10)) as response:
+        assert response.status == 200
+    go_on.set()
+    assert [(await response).status for response in large] == [200, 200]
+
+
+async def test_retry_after_is_what_the_queue_takes(start: Start) -> None:
+    """Whoever is refused is told how long what is held will take, at the pace so far."""
+    _, intake = await start()
+    for size, busy_s, told in ((0, 0, 1), (10_000, 1, 4), (10_000, 0.1, 1), (1, 5, room.MAX_RETRY_S)):
+        intake.held, intake._done_bytes, intake._busy_since = 40_000, size, time.monotonic() - busy_s
+        assert intake.retry_after() in (told, told + 1)
+    intake.held = 0
+
+
 async def test_bodies_become_entries_in_turn(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few bodies are decoded at a time, in the order in which they came, and one that gave up is passed over."""
     monkeypatch.setattr(room, "DECODED_BYTES", 10)
+    monkeypatch.setattr(room, "SMALL_BYTES", 9)
     go_on, used = asyncio.Event(), []
 
     async def use(body: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import resource
 import signal
@@ -18,6 +19,8 @@ from shared.web.connection import Runner
 
 SHUTDOWN_S: Final = 5.0  # for answers on their way; supervisors kill after 10 to 20
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
+M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
+LARGE_BYTES: Final = 128 * 1024
 CANCEL_HANDLERS: Final = web.AppKey("cancel_handlers", bool)  # when the client has gone
 
 _log = logging.getLogger("tracehub")
@@ -42,6 +45,7 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
+    _return_large_blocks()
     try:
         refuse_taken(settings, port_field)  # before the file is touched
         asyncio.run(_serve(program, app, settings, port_field))
@@ -50,6 +54,12 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     except (errors.TraceHubError, OSError) as error:
         give_up(program, str(error), 1)
     sys.exit(0)
+
+
+def _return_large_blocks() -> None:
+    """Give the memory of large bodies back when they are done with; glibc would keep more the larger they were."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def make_runner(app: web.Application) -> web.AppRunner:

@@ -18,4 +18,16 @@ already names those tests in `SHORT = ("test_desk.py::test_kill_9_leaves_a_whole
 the short form instead of `run`, and beside it in the long one. Where they are all there is, there is no `run`.
 """
 
-ROWS = ("crash", "query_crash", "power_loss", "disk_full", "io_error", "bad_files", "flipped_bits", "overload")
+ROWS = (
+    "crash",
+    "query_crash",
+    "power_loss",
+    "disk_full",
+    "io_error",
+    "bad_files",
+    "flipped_bits",
+    "overload",
+    "slow_senders",
+    "duplicates",
+    "streams",
+)
