@@ -56,7 +56,8 @@ async def page(browser: Any) -> AsyncIterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     await context.close()
-    assert not [text for text in complaints if not any(part in text for part in page.forgiven)]
+    found = [text for text in complaints if not any(part in text for part in page.forgiven)]
+    assert not found, found
 
 
 @pytest.fixture(scope="session")

@@ -110,11 +110,12 @@ export function sourcesView(context, route) {
   }
 
   const refresh = atMostEvery(REFRESH_MS, load);
+  const begin = atMostEvery(500, load); // while there is nothing, the first entry shows soon
   return {
     node,
     title: 'Sources',
-    start() { context.live.follow({ path: 'stream', entry: () => refresh(), again: load, gap: () => {} }); refresh(); },
-    stop() { refresh.cancel(); rows.dispose(); mine += 1; },
+    start() { context.live.follow({ path: 'stream', entry: () => (full.hidden ? begin() : refresh()), again: load, gap: () => {} }); refresh(); },
+    stop() { refresh.cancel(); begin.cancel(); rows.dispose(); mine += 1; },
     keys: {
       '/': () => search.focus(),
       j: () => rows.step(1),

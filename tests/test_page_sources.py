@@ -1,0 +1,132 @@
+"""The dashboard's sources: durations, rates and the map of who follows whom, in a real browser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from browser import barriers, send
+from conftest import Services, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EVIL = "<svg onload=window.hit=1>\u202e"
+
+
+@pytest.fixture
+def own_hub(services: Services) -> Iterator[Services]:
+    """Services with a file of the test's own, since this view tells of everything in it."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    yield services
+
+
+def call(chain: str, source: str, start: float, took: float, **fields: Any) -> list[dict[str, Any]]:
+    """A step of a chain: entry and exit."""
+    common = {"correlation_id": chain, "source_id": source, "endpoint": "/step", **fields}
+    return [
+        entry(**common, timestamp=1_700_000_000_000 + start),
+        entry(**{**common, "direction": "<-"}, timestamp=1_700_000_000_000 + start + took),
+    ]
+
+
+async def open_sources(page: Any, hub: Services) -> None:
+    """Open the view and wait until it has counted."""
+    await page.goto(f"{hub.query_url}/#/sources")
+    await page.wait_for_function(
+        "() => { const said = document.querySelector('.windowed'); return said && said.textContent !== 'Counting …'; }"
+    )
+
+
+async def cells(page: Any, source: str) -> list[str]:
+    """The row of a source in the table of durations."""
+    row = page.locator(".steps a.row:not([hidden])", has_text=source)
+    await row.wait_for()
+    return [text.strip() for text in await row.locator(".cell").all_inner_texts()]
+
+
+async def test_durations_of_steps(own_hub: Services, page: Any) -> None:
+    """Calls, errors, open ones and percentiles of each step, and the window they are of; a click leads to chains."""
+    for took in range(1, 101):
+        entries = call(f"chain/{took}", "slowpoke", 0, took)
+        entries[1]["data"] = {"error": "no"} if took <= 3 else None
+        send(own_hub, entries)
+    send(own_hub, [entry(correlation_id="hung", source_id="slowpoke", endpoint="/step")])
+    await open_sources(page, own_hub)
+    assert await page.locator(".windowed").inner_text() == "The last hour: 100 pairs of entry and exit."
+    row = await cells(page, "slowpoke")
+    assert row[1] == "REST /step"
+    assert row[2:5] == ["101", "3", "1"]
+    p50, p95, p99 = (float(text.removesuffix(" ms")) for text in row[5:8])
+    assert 45 <= p50 <= 55
+    assert 90 <= p95 < p99 <= 100
+    await page.locator(".steps a.row").first.click()
+    await page.wait_for_selector(".chains-view a.row")
+    assert page.url.endswith("#/?source=slowpoke")
+
+
+async def test_the_map_shows_who_follows_whom(own_hub: Services, page: Any) -> None:
+    """An arrow from each source to those after it, with how often; the same as a table; nodes lead to chains."""
+    for number in range(3):
+        chain = f"map/{number}"
+        send(own_hub, [*call(chain, "front", 0, 30), *call(chain, "middle", 5, 20), *call(chain, "back", 10, 5)])
+    await open_sources(page, own_hub)
+    arrows = await page.locator(".follows .edge title").all_text_contents()
+    assert sorted(arrows) == ["front → middle: 3 times", "middle → back: 3 times"]
+    places = [
+        await page.locator(f".follows a[aria-label^='{name}']").bounding_box() for name in ("front", "middle", "back")
+    ]
+    assert places[0]["x"] < places[1]["x"] < places[2]["x"]
+    await page.locator(".as-table summary").click()
+    rows = await page.locator(".followers [role=row]").all_inner_texts()
+    assert [row.split() for row in rows[1:]] == [["front", "middle", "3"], ["middle", "back", "3"]]
+    await page.locator(".follows a").first.click()
+    await page.wait_for_selector(".chains-view")
+
+
+async def test_sorting_and_finding(own_hub: Services, page: Any) -> None:
+    """A head sorts, twice the other way round; the search narrows; both are in the address."""
+    for source, took in (("quick", 1), ("lame", 900), ("fair", 30)):
+        send(own_hub, call(f"sort/{source}", source, 0, took))
+    await open_sources(page, own_hub)
+
+    async def order() -> list[str]:
+        rows = page.locator(".steps a.row:not([hidden])")
+        await rows.first.wait_for()
+        return sorted(
+            await rows.evaluate_all(
+                "rows => rows.map(row => row.ariaRowIndex + row.querySelector('.name').textContent)"
+            )
+        )
+
+    await page.get_by_role("button", name="p95").click()
+    await page.wait_for_selector("[aria-sort=descending] >> text=p95")
+    assert [name[1:] for name in await order()] == ["lame", "fair", "quick"]
+    await page.get_by_role("button", name="p95").click()
+    await page.wait_for_selector("[aria-sort=ascending] >> text=p95")
+    assert [name[1:] for name in await order()] == ["quick", "fair", "lame"]
+    await page.keyboard.press("/")
+    await page.keyboard.type("fai")
+    await page.wait_for_url("**q=fai**")
+    assert [name[1:] for name in await order()] == ["fair"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_hostile_names_stay_text(own_hub: Services, page: Any, scheme: Any) -> None:
+    """Markup in names is shown as it is and runs nothing, in the table and in the picture, also on a small screen."""
+    await page.emulate_media(color_scheme=scheme)
+    await page.set_viewport_size({"width": 400, "height": 800})
+    send(own_hub, [*call("evil", EVIL, 0, 9, endpoint=EVIL), *call("evil", "MA", 3, 4, operation=EVIL)])
+    await open_sources(page, own_hub)
+    assert any("<svg onload" in text for text in await cells(page, "REST"))
+    assert await page.evaluate("window.hit") is None
+    assert await page.evaluate("document.documentElement.scrollWidth") == 400
+    assert not await barriers(page)
+
+
+async def test_nobody_talks_yet(own_hub: Services, page: Any) -> None:
+    """Without entries the view says how to send one, and shows the first source when it comes."""
+    await page.goto(f"{own_hub.query_url}/#/sources")
+    await page.wait_for_selector(".nothing pre")
+    send(own_hub, call("first", "early", 0, 9))
+    await page.wait_for_selector(".talkers a", timeout=20_000)
+    assert "early" in await page.locator(".talkers").inner_text()
