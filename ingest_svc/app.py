@@ -52,7 +52,7 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
     desk, doorbell = Desk(settings), Doorbell(settings.path)
     app[DESK] = desk
     app[COMMITS] = GroupCommit(desk, doorbell)
-    app[RETENTION] = Retention(desk, settings.retention_ms)
+    app[RETENTION] = Retention(desk, settings.retention_ms, settings.max_db_mb * 2**20)
     await desk.open()
     async with running(app[COMMITS].run()), running(app[RETENTION].run()):
         yield

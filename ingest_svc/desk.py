@@ -44,6 +44,7 @@ class Desk:
         self._closing = False
         self._in_thread_now = 0
         self._slow_until = 0.0
+        self.calls = 0
 
     async def open(self) -> None:
         """Take the file, or raise BadFile. One that is to be upgraded, or that others hold, opens in the background."""
@@ -65,6 +66,7 @@ class Desk:
         """
         if self._opening is not None:
             raise self._why_not
+        self.calls += 1
         is_quick = not is_long and self._writer is not None and time.monotonic() >= self._slow_until
         if is_quick and not self._in_thread_now:
             return self._run(function)

@@ -15,6 +15,7 @@ from msgspec import Meta
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
 Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0")]
 Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
+Size = Annotated[int, Meta(ge=0, le=100_000_000, description="a whole number of megabytes, or 0 for no limit")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 up")]
 Levels = Annotated[int, Meta(ge=1, le=500, description="a whole number of levels from 1 to 500")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0")]
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8099  # ingest
     query_port: Port = 8100
     retention_hours: Hours = 24.0  # since arrival, not by the sender's clock
+    max_db_mb: Size = 0  # of the database file; 0: no limit
     ingest_url: PublicUrl = ""  # public addresses for redirects, where a proxy or a port mapping stands in between
     query_url: PublicUrl = ""
     secret: Text = ""  # senders and admin calls; several, comma-separated, for rotation

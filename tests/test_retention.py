@@ -52,7 +52,7 @@ async def test_what_is_due_goes_and_is_counted(writer: Desk, settings: Settings)
 
 
 async def test_commits_find_their_turn_in_between(writer: Desk, settings: Settings) -> None:
-    """A commit waits for one slice, not for all that is due."""
+    """A commit waits for one slice, not for all that is due; where commits keep coming, deleting keeps behind them."""
     now_ms = time.time() * 1000
     await arrive(writer, range(10_000), now_ms - 25 * HOUR_MS)
     cleanup = asyncio.create_task(Retention(writer, 24 * HOUR_MS).cleanup())
@@ -63,11 +63,61 @@ async def test_commits_find_their_turn_in_between(writer: Desk, settings: Settin
     assert rows(settings.path, "SELECT id FROM entry") == [(10_001,)]
 
 
+async def test_others_have_most_of_the_time(writer: Desk) -> None:
+    """While others write, deleting leaves them twice the time that it takes; left alone it takes it all."""
+    taken = {}
+    for others in (False, True):
+        await arrive(writer, range(20_000), time.time() * 1000 - 25 * HOUR_MS)
+        cleanup = asyncio.create_task(Retention(writer, 24 * HOUR_MS).delete())
+        calls, started = 0, time.monotonic()
+        while not cleanup.done():
+            if others:
+                await writer.call(lambda writer: writer.newest)
+                calls += 1
+            await asyncio.sleep(0)
+        taken[others] = time.monotonic() - started
+        assert cleanup.result() == 20_000
+    assert calls > 100
+    assert taken[True] > 1.5 * taken[False]
+
+
 async def test_two_cleanups_share_the_work(writer: Desk) -> None:
     """Cleanups at the same time count each entry once."""
     await arrive(writer, range(3_000), time.time() * 1000 - 25 * HOUR_MS)
     retention = Retention(writer, 24 * HOUR_MS)
     assert sum(await asyncio.gather(*(retention.cleanup() for _ in range(3)))) == 3_000
+
+
+async def test_the_oldest_make_room_where_the_file_has_a_size(settings: Settings) -> None:
+    """The file stays within its size however much comes, the newest entries stay, summaries and counts are true."""
+    megabytes = 2
+    sized = msgspec.structs.replace(settings, max_db_mb=megabytes)
+    desk = Desk(sized)
+    await desk.open()
+    retention = Retention(desk, sized.retention_ms, megabytes * 2**20)
+    for turn in range(30):
+        await arrive(desk, range(turn * 1_000, (turn + 1) * 1_000), time.time() * 1000)
+        await retention.delete()
+    await retention.give_back(keeping.SPARE_PART)
+    (pages,), (unused,) = (rows(settings.path, f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count"))
+    assert pages * 4096 <= megabytes * 2**20
+    assert (pages - unused) * 4096 > megabytes * 2**20 * 0.6, "no more goes than has to"
+    ((oldest, newest, count),) = rows(settings.path, "SELECT min(id), max(id), count(*) FROM entry")
+    assert (newest, count) == (30_000, 30_000 - oldest + 1)
+    assert retention.deleted == oldest - 1
+    assert rows(settings.path, "SELECT sum(entries), sum(expired) FROM chain") == [(count, oldest - 1)]
+    await desk.close()
+
+
+async def test_a_size_that_nothing_fits_in_keeps_it_running(settings: Settings) -> None:
+    """Where even an empty file is too large all entries go, and new ones are taken in."""
+    desk = Desk(settings)
+    await desk.open()
+    retention = Retention(desk, settings.retention_ms, 1)
+    for turn in range(2):
+        await arrive(desk, range(turn * 100, (turn + 1) * 100), time.time() * 1000)
+        assert await retention.delete() == 100
+    await desk.close()
 
 
 async def test_entries_go_by_themselves(settings: Settings) -> None:

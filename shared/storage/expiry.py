@@ -10,9 +10,9 @@ from typing import Final
 from shared.storage.chains import decode_sources, encode_sources
 
 _COUNTS: Final = """
-    SELECT chain, source_id, count(*), sum(failed) FROM entry JOIN site ON site.id = entry.site
+    SELECT chain, source_id, count(*), sum(failed) FROM entry CROSS JOIN site ON site.id = entry.site
     WHERE entry.id BETWEEN ? AND ? GROUP BY chain, source_id"""
-_SUMMARY: Final = "SELECT correlation_id, entries, sources FROM chain WHERE id = ?"
+_SUMMARIES: Final = "SELECT id, correlation_id, entries, sources FROM chain WHERE id IN ({})"
 _UNCOUNT: Final = """
     UPDATE chain SET entries = entries - ?1, expired = expired + ?1, errors = errors - ?4, sources = ?2,
         first_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at LIMIT 1),
@@ -45,20 +45,23 @@ def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
         errors[chain] += failed
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
     db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
-    return [_uncount(db, chain, gone, errors[chain]) for chain, gone in counts.items()]
+    gone, shorter, correlation_ids = [], [], []
+    for chain, correlation_id, entries, sources in db.execute(_SUMMARIES.format(",".join(map(str, counts)))):
+        count = sum(counts[chain].values())
+        correlation_ids.append(correlation_id)
+        if count == entries:
+            gone.append((chain,))
+        else:
+            shorter.append((count, _less(sources, counts[chain]), chain, errors[chain]))
+    db.executemany("DELETE FROM chain WHERE id = ?", gone)
+    db.executemany(_UNCOUNT, shorter)
+    return correlation_ids
 
 
-def _uncount(db: sqlite3.Connection, chain: int, gone: dict[str, int], errors: int) -> str:
-    correlation_id: str
-    correlation_id, entries, text = db.execute(_SUMMARY, (chain,)).fetchone()
-    count = sum(gone.values())
-    if count == entries:
-        db.execute("DELETE FROM chain WHERE id = ?", (chain,))
-    else:
-        left = {source_id: number - gone.get(source_id, 0) for source_id, number in decode_sources(text).items()}
-        sources = encode_sources({source_id: number for source_id, number in left.items() if number})
-        db.execute(_UNCOUNT, (count, sources, chain, errors))
-    return correlation_id
+def _less(sources: str, gone: dict[str, int]) -> str:
+    """The numbers of entries by source, less those that have gone."""
+    left = {source_id: number - gone.get(source_id, 0) for source_id, number in decode_sources(sources).items()}
+    return encode_sources({source_id: number for source_id, number in left.items() if number})
 
 
 def delete_marks(db: sqlite3.Connection, oldest: int) -> None:
@@ -67,6 +70,14 @@ def delete_marks(db: sqlite3.Connection, oldest: int) -> None:
         "DELETE FROM arrival WHERE first_entry < (SELECT max(first_entry) FROM arrival WHERE first_entry <= ?)",
         (oldest,),
     )
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """The size of the file less its unused pages, as of the last commit, wherever its pages are now."""
+    pages, unused, size = (
+        int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - unused) * size
 
 
 def give_back(db: sqlite3.Connection, spare_part: int | None, limit: int) -> int:

@@ -117,6 +117,11 @@ class Writer:
         with translated(self.path):
             return expiry.horizon(self._db, cutoff_ms - self._mark_ms, now_ms, self.newest + 1)
 
+    def used_bytes(self) -> int:
+        """The size of the file less its unused pages."""
+        with translated(self.path):
+            return expiry.used_bytes(self._db)
+
     def give_back(self, spare_part: int | None, limit: int) -> int:
         """Give up to `limit` unused pages back, keeping one in `spare_part` of all; returns how many."""
         with translated(self.path):
