@@ -2,10 +2,11 @@
 
     python bench/growth.py [--entries 10000000] [--keep FOLDER] [--directory DIR]
 
-One file is filled over HTTP, 1,000 entries in a request, 16 connections. At each mark (100,000, 1 and 10 million and
-the end) the rate in batches of 100 is taken on it and, in turn, on a file of 100,000 that is made anew each time: the
+One file is filled over HTTP, 1,000 entries in a request, 16 connections. At each mark (1 and 10 million and the end)
+the rate in batches of 100 is taken on it and, in turn, on a file of 100,000 that is made anew each time: the
 machine of that minute is the measure, not the one of the beginning. Then both services are stopped and started again.
-The file holds two chains of 10,000 entries, `dense` and `spread`. `--keep` leaves it for others. JSON lines.
+The file holds two chains of 10,000 entries, `dense` and `spread`. `--keep` leaves it for others, and `small.db`, what
+it was at the first mark. JSON lines.
 """
 
 import argparse
@@ -99,10 +100,13 @@ class Growth:
             self._progress.begin(number)
             with ingest(self._folder) as service:
                 self._fill(service, mark)
-                self._compare(service, mark)
+                if mark > FRESH:
+                    self._compare(service, mark)
                 peak = service.peak_bytes()
                 self._tell("memory", mark, service="ingest", peak_mb=_mb(peak), now_mb=_mb(service.memory_bytes()))
             self._disk(mark)
+            if self._chosen.keep and number == 1:
+                shutil.copy(self._folder / "tracehub.db", self._chosen.keep / "small.db")
             self._query_memory(mark)
             self._starts(mark)
 
@@ -216,15 +220,15 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3, help="comparisons at each mark")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each comparison")
-    parser.add_argument("--keep", type=Path, help="move the file into this folder at the end")
+    parser.add_argument("--keep", type=Path, help="leave the file in this folder")
     parser.add_argument("--directory", type=Path, help="where the files are made, and deleted again")
     chosen = parser.parse_args()
     marks = sum(mark < chosen.entries for mark in MARKS) + 1
     with Progress("growth", marks) as progress, scratch(chosen.directory) as folder:
+        if chosen.keep:
+            chosen.keep.mkdir(parents=True, exist_ok=True)
         Growth(folder, chosen, progress).run()
         if chosen.keep:
-            shutil.rmtree(chosen.keep, ignore_errors=True)
-            chosen.keep.mkdir(parents=True)
             shutil.move(folder / "tracehub.db", chosen.keep / "tracehub.db")
 
 

@@ -40,6 +40,7 @@ def text(runs: list[dict[str, Any]], figures: Figures) -> str:
         ("SQLite and the disk alone", _alone(figures)),
         ("Growth", _growth(figures)),
         ("Retention", _steady(figures)),
+        ("Reads", _reads(figures)),
         ("Live", _live(figures)),
         ("Memory and start", _services(figures)),
         ("The client", _client(figures)),
@@ -178,6 +179,16 @@ def _steady(figures: Figures) -> str:
             columns = ("early_per_second", "late_per_second", "early_p99_ms", "late_p99_ms", "deleted_per_inserted")
             rows.append([name, *(spread(figures.spread(column, **which)) for column in columns)])
     head = ["", "entries/s at first", "entries/s later", "p99 ms at first", "later", "deleted per entry that came"]
+    return table(head, rows)
+
+
+def _reads(figures: Figures) -> str:
+    rows = []
+    columns = ("bytes", "p50_ms", "p99_ms", "bare_p50_ms", "bare_p99_ms", "p50_above_bare_ms", "times_bare")
+    for section, file in (("reads", "large"), ("reads-small", "100,000 entries")):
+        lines = [line for line in figures.select(section=section) if "p50_above_bare_ms" in line]
+        rows += [[file, line["case"], *(number(line[column]) for column in columns)] for line in lines]
+    head = ["file", "", "bytes", "p50 ms", "p99 ms", "bare p50", "bare p99", "p50 above", "times bare"]
     return table(head, rows)
 
 

@@ -37,7 +37,9 @@ class Section(NamedTuple):
 FULL = [
     Section("ingest", 200, ["ingest.py", "--seconds", "2.5"]),
     Section("steady", 85, ["steady.py", "--retention-s", "4"]),
-    Section("growth", 190, ["growth.py", "--keep", str(GROWN)]),
+    Section("growth", 160, ["growth.py", "--keep", str(GROWN)]),
+    Section("reads", 90, ["reads.py", str(GROWN / "tracehub.db")]),
+    Section("reads-small", 20, ["reads.py", str(GROWN / "small.db"), "--cases", "recent,stats"]),
     Section("live", 150, ["live.py", "--rounds", "3", "--seconds", "3"]),
     Section("client", 40, ["client_cost.py", "--json", "--rounds", "7", "--seconds", "5"]),
 ]
