@@ -7,7 +7,8 @@ from aiohttp import web
 
 from query_svc import handlers, login
 from query_svc.assets import asset, dashboard
-from query_svc.handlers import LAST_HOUR, SETTINGS, STARTED, TAIL, WINDOWS
+from query_svc.handlers import KEPT, LAST_HOUR, SETTINGS, STARTED, TAIL, WINDOWS
+from query_svc.kept import Kept
 from query_svc.last_hour import LastHour
 from query_svc.tail import Tail
 from query_svc.windows import Windows
@@ -23,6 +24,7 @@ def make_app(settings: Settings) -> web.Application:
     app[STARTED] = time.monotonic()
     app[WINDOWS] = Windows()
     app[LAST_HOUR] = LastHour()
+    app[KEPT] = Kept()
     app.cleanup_ctx.append(_tail)
     app.on_shutdown.append(_end_waiting)
     set_up(

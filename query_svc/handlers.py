@@ -7,10 +7,11 @@ from typing import Final, Literal
 from aiohttp import web
 
 from query_svc import parameters
+from query_svc.kept import Kept
 from query_svc.last_hour import LastHour
 from query_svc.stream import Stream
 from query_svc.tail import Tail
-from query_svc.trace_page import TraceQuery, read_page, says_something, wait_for_page
+from query_svc.trace_page import Answer, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
 from shared.api import CorrelationPage, Health, Recent, SourcesStats, SourceStats, Stats
 from shared.env import VERSION, Settings
@@ -22,6 +23,7 @@ from shared.web import ACCESS, CLIENT, answer
 SETTINGS = web.AppKey("settings", Settings)
 TAIL = web.AppKey("tail", Tail)
 WINDOWS = web.AppKey("windows", Windows)
+KEPT: web.AppKey[Kept[Answer]] = web.AppKey("kept", Kept)
 LAST_HOUR = web.AppKey("last_hour", LastHour)
 STARTED = web.AppKey("started", float)
 
@@ -38,13 +40,15 @@ async def trace(request: web.Request) -> web.Response:
         parameters.whole(request, "limit", PAGE_ENTRIES, PAGE_ENTRIES),
         request.query.get("after") or None,
     )
-    page = await read_page(request.app[TAIL].reader, query)
+    kept = request.app[KEPT]
+    page = await read_page(request.app[TAIL].reader, kept, query)
     patience_s = parameters.patience(request)
-    if not patience_s or says_something(page):
-        return answer(page)
+    if not patience_s or page.says_something:
+        return web.Response(body=page.body, content_type="application/json")
     with request.app[ACCESS].share.stream(request[CLIENT], patience_s):
-        page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], query, patience_s)
-    return answer(page, headers={"Preference-Applied": f"wait={patience_s}"})
+        page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], kept, query, patience_s)
+    applied = {"Preference-Applied": f"wait={patience_s}"}
+    return web.Response(body=page.body, content_type="application/json", headers=applied)
 
 
 async def stream_trace(request: web.Request) -> web.StreamResponse:

@@ -1,20 +1,40 @@
-"""`GET /traces/{id}`: one page of a chain, at once or as soon as there is something to say."""
+"""`GET /traces/{id}`: one page of a chain, at once or as soon as there is something to say.
+
+A chain is what its summary says, so a page that was rendered is right for as long as the summary stays the same.
+"""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from query_svc.kept import Kept
 from query_svc.tail import Tail
 from query_svc.windows import Windows
 from shared.api import TracePage
 from shared.errors import BadRequest
 from shared.storage.reader import Chain, Position, Reader, start_of
-from shared.wire import StoredEntry
+from shared.wire import encode
 
-READ_ENTRIES: Final = 5_000  # read at a time, so that no read holds the file's history for long
+FIRST_ENTRIES: Final = 50  # read at a time, then more, so that no read holds the file's history for long:
+READ_ENTRIES: Final = 5_000
+READ_BYTES: Final = 4 * 2**20  # that a read aims at, by the size of the one before
+ANSWER_BYTES: Final = 32 * 2**20  # a page that passes it ends there
 
 _POSITION: Final = re.compile(r"-?\d{1,19}\.\d{1,18}", re.ASCII)
+
+
+class Answer(NamedTuple):
+    """The body of an answer, and whether a client that waits has what it waits for."""
+
+    body: bytes
+    says_something: bool
+
+
+class RenderedPage(TracePage):
+    """A page whose entries are JSON text already."""
+
+    traces: msgspec.Raw  # type: ignore[assignment]
 
 
 class TraceQuery(msgspec.Struct, frozen=True):
@@ -27,47 +47,65 @@ class TraceQuery(msgspec.Struct, frozen=True):
     after: str | None
 
 
-async def read_page(reader: Reader, query: TraceQuery) -> TracePage:
+async def read_page(reader: Reader, kept: Kept[Answer], query: TraceQuery) -> Answer:
     """The page, of the chain as it is at the first read: entries that come meanwhile are left out."""
     position = start_of(query.since_ts) if query.after is None else _position(query.after)
     chain = await reader.chain(query.correlation_id)
     if chain is None:
-        return TracePage(query.correlation_id, [], 0, False, 0, None)
-    entries: list[StoredEntry] = []
-    more = True
-    while more and len(entries) < query.limit:
-        wanted = min(READ_ENTRIES, query.limit - len(entries))
-        page, position = await reader.in_time(chain, wanted, query.source, position)
-        entries += page
-        more = len(page) == wanted
+        return Answer(encode(TracePage(query.correlation_id, [], 0, False, 0, None)), says_something=False)
+    key = (reader, query, chain)
+    answer = kept.get(key)
+    if answer is None:
+        answer = await _read_page(reader, query, chain, position)
+        kept.put(key, answer, len(answer.body))
+    return answer
+
+
+async def _read_page(reader: Reader, query: TraceQuery, chain: Chain, position: Position) -> Answer:
+    texts, found, end, more = await _read(reader, chain, query, position)
     if more:
-        following, _ = await reader.in_time(chain, 1, query.source, position)
-        more = bool(following)
-    return TracePage(
+        more = (await reader.in_time(chain, 1, query.source, end)).found > 0
+    page = RenderedPage(
         query.correlation_id,
-        entries,
-        len(entries) if not more and query.after is None else await _count(reader, chain, query),
+        msgspec.Raw(f"[{','.join(texts)}]"),
+        found if not more and query.after is None else await _count(reader, chain, query),
         chain.complete,
         chain.expired,
-        f"{position.instant}.{position.id}" if more else None,
+        f"{end.instant}.{end.id}" if more else None,
     )
+    return Answer(encode(page), says_something=found > 0 or chain.complete is True)
 
 
-async def wait_for_page(tail: Tail, windows: Windows, query: TraceQuery, seconds: float) -> TracePage:
+async def _read(
+    reader: Reader, chain: Chain, query: TraceQuery, end: Position
+) -> tuple[list[str], int, Position, bool]:
+    """Texts of entries, their number, the position behind them, and whether more may follow."""
+    texts: list[str] = []
+    found = size = 0
+    wanted = FIRST_ENTRIES
+    while found < query.limit and size < ANSWER_BYTES:
+        wanted = min(wanted, query.limit - found)
+        text, count, end = await reader.in_time(chain, wanted, query.source, end)
+        if count:
+            texts.append(text)
+            found += count
+            size += len(text)
+        if count < wanted or found == chain.entries:
+            return texts, found, end, False
+        wanted = max(1, min(READ_ENTRIES, 10 * wanted, READ_BYTES * count // len(text)))
+    return texts, found, end, True
+
+
+async def wait_for_page(tail: Tail, windows: Windows, kept: Kept[Answer], query: TraceQuery, seconds: float) -> Answer:
     """The first page that says something, or the one that is there after so many seconds."""
-    page: TracePage | None = None
+    page: Answer | None = None
     async with windows.window(seconds):
-        while page is None or not says_something(page):
+        while page is None or not page.says_something:
             async with tail.subscription(query.correlation_id) as subscription:
-                page = await read_page(tail.reader, query)
-                if not says_something(page):
+                page = await read_page(tail.reader, kept, query)
+                if not page.says_something:
                     await subscription.frames()
-    return page or await read_page(tail.reader, query)
-
-
-def says_something(page: TracePage) -> bool:
-    """Whether a client that waits has what it waits for."""
-    return bool(page.traces) or page.complete is True
+    return page or await read_page(tail.reader, kept, query)
 
 
 async def _count(reader: Reader, chain: Chain, query: TraceQuery) -> int:

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.storage.reader import INFINITY, Chosen, Position, Reader, start_of
 from shared.storage.writer import Writer
-from shared.wire import Entry
+from shared.wire import Entry, StoredEntry
 
 STEPS = [("MA", "/a"), ("MA", "/b"), ("WS", "/a")]
 entries = st.lists(
@@ -88,7 +89,8 @@ async def test_chains_are_what_was_written(tmp_path: Path) -> None:
             assert (found is None) == (not chain)
             if found is None:
                 continue
-            in_time, _ = await reader.in_time(found, 1_000, None, start_of(None))
+            stretch = await reader.in_time(found, 1_000, None, start_of(None))
+            in_time = msgspec.json.decode(f"[{stretch.text}]", type=list[StoredEntry])
             assert [(e.timestamp, e.suffix) for e in in_time] == [
                 (e.timestamp, e.suffix) for e in sorted(chain, key=lambda entry: entry.timestamp)
             ]
@@ -110,6 +112,6 @@ async def test_positions_beyond_any_number(reader: Reader, tmp_path: Path) -> No
     chain = await reader.chain("chain")
     assert chain is not None
     for position, count in ((start_of(None), 2), (Position(INFINITY, INFINITY), 0), (Position(-INFINITY, 0), 2)):
-        assert len((await reader.in_time(chain, 10, None, position))[0]) == count
+        assert (await reader.in_time(chain, 10, None, position)).found == count
     for since, count in ((-1.0, 2), (0.0, 1), (1e307, 1), (1e308, 0)):
         assert await reader.count(chain, None, start_of(since).instant) == count

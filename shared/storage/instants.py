@@ -28,3 +28,10 @@ def timestamp(instant: int) -> float:
     """The timestamp (milliseconds) of an instant: the very double that was sent, but for the sign of 0."""
     value: float = _DOUBLE.unpack(_INTEGER.pack(abs(instant)))[0]
     return value if instant >= 0 else -value
+
+
+def timestamps(instants: "array[int]") -> list[float]:
+    """The timestamps of many."""
+    if instants and min(instants) < 0:
+        return [timestamp(instant) for instant in instants]
+    return array("d", instants.tobytes()).tolist()

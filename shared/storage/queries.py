@@ -12,10 +12,23 @@ NEWEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
 CHAIN: Final = """
     SELECT id, base, entries, expired, balance = 0, newest FROM chain
     WHERE id IN (SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = ?) AND correlation_id = ?"""
-IN_TIME: Final = f"""{ENTRIES}
-    WHERE entry.chain = :chain AND entry.at >= :at AND (entry.at > :at OR entry.id > :id) AND entry.id <= :newest
-        AND (:source IS NULL OR site.source_id = :source)
-    ORDER BY entry.at, entry.id LIMIT :limit"""
+IN_TIME: Final = """
+    SELECT count(*), group_concat(id), group_concat(instant), group_concat(site), group_concat(suffix, char(10)),
+        group_concat(data, char(10)), group_concat(line, char(10))
+    FROM (
+        SELECT entry.id, :base + entry.at AS instant, site, json_quote(suffix) AS suffix,
+            ifnull(nullif(data, ''), 'null') AS data,
+            ifnull((SELECT json_quote(line) FROM raw_line WHERE raw_line.entry = entry.id), 'null') AS line
+        FROM (
+            SELECT id, at FROM entry
+            WHERE chain = :chain AND at >= :at AND (at > :at OR id > :id) AND id <= :newest AND {source}
+            ORDER BY at, id LIMIT :limit
+        ) AS found CROSS JOIN entry ON entry.id = found.id
+        ORDER BY found.at, found.id)"""
+OF_SOURCE: Final = "(SELECT source_id FROM site WHERE site.id = entry.site) = :source"
+SITES: Final = """
+    SELECT id, source_id, direction, operation, endpoint, hostname FROM site
+    WHERE id IN (SELECT value FROM json_each(?))"""
 COUNT: Final = """
     SELECT count(*) FROM entry CROSS JOIN site ON site.id = entry.site
     WHERE entry.chain = :chain AND entry.at > :at AND entry.id <= :newest

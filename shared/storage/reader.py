@@ -9,6 +9,7 @@ from shared.storage import queries
 from shared.storage.chains import decode_sources, hash48
 from shared.storage.instants import instant, timestamp
 from shared.storage.pool import CONNECTIONS, Pool, Row
+from shared.storage.rendering import Rendering, integers
 from shared.wire import NumberedEntry, StoredEntry, encode, stored_data
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
@@ -24,6 +25,7 @@ Checkpoint = tuple[int, int, int, str, str, str, str, int]
 class Chain(NamedTuple):
     """A chain as its summary has it; `complete` is None when entries of it have expired."""
 
+    correlation_id: str
     id: int
     base: int
     entries: int
@@ -37,6 +39,14 @@ class Position(NamedTuple):
 
     instant: int
     id: int
+
+
+class Stretch(NamedTuple):
+    """Some entries of a chain as JSON with commas in between, their number, and the position behind them."""
+
+    text: str
+    found: int
+    end: Position
 
 
 class Active(NamedTuple):
@@ -70,6 +80,7 @@ class Reader:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._rendering = Rendering()
         self._census: tuple[float, int] | None = None
         self.close = pool.close
         self.is_current = pool.is_current
@@ -96,18 +107,24 @@ class Reader:
         if row is None:
             return None
         id, base, entries, expired, balanced, newest = row
-        return Chain(id, base, entries, expired, None if expired else bool(balanced), newest)
+        return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
 
-    async def in_time(
-        self, chain: Chain, limit: int, source: str | None, after: Position
-    ) -> tuple[list[StoredEntry], Position]:
-        """Entries of a chain behind a position, by timestamp, then by arrival, and the position behind them.
+    async def in_time(self, chain: Chain, limit: int, source: str | None, after: Position) -> Stretch:
+        """Entries of a chain behind a position, by timestamp, then by arrival.
 
         What came after `chain` was read is left out.
         """
-        parameters = {"id": after.id, "limit": limit, **self._within(chain, source, after.instant)}
-        rows = await self._pool.rows(queries.IN_TIME, parameters)
-        return [_stored(row) for row in rows], Position(rows[-1][3], rows[-1][0]) if rows else after
+        query = queries.IN_TIME.format(source="1" if source is None else queries.OF_SOURCE)
+        parameters = {"id": after.id, "limit": limit, "base": chain.base, **self._within(chain, source, after.instant)}
+        count, ids, instants, sites, *columns = (await self._pool.rows(query, parameters))[0]
+        if not count:
+            return Stretch("", 0, after)
+        numbers = integers(sites)
+        if unknown := self._rendering.unknown(numbers):
+            self._rendering.learn(await self._pool.rows(queries.SITES, (encode(unknown).decode(),)))
+        times = integers(instants)
+        text = self._rendering.entries(chain.correlation_id, times, numbers, columns)
+        return Stretch(text, count, Position(times[-1], int(ids.rpartition(",")[2])))
 
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
         """How many entries of a chain are later than an instant."""
