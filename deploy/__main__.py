@@ -26,6 +26,7 @@ from supervisor.supervisord import Supervisor
 from shared.address import refuse_taken
 from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, read_settings, refuse_open_address
 from shared.errors import TraceHubError
+from shared.pidfile import supervising
 from shared.storage.claim import Claim
 
 PROGRAM: Final = "tracehub"
@@ -86,15 +87,12 @@ def main() -> None:
     try:
         settings = read_settings(os.environ, {})
         _refuse_bad_start(settings)
+        with supervising(settings.path):
+            lost = _supervise_beside(settings.path.absolute())
     except SettingError as error:
         give_up(PROGRAM, str(error), BAD_SETTING)
     except TraceHubError as error:
         give_up(PROGRAM, str(error), 1)
-    _append_to_files()
-    os.environ["TRACEHUB_PYTHON"] = sys.executable
-    with _place_beside(settings.path.absolute()) as place:
-        os.environ["TRACEHUB_SUPERVISOR"] = place
-        lost = _supervise()
     if lost:
         give_up(PROGRAM, f"{lost} does not stay up, its lines above say why; everything is stopped", 1)
 
@@ -110,6 +108,14 @@ def _refuse_bad_start(settings: Settings) -> None:
     refuse_taken(settings, "port")
     refuse_taken(settings, "query_port")
     Claim(settings.path).release()
+
+
+def _supervise_beside(database: Path) -> str | None:
+    _append_to_files()
+    os.environ["TRACEHUB_PYTHON"] = sys.executable
+    with _place_beside(database) as place:
+        os.environ["TRACEHUB_SUPERVISOR"] = place
+        return _supervise()
 
 
 def _supervise() -> str | None:

@@ -85,11 +85,12 @@ def test_sql_stays_in_storage() -> None:
 
 
 def test_the_environment_is_read_where_a_process_starts() -> None:
-    """os.environ is read by shared.env, and by the two programs of deploy/."""
+    """os.environ is read by shared.env, and by the programs of deploy/."""
     readers = {
         module
         for module, tree in MODULES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
     }
-    assert readers == {"shared/env.py", "deploy/__main__.py", "deploy/healthy.py"}
+    programs = {f"deploy/{name}.py" for name in ("__main__", "doctor", "healthy", "snapshot", "stop")}
+    assert readers == {"shared/env.py", *programs}

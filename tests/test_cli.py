@@ -1,5 +1,6 @@
 """The commands against live services: what they print, where, and the exit codes that scripts rely on."""
 
+import contextlib
 import json
 import os
 import pty
@@ -40,9 +41,10 @@ class Shell:
             check=False,
         )
 
-    def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        """A command that goes on."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def follow(self, *words: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on, until the block ends."""
+        process = subprocess.Popen(
             [BIN / "tracehub", *words],
             env={**self.environ, **environ},
             stdout=subprocess.PIPE,
@@ -50,6 +52,14 @@ class Shell:
             text=True,
             bufsize=1,
         )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                assert stream is not None
+                stream.close()
 
     def on_terminal(self, *words: str, **environ: str) -> str:
         """What a command writes to a terminal."""

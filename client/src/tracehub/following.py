@@ -31,7 +31,7 @@ class Following:
         parameters: Json,
         timeout_s: float | None,
         after: str = "",
-        on_break: Callable[[str], Any] | None = None,
+        on_connection: Callable[[str], Any] | None = None,
     ) -> None:
         self.ended = False  # set by whoever reads: the server has ended this connection as it was asked to
         self.is_last = True  # this connection was asked to last until the deadline
@@ -41,7 +41,7 @@ class Following:
         self._until = math.inf if timeout_s is None else time.monotonic() + timeout_s
         self._events = Events()
         self._events.last_id = after
-        self._on_break = on_break or (lambda _: None)
+        self._on_connection = on_connection or (lambda _: None)
         self._newest = int(after) if after.isdigit() else 0  # id of the newest entry handed out
 
     def events(self) -> Iterator[Event]:
@@ -51,8 +51,8 @@ class Following:
             asked_s, self.ended = None, False
             try:
                 with self._opened() as response:
-                    if broken:
-                        self._on_break("")
+                    if broken or not connected:
+                        self._on_connection("")
                     connected, broken = True, False
                     yield from filter(self._is_new, self._events.read(response))
             except (TraceHubError, OSError, HTTPException, ValueError) as error:
@@ -86,7 +86,7 @@ class Following:
 
     def _say_broken(self, known: bool, why: str) -> bool:
         if not known:
-            self._on_break(why)
+            self._on_connection(why)
         return True
 
     def _is_new(self, event: Event) -> bool:

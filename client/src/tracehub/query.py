@@ -82,15 +82,15 @@ class TraceHubQueryClient:
         parameters: Json | None = None,
         after: str = "",
         on_event: Callable[[str, Json], Any] | None = None,
-        on_break: Callable[[str], Any] | None = None,
+        on_connection: Callable[[str], Any] | None = None,
     ) -> Iterator[tuple[str, Json]]:
         """Each entry of a stream with its row id, for `timeout` seconds or, with None, without end.
 
-        `after` is a row id to begin behind. `on_break` is called with the reason when the connection is lost, and with
-        an empty one when it is taken up again.
+        `after` is a row id to begin behind. `on_connection` is called with an empty text when the stream is there, at
+        first and again, and with the reason when it is lost.
         """
         connection = self._connect(max(self.timeout, SILENCE_S))
-        following = Following(connection, path, parameters or {}, timeout, after, on_break)
+        following = Following(connection, path, parameters or {}, timeout, after, on_connection)
         tell = on_event or _log_event
         for event in following.events():
             content = answered(event.data)

@@ -19,6 +19,7 @@ MOST_PAGES = 50  # of a filtered list, each of which may come back short
 
 @command(
     "list",
+    short_help="Recent correlation ids.",
     examples=[
         "{}                       the recent chains",
         "{} --open                those that wait for an exit",
@@ -66,11 +67,9 @@ def _say_empty(hub: Hub, filtered: bool) -> None:
     if filtered and hub.ask("/correlations", {"limit": 1})["correlations"]:
         hub.screen.remark("no chain is like that")
         return
-    hub.screen.remark(
-        "no traces yet: send one with\n\n"
-        '    eval "$(tracehub new --export)"\n'
-        "    tracehub send '->' SH backup /var --data host=here\n"
-    )
+    hub.screen.remark("no traces yet: send one with")
+    hub.screen.remark('    eval "$(tracehub new --export)"')
+    hub.screen.remark("    tracehub send '->' SH backup /var --data host=here")
 
 
 def _table(chains: list[Json], screen: Screen) -> Table:

@@ -14,6 +14,8 @@ from tracehub.cli.words import plainly
 from tracehub.errors import TraceHubError, Unreachable
 from tracehub.query import TraceHubQueryClient
 
+INTERRUPTED = 130
+
 
 class Command(click.Command):
     """A command with examples, in which `->` and `<-` are words and no options. `{}` in an example is its own name."""
@@ -34,21 +36,25 @@ class Command(click.Command):
 def command(*args: Any, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """A command whose function is given the `Hub` first."""
 
-    def made(function: Callable[..., Any]) -> click.Command:
-        for option in reversed(_EVERYWHERE):
-            function = option(function)
+    def decorate(function: Callable[..., Any]) -> click.Command:
         settings.setdefault("help", (function.__doc__ or "").strip())
-        return click.command(*args, cls=Command, **settings)(_with_hub(function))
+        made = click.command(*args, cls=Command, **settings)(_with_hub(function))
+        made.params += [click.Option([name], **details) for name, details in _EVERYWHERE]
+        return made
 
-    return made
+    return decorate
 
 
 def _with_hub(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def run(url: str, as_json: bool, no_color: bool, **given: Any) -> Any:
-        hub = Hub(url, Screen(as_json, no_color))
+    def run(url: str, json: bool, no_color: bool, **given: Any) -> Any:
+        hub = Hub(url, Screen(json, no_color))
         try:
             return function(hub, **given)
+        except KeyboardInterrupt:
+            if hub.screen.err.is_terminal:
+                hub.screen.err.print()  # the shell goes on on a line of its own
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except Unreachable as error:
             raise Unreachable(f"no answer from {hub.address}: {plainly(error)}") from error
 
@@ -66,10 +72,8 @@ def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> list
     return [id for id in ids if id.startswith(incomplete) and id.isprintable()]
 
 
-_EVERYWHERE = (
-    click.option(
-        "--url", envvar="TRACEHUB_URL", default="", metavar="URL", help="Either port of a TraceHub (TRACEHUB_URL)."
-    ),
-    click.option("--json", "as_json", is_flag=True, help="JSON, for programs."),
-    click.option("--no-color", is_flag=True, help="No colour; NO_COLOR does the same."),
+_EVERYWHERE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--url", {"envvar": "TRACEHUB_URL", "default": "", "metavar": "URL", "help": "Either port (TRACEHUB_URL)."}),
+    ("--json", {"is_flag": True, "help": "JSON, for programs."}),
+    ("--no-color", {"is_flag": True, "help": "No colour; NO_COLOR does the same."}),
 )

@@ -35,7 +35,9 @@ def in_force() -> tuple[str, str]:
 
 
 @command(
-    "new", examples=["{}", 'eval "$({} --export)"    # in force in this shell and all that it starts', "{} deploy-17"]
+    "new",
+    short_help="Make a correlation id.",
+    examples=["{}", 'eval "$({} --export)"    # in force in this shell and all that it starts', "{} deploy-17"],
 )
 @click.argument("correlation_id", metavar="[ID]", required=False)
 @click.option("--export", "as_export", is_flag=True, help="A line for eval: sets TRACEHUB_CORRELATION_ID.")
@@ -57,7 +59,7 @@ def new_command(hub: Hub, correlation_id: str | None, as_export: bool) -> int:
     return 0
 
 
-@command("current", examples=["{}", "tracehub show $({})"])
+@command("current", short_help="The correlation id in force here.", examples=["{}", "tracehub show $({})"])
 def current_command(hub: Hub) -> int:
     """The correlation id in force here: TRACEHUB_CORRELATION_ID, else the one saved by `tracehub new`."""
     id, origin = in_force()

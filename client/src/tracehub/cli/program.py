@@ -11,18 +11,28 @@ from typing import NoReturn
 import click
 
 from tracehub import __version__
+from tracehub.cli.command import INTERRUPTED
 from tracehub.cli.words import clean, plainly
 from tracehub.errors import Refused, TraceHubError, Unreachable
 
-NOT_SO, WRONG_USE, DOWN, NO_SERVER, NO_SECRET, INTERRUPTED, NO_READER = 1, 2, 3, 69, 77, 130, 141
+NOT_SO, WRONG_USE, DOWN, NO_SERVER, NO_SECRET, NO_READER = 1, 2, 3, 69, 77, 141
 
 COMMANDS = {  # name: module; loaded when used, which keeps each start short
+    "start": "running",
+    "stop": "running",
     "status": "status",
+    "doctor": "doctor",
     "show": "show",
     "list": "chains",
+    "tail": "tail",
+    "wait": "wait",
     "new": "ids",
     "current": "ids",
     "send": "send",
+    "export": "export",
+    "import": "load",
+    "snapshot": "running",
+    "completion": "completion",
 }
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "kbc": {"tracehub": ("start", "status"), "trace": ("show",)},

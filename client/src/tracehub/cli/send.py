@@ -25,6 +25,7 @@ DIRECTIONS = {"->": "->", "entry": "->", "<-": "<-", "exit": "<-"}
 
 @command(
     "send",
+    short_help="Send one checkpoint.",
     examples=[
         "{} '->' SH backup /var",
         "{} '<-' SH backup /var --data status=ok --data files=1204",

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 @command(
     "show",
+    short_help="Recent chains, or one as a time line.",
     examples=[
         "{}                      the recent chains",
         "{} req-12345            where it was, how long each step took, what is still open",

@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 @command(
     "status",
+    short_help="Are both up, and how much do they hold?",
     examples=["{}", "{} --url http://tracehub:8099", "{} --json | jq .stats.entries", "{} >/dev/null || page-someone"],
 )
 def status_command(hub: Hub) -> int:

@@ -59,7 +59,7 @@ class Step:
     @property
     def trouble(self) -> str:
         """The error that its data report, empty if none."""
-        return _trouble(self.exit) or _trouble(self.entry)
+        return trouble_of(self.exit) or trouble_of(self.entry)
 
 
 @dataclass
@@ -153,7 +153,8 @@ def _alike(one: Step, other: Step) -> bool:
     return plain and one.key == other.key and one.depth == other.depth and one.parent is other.parent
 
 
-def _trouble(entry: Entry | None) -> str:
+def trouble_of(entry: Entry | None) -> str:
+    """The error that an entry's data report, empty if none."""
     data = (entry or {}).get("data")
     if not isinstance(data, dict):
         return ""

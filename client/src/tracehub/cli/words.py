@@ -103,6 +103,6 @@ def several(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-def plainly(error: Exception) -> str:
+def plainly(error: Exception | str) -> str:
     """What happened, without the names of exceptions and the numbers of errors."""
     return re.sub(r"\b\w+(Error|Exception|Refused|Disconnected|timeout): |\[Errno -?\d+\] ", "", str(error))

@@ -1,0 +1,129 @@
+"""Entries in files: NDJSON, or JSON as one value; plain or gzip. A line that is an entry is passed on as it is."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Callable, NamedTuple
+
+BATCH_ENTRIES = 500
+BATCH_BYTES = 1_000_000
+GZIP = b"\x1f\x8b"
+
+
+class Line(NamedTuple):
+    """One entry as JSON, and where it is from: `file:line`."""
+
+    text: bytes
+    place: str
+
+
+class Source:
+    """Files, one after the other. `total` is their size in bytes, None where that is not known."""
+
+    def __init__(self, files: tuple[Path, ...]) -> None:
+        self._raw = [_opened(file) for file in files]
+        self._names = [str(file) for file in files]
+        states = [os.fstat(raw.fileno()) for raw in self._raw]
+        regular = all(stat.S_ISREG(state.st_mode) for state in states)
+        self.total: float | None = sum(state.st_size for state in states) if regular else None
+        self._current: IO[bytes] | None = None
+        self._done = 0
+        self._told = 0
+
+    def advanced(self) -> int:
+        """Bytes read since this was asked last."""
+        current = self._current
+        now = self._done + (current.tell() if current is not None and current.seekable() else 0)
+        by, self._told = now - self._told, now
+        return by
+
+    def lines(self, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
+        """The entries of all files. What is none goes to `on_bad` or, without it, is raised as ValueError."""
+        for raw, name in zip(self._raw, self._names):
+            self._current = raw
+            try:
+                yield from _entries(_unpacked(raw), name, on_bad)
+            except (EOFError, OSError, zlib.error) as error:  # gzip that is cut off or damaged
+                raise ValueError(f"{name}: {error}") from error
+            self._done += raw.tell() if raw.seekable() else 0
+            self._current = None
+            raw.close()
+
+
+def batches(source: Source, on_bad: Callable[[str], None] | None) -> Iterator[list[Line]]:
+    """Lines in groups that one request takes."""
+    batch: list[Line] = []
+    held = 0
+    for line in source.lines(on_bad):
+        if batch and (len(batch) >= BATCH_ENTRIES or held + len(line.text) > BATCH_BYTES):
+            yield batch
+            batch, held = [], 0
+        batch.append(line)
+        held += len(line.text)
+    if batch:
+        yield batch
+
+
+def _opened(file: Path) -> IO[bytes]:
+    return sys.stdin.buffer if str(file) == "-" else file.open("rb")
+
+
+def _unpacked(raw: IO[bytes]) -> IO[bytes]:
+    buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
+    packed = buffered.peek(2)[:2] == GZIP
+    return gzip.GzipFile(fileobj=buffered) if packed else buffered  # type: ignore[return-value]
+
+
+def _entries(stream: IO[bytes], name: str, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
+    for number, raw in enumerate(stream, 1):
+        text = raw.strip()
+        if not text:
+            continue
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if number == 1 and text[:1] in b"[{":  # one value over several lines
+                yield from _whole(raw + stream.read(), name)
+                return
+            _complain(f"{name}:{number}: no JSON ({error})", on_bad)
+            continue
+        yield from _within(value, text, f"{name}:{number}", on_bad)
+
+
+def _whole(text: bytes, name: str) -> Iterator[Line]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: no JSON ({error})") from error
+    yield from _within(value, None, name, None)
+
+
+def _within(value: Any, text: bytes | None, place: str, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
+    """The entries of a value: an entry, a list of them, or an object with `traces`."""
+    if isinstance(value, dict) and isinstance(value.get("traces"), list):
+        value, text = value["traces"], None
+    if isinstance(value, dict):
+        yield Line(text or _text(value), place)
+    elif isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+        for number, entry in enumerate(value):
+            yield Line(_text(entry), f"{place}[{number}]")
+    else:
+        _complain(f"{place}: no entry", on_bad)
+
+
+def _text(entry: Any) -> bytes:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _complain(problem: str, on_bad: Callable[[str], None] | None) -> None:
+    if on_bad is None:
+        raise ValueError(problem)
+    on_bad(problem)

@@ -1,0 +1,157 @@
+"""`tracehub tail [ID]`: entries as they are committed, across lost connections, none missed and none twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from tracehub.cli.command import command, complete_id
+from tracehub.cli.drawing import COLOURS
+from tracehub.cli.hub import Hub
+from tracehub.cli.matching import Pattern
+from tracehub.cli.screen import Screen
+from tracehub.cli.timeline import trouble_of
+from tracehub.cli.words import clean, clock, duration, plainly, shown_json
+from tracehub.query import quoted
+
+Entry = dict[str, Any]
+REMEMBERED = 10_000  # open entries whose exits are given a duration
+FULL_ID_WIDTH = 120  # columns from which ids are shown whole
+
+
+@command(
+    "tail",
+    short_help="Follow entries live.",
+    examples=[
+        "{}                          everything, from now on",
+        "{} -n 20                    the last 20 first",
+        "{} req-12345                one chain: what is stored, then what comes",
+        "{} --source WK --endpoint '/api/*'",
+        "{} --json --after 0 > everything.ndjson",
+    ],
+)
+@click.argument("correlation_id", metavar="[ID]", required=False, shell_complete=complete_id)
+@click.option("--source", metavar="SOURCE", help="Only entries of this source.")
+@click.option("--operation", metavar="OPERATION", help="Only this operation.")
+@click.option("--endpoint", metavar="GLOB", help="Only this endpoint; * and ? as in a shell.")
+@click.option("-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N stored entries.")
+@click.option("--after", type=click.IntRange(0), help="Begin behind this row id; 0: with the oldest.")
+@click.option("-v", "--verbose", is_flag=True, help="With the data.")
+def tail_command(
+    hub: Hub,
+    correlation_id: str | None,
+    source: str | None,
+    operation: str | None,
+    endpoint: str | None,
+    last: int,
+    after: int | None,
+    verbose: bool,
+) -> int:
+    """Follow entries live, until Ctrl-C. A lost connection is taken up again where it was.
+
+    Where the server cannot keep that promise it is said on standard error: a gap when retention removed what was
+    missed, a reset when the database was replaced.
+    """
+    filters = {"source": source, "operation": operation, "endpoint": endpoint}
+    wanted = Pattern(source or "*", "*", operation or "*", endpoint or "*")
+    lines = Lines(hub.screen, verbose, one_chain=correlation_id is not None)
+    lines.greeting = f"following {correlation_id or 'all chains'} at {hub.reading}; Ctrl-C ends"
+    if correlation_id is not None:
+        path, parameters, start = f"/traces/{quoted(correlation_id)}/stream", {}, "" if after is None else str(after)
+    else:
+        path, parameters = "/stream", {name: value for name, value in filters.items() if value}
+        start = str(_beginning(hub, last, wanted, lines) if after is None else after)
+    for id, entry in hub.reader.follow(
+        path,
+        parameters=parameters,
+        after=start,
+        on_event=lambda *told: _say(hub.screen, *told),
+        on_connection=lines.say_connection,
+    ):
+        if wanted.takes(entry):
+            lines.add(id, entry)
+    return 0
+
+
+def _beginning(hub: Hub, last: int, wanted: Pattern, lines: Lines) -> int:
+    """The row id behind which to follow: from here on a lost connection loses nothing."""
+    newest = int(hub.ask("/stats")["newest_id"])
+    if last:
+        for entry in hub.ask("/recent", {"limit": last})["traces"]:
+            newest = max(newest, entry["id"])
+            if wanted.takes(entry):
+                lines.add(str(entry.pop("id")), entry)
+    return newest
+
+
+def _say(screen: Screen, name: str, told: dict[str, Any]) -> None:
+    if name == "gap":
+        lost = f": {told['lost']} entries" if "lost" in told else ""
+        screen.remark(
+            f"gap: retention removed what was missed, ids {told.get('from')} to {told.get('to')}{lost}", "yellow"
+        )
+    elif name == "reset":
+        screen.remark("reset: the database was replaced; everything follows from its start", "yellow")
+
+
+class Lines:
+    """One line for each entry; an exit says how long its step took, if its entry went by."""
+
+    def __init__(self, screen: Screen, verbose: bool, one_chain: bool) -> None:
+        self._screen = screen
+        self._verbose = verbose
+        self._one_chain = one_chain
+        self.greeting = "connected"
+        self._open: dict[tuple[str, ...], float] = {}
+        self._source_width = 2
+
+    def add(self, id: str, entry: Entry) -> None:
+        """Print one."""
+        if self._screen.json:
+            self._screen.data({"id": int(id) if id.isdigit() else id, **entry}, follow=True)
+            return
+        line = self._line(entry)
+        if self._screen.out.is_terminal and not self._verbose:
+            line.truncate(self._screen.width, overflow="ellipsis")
+        self._screen.line(line)
+
+    def say_connection(self, why: str) -> None:
+        """The stream is there, at first and again, or it is lost, for a reason."""
+        if why:
+            self._screen.remark(f"connection lost ({plainly(why)}), trying again ...", "yellow")
+        else:
+            self._screen.remark(self.greeting, "dim")
+            self.greeting = "connected again, behind the last entry"
+
+    def _line(self, entry: Entry) -> Text:
+        source, trouble = clean(entry["source_id"]), trouble_of(entry)
+        self._source_width = max(self._source_width, min(len(source), 20))
+        line = Text.assemble((clock(float(entry["timestamp"])), "dim"), " ")
+        if not self._one_chain:
+            id = clean(entry["correlation_id"])
+            whole = self._screen.width >= FULL_ID_WIDTH
+            line.append(f"{id} " if whole else f"{id[:8]:<8} ", COLOURS[hash(id) % len(COLOURS)])
+        line.append(f"{source:<{self._source_width}} ").append(
+            entry["direction"], "bold" if entry["direction"] == "->" else ""
+        )
+        line.append(f" {clean(entry['operation'])} {clean(entry['endpoint'])}", "red" if trouble else "")
+        took = self._took(entry)
+        if took is not None:
+            line.append(f"  {duration(took)}", "dim")
+        if trouble:
+            line.append(f"  {clean(trouble)}", "bold red")
+        if self._verbose and entry.get("data") is not None:
+            line.append(f"  {shown_json(entry['data'])}", "dim")
+        return line
+
+    def _took(self, entry: Entry) -> float | None:
+        key = tuple(str(entry[name]) for name in ("correlation_id", "source_id", "operation", "endpoint"))
+        if entry["direction"] == "->":
+            self._open[key] = float(entry["timestamp"])
+            if len(self._open) > REMEMBERED:
+                del self._open[next(iter(self._open))]
+            return None
+        began = self._open.pop(key, None)
+        return None if began is None else float(entry["timestamp"]) - began

@@ -1,0 +1,200 @@
+"""`python -m tracehub_server.doctor`: what is wrong with the database that TRACEHUB_DB names, and around it, as JSON.
+
+It looks, and changes nothing.
+"""
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, read_settings
+from shared.errors import BadFile, TraceHubError
+from shared.storage.checkup import check_up, library
+from shared.storage.claim import Claim
+from shared.storage.sqlite import WAL_LIMIT, FileKind, companions
+from shared.wire import encode
+
+NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
+FEW_BYTES: Final = 1_000_000_000  # free space to warn below
+Level = Literal["ok", "warning", "problem"]
+
+
+PROGRAM: Final = "tracehub"
+
+
+class Finding(msgspec.Struct):
+    """One thing that was looked at."""
+
+    level: Level
+    name: str
+    detail: str
+    remedy: str = ""
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """Everything there is to say of the server's side."""
+    path = settings.path
+    found = [Finding("ok", "server", f"tracehub-server {VERSION}"), _library()]
+    if not path.parent.is_dir():
+        return [
+            *found,
+            Finding("problem", "database", f"the directory {path.parent} does not exist", "create it, mode 0700"),
+        ]
+    found += [*_place(path), _space(path)]
+    if not path.exists():
+        return [
+            *found,
+            Finding("warning", "database", f"{path} does not exist yet", "the ingest service makes it: tracehub start"),
+        ]
+    return [*found, *_file(path), _content(path), _wal(path), _writer(path), *_intruders(path)]
+
+
+def _library() -> Finding:
+    version, is_affected = library()
+    told = f"{version}, safe as there is one writing connection" if is_affected else version
+    return Finding("ok", "sqlite", told)
+
+
+def _place(path: Path) -> Iterator[Finding]:
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        yield Finding("problem", "directory", f"this user may not write {path.parent}", "run as the server's user")
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        if path.is_relative_to(folder):
+            yield Finding(
+                "warning",
+                "directory",
+                f"traces below {folder} may not survive a reboot",
+                "set TRACEHUB_DB to a lasting path",
+            )
+    kind = _file_system(path.parent)
+    if kind in NETWORK:
+        yield Finding(
+            "problem",
+            "directory",
+            f"{path.parent} is on a network ({kind}), which a WAL file does not survive",
+            "use a local disk",
+        )
+
+
+def _file_system(folder: Path) -> str:
+    """Its kind, empty where the system does not say."""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    holding = [(at, kind) for at, kind in mounts if folder.is_relative_to(at)]
+    return max(holding, key=lambda mount: len(mount[0]))[1] if holding else ""
+
+
+def _space(path: Path) -> Finding:
+    usage = shutil.disk_usage(path.parent)
+    size = path.stat().st_size if path.exists() else 0
+    told = f"{usage.free / 1e9:,.1f} GB of {usage.total / 1e9:,.1f} GB free"
+    if usage.free < 10 * WAL_LIMIT // 4:
+        return Finding("problem", "disk", told, "make room: without it the ingest port answers 507")
+    if usage.free < max(FEW_BYTES, size):
+        return Finding("warning", "disk", f"{told}, less than a snapshot or an upgrade may want", "make room")
+    return Finding("ok", "disk", told)
+
+
+def _file(path: Path) -> Iterator[Finding]:
+    state = path.stat()
+    told = f"{path}, {state.st_size / 1e6:,.1f} MB, mode {stat.S_IMODE(state.st_mode):04o}"
+    if state.st_mode & 0o077:
+        yield Finding("warning", "database", f"{told}: other users may use it", f"chmod 600 {path}")
+    else:
+        yield Finding("ok", "database", told)
+    if os.geteuid() not in (0, state.st_uid):
+        yield Finding(
+            "problem", "database", f"it belongs to user {state.st_uid}, this is {os.geteuid()}", "run as its owner"
+        )
+
+
+def _content(path: Path) -> Finding:
+    try:
+        kind, faults, whole = check_up(path)
+    except BadFile as error:
+        return Finding("problem", "content", str(error))
+    except TraceHubError as error:
+        return Finding("warning", "content", str(error))
+    if faults:
+        return Finding("problem", "content", f"damaged: {'; '.join(faults)}", "restore a snapshot")
+    if kind is FileKind.EARLIER:
+        return Finding("warning", "content", "a file of TraceHub 0.1", "the ingest service upgrades it when it starts")
+    return Finding("ok", "content", "no damage found" if whole else "no damage found in the part that was looked at")
+
+
+def _wal(path: Path) -> Finding:
+    wal, _ = companions(path)
+    size = wal.stat().st_size if wal.exists() else 0
+    told = f"{size / 1e6:,.1f} MB"
+    if size > 4 * WAL_LIMIT:
+        return Finding("warning", "WAL", told, "some reader holds an old snapshot of the file: find and end it")
+    return Finding("ok", "WAL", told)
+
+
+def _writer(path: Path) -> Finding:
+    try:
+        Claim(path).release()
+    except BadFile:
+        return Finding("ok", "writer", f"the ingest service (pid {_holder(path)})")
+    return Finding("warning", "writer", "no ingest service writes this file", "tracehub start")
+
+
+def _intruders(path: Path) -> Iterator[Finding]:
+    """Programs besides the ingest service that have the file open for writing; Linux tells those of this user."""
+    holder = _holder(path)
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name in (holder, str(os.getpid())) or not _writes(process, path):
+            continue
+        name = (process / "comm").read_text().strip()
+        yield Finding(
+            "problem",
+            "writer",
+            f"{name} (pid {process.name}) has {path} open for writing",
+            "end it: only the ingest service may write",
+        )
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.with_name(f"{path.name}.lock").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _writes(process: Path, path: Path) -> bool:
+    try:
+        for link in (process / "fd").iterdir():
+            if str(link.readlink()) == str(path):
+                flags = next(
+                    line
+                    for line in (process / "fdinfo" / link.name).read_text().splitlines()
+                    if line.startswith("flags:")
+                )
+                if int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                    return True
+    except (OSError, StopIteration, ValueError):  # another user's, or just ended
+        return False
+    return False
+
+
+def main() -> None:
+    """Look, and print what was found as JSON."""
+    try:
+        settings = read_settings(os.environ, {})
+        found = findings(settings)
+    except SettingError as error:
+        give_up(PROGRAM, str(error), BAD_SETTING)
+    except TraceHubError as error:
+        give_up(PROGRAM, str(error), 1)
+    sys.stdout.write(encode({"findings": found}).decode() + "\n")
+
+
+main()

@@ -1,0 +1,52 @@
+"""A consistent copy of a live file: what the services write meanwhile is not in it, and does not wait for it."""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from shared.errors import BadFile, Unavailable
+from shared.storage.sqlite import FileKind, companions, file_kind, read_only_uri, translated
+
+
+def snapshot(source: Path, target: Path) -> int:
+    """Copy `source` into the new file `target`, of mode 0600 and synced to disk; gives the number of entries in it.
+
+    Raises BadFile where `target` exists, or `source` is no database of ours. The WAL cannot be reset while it lasts.
+    """
+    if not source.is_file():
+        raise Unavailable(f"there is no file {source}")
+    if any(companion.exists() for companion in companions(target)):
+        raise BadFile(f"{target} has a -wal or -shm file beside it: choose another name")
+    with translated(target):
+        try:
+            os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # VACUUM INTO would make it 0644
+        except FileExistsError:
+            raise BadFile(f"{target} exists: choose another name") from None
+    try:
+        _copy(source, target)
+        return _entries(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _copy(source: Path, target: Path) -> None:
+    with translated(source), contextlib.closing(sqlite3.connect(read_only_uri(source), uri=True)) as db:
+        if file_kind(db, source) is FileKind.EMPTY:
+            raise Unavailable(f"{source} is not set up yet")
+    with translated(target), contextlib.closing(sqlite3.connect(read_only_uri(source), uri=True)) as db:
+        db.execute("VACUUM INTO ?", (str(target),))
+    for path in (target, target.parent):
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _entries(path: Path) -> int:
+    with translated(path), contextlib.closing(sqlite3.connect(read_only_uri(path), uri=True)) as db:
+        table = "entry" if file_kind(db, path) is FileKind.CURRENT else "traces"
+        count: int = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return count

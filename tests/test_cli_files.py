@@ -1,0 +1,155 @@
+"""`import`, `export`, `snapshot`: files in and out, counted, and harmless to repeat."""
+
+import gzip
+import json
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from conftest import Services, entry
+from test_cli import Shell, hub, shell
+from wayward import Reply, Wayward, wayward
+
+__all__ = ["hub", "shell"]  # fixtures
+
+
+def lines(*entries: object) -> bytes:
+    """NDJSON."""
+    return b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)
+
+
+def counts(shell: Shell, *words: str, text: str | None = None) -> tuple[int, int]:
+    """What an import stored, and what was there already."""
+    ended = shell.run("import", "--json", *words, text=text)
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    return told["inserted"], told["duplicates"]
+
+
+def test_import_reads_every_form(shell: Shell, tmp_path: Path) -> None:
+    """NDJSON, gzip, a list, an answer of the server over several lines, standard input."""
+    first, second, third = (entry(correlation_id="forms") for _ in range(3))
+    files = {
+        "a.ndjson": lines(first) + b"\n" + lines(second),
+        "b.ndjson.gz": gzip.compress(lines(first, third)),
+        "c.json": json.dumps([second, third], indent=2).encode(),
+        "d.json": json.dumps({"traces": [first], "next": None}, indent=2).encode(),
+        "e.json": lines({"traces": [first, second]}),
+        "f.json": b"",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert counts(shell, *(str(tmp_path / name) for name in files)) == (3, 6)
+    assert counts(shell, "-", text=lines(first).decode()) == (0, 1)
+    shown = shell.run("import", str(tmp_path / "a.ndjson"))
+    assert shown.stdout.startswith("0 of 2 entries stored, 2 were there already")
+
+
+def test_import_passes_an_entry_on_as_it_is(shell: Shell, tmp_path: Path) -> None:
+    """Numbers and the order of keys in its data survive."""
+    text = json.dumps(entry(correlation_id="exact")).replace("}", ', "data": {"b": 1.50, "a": 12345678901234567890}}')
+    (tmp_path / "a").write_text(text)
+    counts(shell, str(tmp_path / "a"))
+    (stored,) = shell.stored("exact")
+    assert list(stored["data"].items()) == [("b", 1.5), ("a", 12345678901234567890)]
+
+
+def test_import_names_the_line_that_is_wrong(shell: Shell, tmp_path: Path) -> None:
+    """Exit code 1; `--skip-bad` leaves it out and stores the rest."""
+    good = [entry(correlation_id="wrong") for _ in range(4)]
+    file = tmp_path / "a.ndjson"
+    file.write_bytes(lines(*good[:2], {**good[2], "suffix": 5}, good[3]))
+    ended = shell.run("import", str(file))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "a.ndjson:3: 400 Expected `str`, got `int`" in ended.stderr
+    file.write_bytes(file.read_bytes() + b"garbage\n7\n")
+    told = json.loads(shell.run("import", "--json", "--skip-bad", str(file)).stdout)
+    assert (told["inserted"], told["skipped"]) == (3, 3)
+    file.write_bytes(gzip.compress(lines(*good))[:-9])
+    assert "a.ndjson" in shell.run("import", str(file)).stderr
+
+
+def test_import_waits_for_a_server_that_is_busy(tmp_path: Path) -> None:
+    """503 with `Retry-After` is tried again, 413 is halved, no answer in the middle is tried again."""
+    (tmp_path / "a.ndjson").write_bytes(lines(*(entry() for _ in range(4))))
+    server: Wayward
+    with wayward() as server:
+        seen = []
+
+        def judge(request: object) -> Reply:
+            count = len(json.loads(request.body)["traces"])  # type: ignore[attr-defined]
+            seen.append(count)
+            if len(seen) == 1:
+                return Reply(503, {"detail": "queue full"}, {"Retry-After": "0.1"})
+            if count > 2:
+                return Reply(413, {"detail": "too large"})
+            return Reply(200, {"accepted": count, "inserted": count, "duplicates": 0})
+
+        server.judge = judge
+        ended = Shell(tmp_path, server.url).run("import", str(tmp_path / "a.ndjson"), "--json")
+    assert seen == [4, 4, 2, 2]
+    assert json.loads(ended.stdout)["accepted"] == 4
+    assert ended.returncode == 0
+
+
+def test_what_is_exported_is_imported_elsewhere(shell: Shell, services: Services, tmp_path: Path) -> None:
+    """One chain and everything, plain and gzip, mode 0600; importing again adds nothing."""
+    shell.store(*(entry(correlation_id="moved", data={"n": n, "text": "é\u2028\x1b"}) for n in range(3)))
+    everything = tmp_path / "all.ndjson.gz"
+    assert shell.run("export", "--all", "-o", str(everything)).returncode == 0
+    assert stat.S_IMODE(everything.stat().st_mode) == 0o600
+    chain = shell.run("export", "moved").stdout
+    assert len(chain.splitlines()) == 3
+    assert "\x1b" not in chain and "\u2028" not in chain
+    services.start("ingest_svc")
+    services.start("query_svc")
+    other = Shell(tmp_path, services.ingest_url)
+    stored, _ = counts(other, str(everything))
+    assert stored == len(gzip.decompress(everything.read_bytes()).splitlines()) >= 3
+    assert counts(other, "-", text=chain) == (0, 3)
+    assert other.stored("moved") == shell.stored("moved")
+
+
+def test_export_wants_to_know_what(shell: Shell) -> None:
+    """An id or all; an unknown id is exit code 1."""
+    assert shell.run("export").returncode == 2
+    assert shell.run("export", "nobody").returncode == 1
+
+
+def test_a_snapshot_is_a_database_of_its_own(shell: Shell, hub: Services, tmp_path: Path) -> None:
+    """Taken from the live file, whose place the server tells; for this user alone, and never over another file."""
+    shell.store(entry(correlation_id="kept"))
+    copy = tmp_path / "copy.db"
+    told = json.loads(shell.run("snapshot", str(copy), "--json").stdout)
+    assert told["bytes"] == copy.stat().st_size
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with sqlite3.connect(f"file:{copy}?mode=ro", uri=True) as db:
+        assert db.execute("SELECT count(*) FROM traces").fetchone()[0] == told["entries"] > 0
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+    again = shell.run("snapshot", str(copy))
+    assert again.returncode == 1 and "exists: choose another name" in again.stderr
+    missing = shell.run("snapshot", str(tmp_path / "x.db"), "--db", str(tmp_path / "none.db"))
+    assert missing.returncode == 1 and "there is no file" in missing.stderr
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_a_service_starts_from_a_snapshot(shell: Shell, services: Services) -> None:
+    """What was in the live file is served."""
+    shell.store(entry(correlation_id="restored"))
+    assert shell.run("snapshot", str(services.db)).returncode == 0
+    services.start("ingest_svc")
+    services.start("query_svc")
+    assert Shell(services.db.parent, services.query_url).stored("restored") == shell.stored("restored")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="told by Linux alone")  # noqa: PTH110
+def test_the_doctor_finds_another_writer(shell: Shell, hub: Services) -> None:
+    """A program that holds the file open for writing is a problem, with its pid; without it all is well."""
+    assert json.loads(shell.run("doctor", "--json").stdout)["healthy"] is True
+    with hub.db.open("r+b"):
+        ended = shell.run("doctor")
+    assert ended.returncode == 1
+    assert f"pid {os.getpid()}" in ended.stdout

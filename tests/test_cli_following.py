@@ -1,0 +1,145 @@
+"""`tail` and `wait`: nothing missed, nothing twice, and an answer that scripts can use."""
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import Services, entry
+from test_cli import Shell, hub, shell
+
+__all__ = ["hub", "shell"]  # fixtures
+
+
+@pytest.fixture
+def own(services: Services, tmp_path: Path) -> Shell:
+    """A shell beside services that the test may stop."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    return Shell(tmp_path, services.ingest_url)
+
+
+def test_tail_misses_and_repeats_nothing_across_a_restart(own: Shell, services: Services) -> None:
+    """The query process goes away and comes back while entries are stored: each is told once, in order."""
+    with own.follow("tail", "--json") as tail:
+        assert tail.stdout is not None and tail.stderr is not None
+        assert "following" in tail.stderr.readline()
+        own.store(*(entry(suffix=f"a{n}") for n in range(3)))
+        told = [json.loads(tail.stdout.readline())["suffix"] for _ in range(3)]
+        services.kill("query_svc", signal.SIGTERM)
+        own.store(*(entry(suffix=f"b{n}") for n in range(3)))
+        assert "connection lost" in tail.stderr.readline()
+        services.start("query_svc")
+        own.store(*(entry(suffix=f"c{n}") for n in range(3)))
+        told += [json.loads(tail.stdout.readline())["suffix"] for _ in range(6)]
+        assert told == [f"{letter}{n}" for letter in "abc" for n in range(3)]
+        tail.send_signal(signal.SIGINT)
+        rest, remarks = tail.communicate(timeout=10)
+        assert (tail.returncode, rest) == (130, "")
+        assert remarks == "connected again, behind the last entry\n"
+
+
+def test_tail_loses_nothing_when_the_connection_breaks_before_the_first_entry(own: Shell, services: Services) -> None:
+    """It follows from the newest entry that there was when it began."""
+    own.store(entry(suffix="old"))
+    with own.follow("tail", "--json") as tail:
+        assert tail.stdout is not None and tail.stderr is not None
+        assert "following" in tail.stderr.readline()
+        services.kill("query_svc", signal.SIGTERM)
+        own.store(entry(suffix="new"))
+        services.start("query_svc")
+        assert json.loads(tail.stdout.readline())["suffix"] == "new"
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(10) == 130
+
+
+def test_tail_says_that_the_database_was_replaced(own: Shell, services: Services) -> None:
+    """Ids of another file: a word on standard error, then everything from the start."""
+    own.store(*(entry(suffix=f"{n}") for n in range(3)))
+    with own.follow("tail", "--json") as tail:
+        assert tail.stdout is not None and tail.stderr is not None
+        assert "following" in tail.stderr.readline()
+        services.kill("ingest_svc", signal.SIGTERM)
+        services.kill("query_svc", signal.SIGTERM)
+        for file in services.db.parent.glob("tracehub.db*"):
+            file.unlink()
+        services.start("ingest_svc")
+        own.store(entry(suffix="first"))
+        services.start("query_svc")
+        assert json.loads(tail.stdout.readline())["suffix"] == "first"
+        tail.send_signal(signal.SIGINT)
+        assert "reset: the database was replaced" in tail.communicate(timeout=10)[1]
+
+
+def test_tail_of_a_chain_begins_with_what_is_stored_and_filters(shell: Shell) -> None:
+    """One line for each entry; an exit says how long its step took."""
+    chain = {"correlation_id": "tailed", "source_id": "WK", "endpoint": "/api/run"}
+    shell.store(
+        entry(**chain, timestamp=1000.0),
+        entry(correlation_id="tailed", source_id="MA"),
+        entry(**chain, timestamp=1250.0, direction="<-"),
+    )
+    with shell.follow("tail", "tailed", "--source", "WK", "--endpoint", "/api/*") as tail:
+        assert tail.stdout is not None
+        assert tail.stdout.readline() == "00:00:01.000 WK -> REST /api/run\n"
+        assert tail.stdout.readline() == "00:00:01.250 WK <- REST /api/run  250ms\n"
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(10) == 130
+
+
+def test_tail_begins_with_the_last_entries(shell: Shell) -> None:
+    """`-n 1`, then what comes."""
+    shell.store(entry(suffix="stored"))
+    with shell.follow("tail", "--json", "-n", "1") as tail:
+        assert tail.stdout is not None
+        assert json.loads(tail.stdout.readline())["suffix"] == "stored"
+        shell.store(entry(suffix="comes"))
+        assert json.loads(tail.stdout.readline())["suffix"] == "comes"
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(10) == 130
+
+
+def test_wait_ends_when_a_chain_that_did_not_exist_is_complete(shell: Shell) -> None:
+    """Exit code 0, and one line."""
+    chain = {"correlation_id": "awaited"}
+    later = threading.Timer(0.7, shell.store, [entry(**chain), entry(**chain, direction="<-")])
+    later.start()
+    ended = shell.run("wait", "awaited", "--timeout", "20s")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("complete after ")
+
+
+def test_wait_says_what_is_missing(shell: Shell) -> None:
+    """Exit code 1 when the time is over, whatever was waited for."""
+    nothing = shell.run("wait", "never", "--timeout", "300ms")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no entry yet" in nothing.stderr
+    shell.store(entry(correlation_id="hangs", source_id="WK", endpoint="/run"))
+    hangs = shell.run("wait", "hangs", "--timeout", "300ms")
+    assert hangs.returncode == 1
+    assert "1 of 1 entry without a counterpart" in hangs.stderr
+    assert "open  WK -> REST /run" in hangs.stderr
+    told = json.loads(shell.run("wait", "hangs", "--until", "WK <- /run", "--timeout", "300ms", "--json").stdout)
+    assert told["reached"] is False
+    assert [step["endpoint"] for step in told["open"]] == ["/run"]
+
+
+@pytest.mark.parametrize("until", ["WK -> /run", "W? -> REST /r*", "WK ->", "quiet=300ms"])
+def test_wait_takes_an_entry_or_silence(shell: Shell, until: str) -> None:
+    """Sources, operations and endpoints with `*` and `?`; quiet begins with the first entry."""
+    shell.store(entry(correlation_id=until, source_id="WK", endpoint="/run"))
+    assert shell.run("wait", until, "--until", until, "--timeout", "20s").returncode == 0
+
+
+def test_wait_does_not_take_a_stored_chain_for_complete_before_its_end(shell: Shell) -> None:
+    """A chain that was complete once, and is not any more, is not complete while it is read again."""
+    chain = {"correlation_id": "reopened"}
+    shell.store(entry(**chain), entry(**chain, direction="<-"), entry(**chain, endpoint="/later"))
+    assert shell.run("wait", "reopened", "--timeout", "300ms").returncode == 1
+
+
+def test_wait_refuses_what_it_cannot_wait_for(shell: Shell) -> None:
+    """Wrong use is exit code 2."""
+    for words in (("--until", "done"), ("--until", "quiet=soon"), ("--timeout", "long")):
+        assert shell.run("wait", "x", *words).returncode == 2

@@ -1,0 +1,104 @@
+"""`start`, `stop`, and what a port that wants a secret makes of a command."""
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Services, free_port
+from test_cli import BIN, Shell
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Shell:
+    """A shell whose own ports are free, in a home of its own."""
+    shell = Shell(tmp_path, "")
+    shell.environ |= {"TRACEHUB_PORT": str(free_port()), "TRACEHUB_QUERY_PORT": str(free_port())}
+    return shell
+
+
+def test_start_in_the_background_and_stop(alone: Shell, tmp_path: Path) -> None:
+    """Up when the command returns, on a database below the user's data folder; a second start is refused."""
+    try:
+        told = json.loads(alone.run("start", "--detach", "--json").stdout)
+        assert alone.run("status").returncode == 0
+        assert Path(told["db"]) == tmp_path / ".local/share/tracehub/tracehub.db"
+        assert stat.S_IMODE(Path(told["db"]).parent.stat().st_mode) == 0o700
+        again = alone.run("start", "--detach")
+        assert again.returncode == 1 and "answers at" in again.stderr
+        assert alone.run("list").stderr.startswith("no traces yet: send one with")
+    finally:
+        stopped = alone.run("stop")
+    assert (stopped.returncode, stopped.stdout) == (0, f"stopped, pid {told['pid']}\n")
+    assert alone.run("status").returncode == 3
+    nothing = alone.run("stop")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+
+
+def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:
+    """It is the supervisor itself then."""
+    server = subprocess.Popen(
+        [BIN / "kbc", "tracehub", "start"],
+        env=alone.environ,
+        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    for line in server.stdout:
+        if "query_svc listens" in line:
+            break
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=30)
+    assert server.returncode == 0
+
+
+def test_a_setting_that_cannot_be_used_is_exit_code_2(alone: Shell) -> None:
+    """In one line, in the foreground and in the background."""
+    for words in (("start",), ("start", "--detach")):
+        ended = alone.run(*words, "--port", "many")
+        assert ended.returncode == 2
+        assert "TRACEHUB_PORT='many'" in ended.stderr
+
+
+def test_secrets_are_used_and_their_refusal_is_exit_code_77(services: Services, tmp_path: Path) -> None:
+    """Each port has its own; one that is missing or wrong is said in one line."""
+    services.environ = {"TRACEHUB_SECRET": "in", "TRACEHUB_QUERY_SECRET": "out"}
+    services.start("ingest_svc")
+    services.start("query_svc")
+    shell = Shell(tmp_path, services.ingest_url)
+    send = ("send", "->", "SH", "a", "b", "--id", "secret")
+    for words, name, right in ((send, "TRACEHUB_SECRET", "in"), (("show", "secret"), "TRACEHUB_QUERY_SECRET", "out")):
+        for environ in ({}, {name: "wrong"}):
+            ended = shell.run(*words, **environ)
+            assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (77, "", 1)
+        assert shell.run(*words, **{name: right}).returncode == 0
+    status = shell.run("status")
+    assert status.returncode == 0 and "TRACEHUB_QUERY_SECRET is needed" in status.stdout
+    assert shell.run("doctor").returncode == 1
+
+
+def test_the_client_alone_says_what_to_install(tmp_path: Path) -> None:
+    """Without click the package works and a command says one line; without the server `start` does."""
+    hide = (
+        "import sys; sys.modules['{}'] = None; sys.argv = ['tracehub', 'start']; import tracehub.cli as c; c.tracehub()"
+    )
+    bare = subprocess.run([sys.executable, "-c", hide.format("click")], capture_output=True, text=True, check=False)
+    assert bare.returncode == 1
+    assert "pip install './client[cli]'" in bare.stderr and len(bare.stderr.splitlines()) == 1
+    code = "import importlib.util as u, sys; find = u.find_spec\n"
+    code += "u.find_spec = lambda name, *rest: None if name == 'tracehub_server' else find(name, *rest)\n"
+    code += "sys.argv = ['tracehub', 'start']; import tracehub.cli as c; c.tracehub()"
+    alone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert alone.returncode == 1
+    assert "the server is not installed here: pip install" in alone.stderr and len(alone.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_all_names(alone: Shell, shell: str) -> None:
+    """Ids of recent chains are among what is completed; without a server there are none."""
+    script = alone.run("completion", shell).stdout
+    assert all(f"_{name}_COMPLETE" in script for name in ("TRACEHUB", "KBC", "KIBEROS"))
