@@ -7,6 +7,8 @@ import { AXIS, fitText, FONT, ROW } from './stage.js';
 import { ink, sourceClass } from './theme.js';
 
 const BAR = 15;
+const INSIDE = 26; // pixels from which on a bar's words stand in it
+const BESIDE = 56; // up to which they stand beside it, if there is as much room
 
 export function paintLanes(context, view) {
   const { stage, model, gutter } = view;
@@ -69,7 +71,7 @@ export function paintBars(context, view) {
 }
 
 function paintRow(context, view, row, y, paints, now) {
-  const { span, gutter } = view;
+  const { stage, span, gutter } = view;
   const end = span.end;
   for (let at = firstAfter(row, span.start); at < row.length && row[at].start <= end;) {
     const bar = row[at];
@@ -77,6 +79,8 @@ function paintRow(context, view, row, y, paints, now) {
     const right = gutter + span.x(bar.kind === 'open' ? Math.max(now, bar.start) : bar.end);
     paintBar(context, view, bar, Math.max(x, gutter - 4), Math.min(right, gutter + span.width + 40), y, paints, now);
     at += 1;
+    const room = (at < row.length ? gutter + span.x(row[at].start) : stage.width) - Math.max(right, x + 2);
+    if (right - x <= BESIDE && room > BESIDE && bar.kind !== 'open') paintBeside(context, view, bar, Math.max(right, x + 2), room, y, now);
     if (right - x < 1 && at < row.length && gutter + span.x(row[at].start) < x + 1) {
       at = Math.max(at, firstAfter(row, span.at(x + 1 - gutter))); // the rest of this pixel is full
     }
@@ -101,7 +105,7 @@ function paintBar(context, view, bar, x, right, y, paints, now) {
     context.fillStyle = ink('--bad');
     context.fillRect(x, y + BAR - 2.5, width, 2.5);
   }
-  if (width > 26 && bar.kind !== 'exit') paintWords(context, view, bar, x, width, y, now);
+  if (width > (bar.kind === 'open' ? INSIDE : BESIDE) && bar.kind !== 'exit') paintWords(context, view, bar, x, width, y, now);
   context.globalAlpha = 1;
   if (bar === view.selected || bar === view.hovered) {
     context.strokeStyle = ink(bar === view.selected ? '--focus' : '--ink');
@@ -161,6 +165,15 @@ function paintWords(context, view, bar, x, width, y, now) {
   const both = fitText(context, `${name}  ${took}`, room);
   if (!both.endsWith('…')) context.fillText(both, left, y + BAR / 2 + 0.5);
   else context.fillText(fitText(context, name, room), left, y + BAR / 2 + 0.5);
+}
+
+function paintBeside(context, view, bar, x, room, y, now) {
+  context.globalAlpha = view.matches && !view.matches.has(bar) ? 0.18 : 1;
+  context.fillStyle = ink('--quiet');
+  const entry = first(bar);
+  const took = bar.kind === 'exit' ? 'no entry' : duration(lengthOf(bar, now));
+  context.fillText(fitText(context, `${visible(entry.endpoint || entry.operation)}  ${took}`, room - 12), x + 5, y + BAR / 2 + 0.5);
+  context.globalAlpha = 1;
 }
 
 function paintGaps(context, view) {

@@ -33,7 +33,7 @@ export function chainView(context, route, saved = null) {
 
   const state = h('span', { class: 'chain-state' });
   const numbers = h('span', { class: 'numbers' });
-  const answers = h('div', { class: 'facts', 'aria-live': 'off' });
+  const answers = h('div', { class: 'facts', hidden: true });
   const body = h('div', { class: 'body' });
   const side = h('div', { class: 'side-panel' });
   const search = finder({ bars: () => found.bars, show: (bars) => { timeline.matches = sequence.matches = bars; current().paint(); }, choose: (bar) => choose(bar) });

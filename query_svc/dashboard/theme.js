@@ -2,6 +2,7 @@
 
 const KEY = 'tracehub.theme';
 const COLOURS = 24;
+const SEED = 207559; // with this one the names that are used most lie well apart
 const cache = new Map();
 const listeners = new Set();
 let probe = null;
@@ -43,7 +44,7 @@ function changed() {
 
 // The class that gives a source its colour: the same one everywhere, for ever.
 export function sourceClass(source) {
-  let hash = 0x811c9dc5;
+  let hash = SEED;
   for (let at = 0; at < source.length; at += 1) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193);
   hash ^= hash >>> 15;
   return `c${(hash >>> 0) % COLOURS}`;

@@ -4,7 +4,7 @@ import { h, button } from './element.js';
 import { plural, visible } from './format.js';
 
 const AT_ONCE = 100;
-const OPEN_LEVELS = 2;
+const OPEN_LEVELS = 3;
 const LONG = 2_000; // letters of one text that are shown before it is asked for
 
 export function tree(value, level = 0) {

@@ -1,0 +1,217 @@
+"""One chain in the dashboard, in a real browser over both real services."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import send
+from conftest import Services, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+HOSTILE = '<img src=x onerror="window.hacked=1">\u202egnp.exe\n"\'</script><script>window.hacked=1</script>'
+
+
+def step(chain: str, at: float, direction: str, source: str = "MA", **fields: Any) -> dict[str, Any]:
+    """An entry so many milliseconds into its chain."""
+    return entry(
+        correlation_id=chain, timestamp=1_700_000_000_000.0 + at, direction=direction, source_id=source, **fields
+    )
+
+
+def order(chain: str) -> list[dict[str, Any]]:
+    """A chain of three sources: one call done, one that reports an error, one still open, one exit too many."""
+    return [
+        step(
+            chain,
+            0,
+            "->",
+            endpoint="/orders",
+            data={"items": [{"sku": "A1", "n": 2}], "note": None},
+            raw_line="a raw line",
+        ),
+        step(chain, 10, "->", "WS", endpoint="reserve", hostname="ws-1"),
+        step(chain, 90, "<-", "WS", endpoint="reserve", hostname="ws-1", data={"error": "out of stock"}),
+        step(chain, 95, "<-", "JW", endpoint="notify"),
+        step(chain, 100, "->", "WK", endpoint="charge"),
+    ]
+
+
+async def open_chain(page: Any, hub: Services, chain: str, query: str = "") -> None:
+    """Go to the chain and wait until it is drawn."""
+    await page.goto(f"{hub.query_url}/#/traces/{chain}{query}")
+    await page.wait_for_selector(".facts:not([hidden])")
+
+
+async def test_three_answers(page: Any, hub: Services) -> None:
+    """Where it is, what was slow and what is missing stand at the top."""
+    send(hub, order("three-answers"))
+    await open_chain(page, hub, "three-answers")
+    where, slow, missing = await page.locator(".fact").all_inner_texts()
+    assert "WK charge" in where
+    assert "WS reserve" in slow and "80 ms" in slow
+    assert "2 exits" in missing and "1 entry" in missing and "1 error" in missing
+
+
+async def test_a_step_is_selected_by_key_and_by_click(page: Any, hub: Services) -> None:
+    """j walks through the steps; a click on a bar selects it; Escape lets go."""
+    send(hub, order("select-me"))
+    await open_chain(page, hub, "select-me")
+    await page.keyboard.press("j")
+    panel = page.locator(".details")
+    assert "/orders" in await panel.inner_text()
+    assert "has not come" in await panel.inner_text()
+    assert "a raw line" in await panel.inner_text()
+    assert "A1" in await panel.inner_text()
+    await page.keyboard.press("j")
+    assert "out of stock" in await panel.inner_text()
+    await page.keyboard.press("Escape")
+    await panel.wait_for(state="detached")
+    box = await page.locator(".stage:not(.map)").bounding_box()
+    await page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 38)
+    assert "/orders" in await panel.inner_text()
+
+
+async def test_timeline_and_sequence_are_one_key_apart(page: Any, hub: Services) -> None:
+    """v switches, the selection stays, the address tells."""
+    send(hub, order("two-views"))
+    await open_chain(page, hub, "two-views")
+    await page.keyboard.press("j")
+    await page.keyboard.press("v")
+    await page.wait_for_selector(".sequence canvas")
+    assert page.url.endswith("?view=sequence")
+    assert "/orders" in await page.locator(".details").inner_text()
+    await page.reload()
+    await page.wait_for_selector(".sequence canvas")
+
+
+async def test_what_comes_is_shown(page: Any, hub: Services) -> None:
+    """An entry is there without a reload, and the step that it ends is no longer open."""
+    send(hub, order("growing"))
+    await open_chain(page, hub, "growing")
+    await page.wait_for_function("() => document.body.dataset.live === 'open'")
+    send(hub, [step("growing", 150, "<-", "WK", endpoint="charge")])
+    await page.wait_for_function("() => document.querySelector('.fact').textContent.includes('MA /orders')")
+    send(hub, [step("growing", 160, "<-", endpoint="/orders")])
+    await page.wait_for_function("() => document.querySelector('.fact').textContent.includes('nothing is open')")
+    assert "7 entries" in await page.locator(".numbers").inner_text()
+
+
+async def test_a_chain_that_is_not_there_yet(page: Any, hub: Services) -> None:
+    """Its page waits, says how to send an entry, and shows the first one when it comes."""
+    await page.goto(f"{hub.query_url}/#/traces/not-there-yet")
+    await page.wait_for_selector(".nothing h2:has-text('Nothing of this chain yet')")
+    assert "curl" in await page.locator(".nothing pre").inner_text()
+    await page.wait_for_function("() => document.body.dataset.live === 'open'")
+    send(hub, [step("not-there-yet", 0, "->")])
+    await page.wait_for_selector(".facts:not([hidden])")
+
+
+async def test_entries_may_hold_anything(page: Any, hub: Services) -> None:
+    """Markup, quotes, breaks and marks that turn text around are text, in every field and every view."""
+    fields = {
+        "source_id": HOSTILE[:128], "operation": HOSTILE, "endpoint": HOSTILE * 3, "hostname": HOSTILE, "suffix": HOSTILE[:100],
+        "raw_line": HOSTILE, "data": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}], "__proto__": {"a": 1}, "constructor": "b"},
+    }  # fmt: skip
+    chain = f"hostile/{HOSTILE}#?%"
+    send(hub, [entry(correlation_id=chain, timestamp=1_700_000_000_000, **fields)])
+    await page.goto(f"{hub.query_url}/#/?q=hostile")
+    await page.locator("a.row", has_text="hostile/").click()
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.keyboard.press("j")
+    text = await page.locator(".details").inner_text()
+    assert "onerror" in text and "\\u202e" in text and "constructor" in text
+    await page.keyboard.press("v")
+    await page.wait_for_timeout(100)
+    assert await page.evaluate("[window.hacked, document.querySelectorAll('main img, main script').length]") == [
+        None,
+        0,
+    ]
+
+
+async def test_a_large_chain(page: Any, hub: Services) -> None:
+    """20,000 entries are paired, drawn, searched and walked through; a frame looks at a few of them only."""
+    entries = []
+    for call in range(10_000):
+        entries += [
+            step("large", call * 2, "->", f"S{call % 7}", endpoint=f"/call/{call}"),
+            step("large", call * 2 + 1.5, "<-", f"S{call % 7}", endpoint=f"/call/{call}"),
+        ]
+    send(hub, entries)
+    await open_chain(page, hub, "large")
+    assert "20,000 entries" in await page.locator(".numbers").inner_text()
+    await page.keyboard.press("/")
+    await page.keyboard.type("/call/7777")
+    await page.keyboard.press("Enter")
+    assert "/call/7777" in await page.locator(".details").inner_text()
+    await page.keyboard.press("Escape")
+    for key in ("Enter", "+", "+", "ArrowRight", "-", "0", "v"):
+        await page.keyboard.press(key)
+    await page.wait_for_selector(".sequence canvas")
+
+
+async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: Path) -> None:
+    """NDJSON is what was sent; the file shows the chain without a server, its steps and all."""
+    sent = order("keep-me")
+    sent[0]["data"]["hostile"] = HOSTILE
+    send(hub, sent)
+    await open_chain(page, hub, "keep-me")
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="NDJSON").click()
+    lines = Path(await (await waiting.value).path()).read_text().splitlines()
+    assert [json.loads(line)["suffix"] for line in lines] == [each["suffix"] for each in sent]
+    assert json.loads(lines[0])["data"] == sent[0]["data"]
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="HTML").click()
+    file = tmp_path / "chain.html"
+    await (await waiting.value).save_as(file)
+    await page.context.set_offline(True)
+    await page.goto(file.as_uri())
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.keyboard.press("j")
+    assert "onerror" in await page.locator(".details").inner_text()
+    await page.keyboard.press("v")
+    await page.wait_for_selector(".sequence canvas")
+    assert await page.evaluate("window.hacked") is None
+
+
+async def test_pairing(page: Any, hub: Services) -> None:
+    """Exits end the latest open entry of their step, the one of the same span where both name it; no exit is lost."""
+    await page.goto(hub.query_url)
+    module = await page.get_attribute("script[type=module]", "src")
+    entries = [
+        step("p", 0, "->", data={"span_id": "a"}), step("p", 1, "->", data={"span_id": "b"}),
+        step("p", 5, "<-", data={"span_id": "a"}), step("p", 9, "<-", data={"span_id": "b"}),
+        step("p", 10, "->", endpoint="nested"), step("p", 11, "->", endpoint="nested"), step("p", 12, "<-", endpoint="nested"),
+        step("p", 13, "<-", endpoint="nested", hostname="another"), step("p", 14, "<-", endpoint="never entered"),
+    ]  # fmt: skip
+    bars = await page.evaluate(
+        """async ([path, entries]) => {
+            const { model } = await import(path);
+            return model(entries).bars.map((bar) => [bar.kind, bar.start, bar.end, bar.row]);
+        }""",
+        [f"./{module.replace('main.js', 'pairing.js')}", entries],
+    )
+    assert bars == [
+        ["pair", 0, 5, 0], ["pair", 1, 9, 1], ["pair", 10, 13, 0], ["pair", 11, 12, 1], ["exit", 14, 14, 0],
+    ]  # fmt: skip
+
+
+async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None:
+    """Ten times the entries cost far less than a hundred times as much, also when all are open at once or none pairs."""
+    await page.goto(hub.query_url)
+    module = await page.get_attribute("script[type=module]", "src")
+    ratio = await page.evaluate(
+        """async (path) => {
+            const { model } = await import(path);
+            const make = (n, kind) => Array.from({ length: n }, (_, at) => ({ source_id: 'A', operation: 'o', endpoint: 'e',
+                hostname: 'h', suffix: String(at), data: null, timestamp: at,
+                direction: kind === 'open' ? '->' : kind === 'exits' ? '<-' : at < n / 2 ? '->' : '<-' }));
+            const took = (n, kind) => Math.min(...[1, 2, 3].map(() => { const entries = make(n, kind); const at = performance.now(); model(entries); return performance.now() - at; }));
+            const worst = [];
+            for (const kind of ['open', 'exits', 'nested']) { took(2000, kind); worst.push(took(40000, kind) / Math.max(1, took(4000, kind))); }
+            return Math.max(...worst);
+        }""",
+        f"./{module.replace('main.js', 'pairing.js')}",
+    )
+    assert ratio < 60
