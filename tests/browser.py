@@ -17,6 +17,7 @@ FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+LIVE = "() => document.body.dataset.live === 'open'"  # the page follows its stream
 NO_CHROMIUM = "no Chromium: the tests of the dashboard did not run (apt-get install chromium)"
 
 

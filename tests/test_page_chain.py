@@ -110,13 +110,14 @@ async def test_a_chain_that_is_not_there_yet(page: Any, hub: Services) -> None:
 async def test_entries_may_hold_anything(page: Any, hub: Services) -> None:
     """Markup, quotes, breaks and marks that turn text around are text, in every field and every view."""
     fields = {
-        "source_id": HOSTILE[:128], "operation": HOSTILE, "endpoint": HOSTILE * 3, "hostname": HOSTILE, "suffix": HOSTILE[:100],
-        "raw_line": HOSTILE, "data": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}], "__proto__": {"a": 1}, "constructor": "b"},
+        "source_id": HOSTILE[:128], "operation": HOSTILE, "endpoint": HOSTILE * 3, "hostname": HOSTILE,
+        "suffix": HOSTILE[:100], "raw_line": HOSTILE,
+        "data": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}], "__proto__": {"a": 1}, "constructor": "b"},
     }  # fmt: skip
     chain = f"hostile/{HOSTILE}#?%"
     send(hub, [entry(correlation_id=chain, timestamp=1_700_000_000_000, **fields)])
     await page.goto(f"{hub.query_url}/#/?q=hostile")
-    await page.locator("a.row", has_text="hostile/").click()
+    await page.locator("[data-id]", has_text="hostile/").click()
     await page.wait_for_selector(".facts:not([hidden])")
     await page.keyboard.press("j")
     text = await page.locator(".details").inner_text()
@@ -158,7 +159,8 @@ async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: P
     await open_chain(page, hub, "keep-me")
     async with page.expect_download() as waiting:
         await page.get_by_role("button", name="NDJSON").click()
-    lines = Path(await (await waiting.value).path()).read_text().splitlines()
+    await (await waiting.value).save_as(tmp_path / "chain.ndjson")
+    lines = (tmp_path / "chain.ndjson").read_text().splitlines()  # a small file of the test's own
     assert [json.loads(line)["suffix"] for line in lines] == [each["suffix"] for each in sent]
     assert json.loads(lines[0])["data"] == sent[0]["data"]
     async with page.expect_download() as waiting:
@@ -173,45 +175,3 @@ async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: P
     await page.keyboard.press("v")
     await page.wait_for_selector(".sequence canvas")
     assert await page.evaluate("window.hacked") is None
-
-
-async def test_pairing(page: Any, hub: Services) -> None:
-    """Exits end the latest open entry of their step, the one of the same span where both name it; no exit is lost."""
-    await page.goto(hub.query_url)
-    module = await page.get_attribute("script[type=module]", "src")
-    entries = [
-        step("p", 0, "->", data={"span_id": "a"}), step("p", 1, "->", data={"span_id": "b"}),
-        step("p", 5, "<-", data={"span_id": "a"}), step("p", 9, "<-", data={"span_id": "b"}),
-        step("p", 10, "->", endpoint="nested"), step("p", 11, "->", endpoint="nested"), step("p", 12, "<-", endpoint="nested"),
-        step("p", 13, "<-", endpoint="nested", hostname="another"), step("p", 14, "<-", endpoint="never entered"),
-    ]  # fmt: skip
-    bars = await page.evaluate(
-        """async ([path, entries]) => {
-            const { model } = await import(path);
-            return model(entries).bars.map((bar) => [bar.kind, bar.start, bar.end, bar.row]);
-        }""",
-        [f"./{module.replace('main.js', 'pairing.js')}", entries],
-    )
-    assert bars == [
-        ["pair", 0, 5, 0], ["pair", 1, 9, 1], ["pair", 10, 13, 0], ["pair", 11, 12, 1], ["exit", 14, 14, 0],
-    ]  # fmt: skip
-
-
-async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None:
-    """Ten times the entries cost far less than a hundred times as much, also when all are open at once or none pairs."""
-    await page.goto(hub.query_url)
-    module = await page.get_attribute("script[type=module]", "src")
-    ratio = await page.evaluate(
-        """async (path) => {
-            const { model } = await import(path);
-            const make = (n, kind) => Array.from({ length: n }, (_, at) => ({ source_id: 'A', operation: 'o', endpoint: 'e',
-                hostname: 'h', suffix: String(at), data: null, timestamp: at,
-                direction: kind === 'open' ? '->' : kind === 'exits' ? '<-' : at < n / 2 ? '->' : '<-' }));
-            const took = (n, kind) => Math.min(...[1, 2, 3].map(() => { const entries = make(n, kind); const at = performance.now(); model(entries); return performance.now() - at; }));
-            const worst = [];
-            for (const kind of ['open', 'exits', 'nested']) { took(2000, kind); worst.push(took(40000, kind) / Math.max(1, took(4000, kind))); }
-            return Math.max(...worst);
-        }""",
-        f"./{module.replace('main.js', 'pairing.js')}",
-    )
-    assert ratio < 60

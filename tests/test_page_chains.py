@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from browser import send
+from browser import LIVE, send
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -14,15 +14,111 @@ def call(chain: str, **fields: Any) -> list[dict[str, Any]]:
     return [entry(correlation_id=chain, **fields), entry(correlation_id=chain, **{**fields, "direction": "<-"})]
 
 
+async def ids(page: Any) -> list[str]:
+    """What the list shows, from the top."""
+    return list(await page.locator("a.id").all_text_contents())
+
+
 async def test_the_list_shows_what_is_stored(page: Any, hub: Services) -> None:
     """Each chain is a row with its id, state, sources and number of entries, and leads to its own page."""
     send(hub, [*call("list/one", source_id="MA"), *call("list/one", source_id="WS"), entry(correlation_id="list/two")])
     await page.goto(f"{hub.query_url}/#/?q=list%2F")
-    row = page.locator("a.row", has_text="list/one")
+    row = page.locator("[data-id]", has_text="list/one")
     assert await row.locator(".mark").all_inner_texts() == ["MA", "WS"]
     assert await row.locator(".k3").inner_text() == "4"
     assert "complete" in await row.locator(".state").inner_text()
-    assert "running" in await page.locator("a.row", has_text="list/two").locator(".state").inner_text()
+    assert "running" in await page.locator("[data-id]", has_text="list/two").locator(".state").inner_text()
     await row.click()
     await page.wait_for_selector(".chain-view canvas")
     assert page.url.endswith("#/traces/list%2Fone")
+
+
+async def test_filters(page: Any, hub: Services) -> None:
+    """By a part of the id, by source, by state and time; the address holds them, so a filtered list is a link."""
+    send(hub, [*call("filter-done", source_id="F1"), entry(correlation_id="filter-open", source_id="F2")])
+    send(hub, call("filter-bad", source_id="F1", data={"status": 503}))
+    await page.goto(f"{hub.query_url}/")
+    await page.keyboard.press("/")
+    await page.keyboard.type("filter-")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 3")
+    for name, value, left in (
+        ("State", "complete", ["filter-bad", "filter-done"]),
+        ("State", "running", ["filter-open"]), ("State", "error", ["filter-bad"]),
+        ("State", "stuck", []), ("State", "", ["filter-bad", "filter-open", "filter-done"]),
+        ("Active within", "5", ["filter-bad", "filter-open", "filter-done"]),
+    ):  # fmt: skip
+        await page.get_by_label(name, exact=True).select_option(value)
+        await page.wait_for_function(f"() => document.querySelectorAll('[data-id]').length === {len(left)}")
+        assert await ids(page) == left
+    await page.get_by_label("Source, the whole name").fill("F2")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 1")
+    await page.reload()
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 1")
+    assert await ids(page) == ["filter-open"]
+
+
+async def test_new_chains_do_not_move_rows_under_the_pointer(page: Any, hub: Services) -> None:
+    """While somebody points at the list new chains are counted; away from it they move in by themselves."""
+    send(hub, [entry(correlation_id=f"pill-{number}") for number in range(3)])
+    await page.goto(f"{hub.query_url}/#/?q=pill-")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 3")
+    await page.wait_for_function(LIVE)
+    await page.hover("[data-id] >> nth=1")
+    send(hub, [entry(correlation_id=f"pill-{number}") for number in range(3, 15)])
+    await page.wait_for_selector(".pill:has-text('12 new')")
+    assert await ids(page) == ["pill-2", "pill-1", "pill-0"]
+    await page.keyboard.press("n")
+    assert (await ids(page))[:2] == ["pill-14", "pill-13"]
+    await page.mouse.move(5, 5)
+    send(hub, [entry(correlation_id="pill-15")])
+    await page.wait_for_function("() => document.querySelector('a.id').textContent === 'pill-15'")
+
+
+async def test_rows_change_in_place(page: Any, hub: Services) -> None:
+    """The exit that comes makes the row complete, where it stands."""
+    send(hub, [entry(correlation_id="place-1"), entry(correlation_id="place-2")])
+    await page.goto(f"{hub.query_url}/#/?q=place-")
+    await page.wait_for_function(LIVE)
+    await page.hover("[data-id] >> nth=0")
+    send(hub, [entry(correlation_id="place-1", direction="<-")])
+    await page.wait_for_selector("[data-id]:nth-child(2):has-text('complete')")
+    assert await ids(page) == ["place-2", "place-1"]
+
+
+async def test_back_to_the_first(page: Any, hub: Services) -> None:
+    """Scrolling goes back, page by page, to the oldest chain that is kept, and says that it is the last."""
+    send(hub, [entry(correlation_id=f"old-{number:03}") for number in range(200)])
+    await page.goto(f"{hub.query_url}/#/?q=old-")
+    await page.wait_for_selector("[data-id]")
+    for _ in range(8):
+        await page.locator(".scroll").evaluate("(node) => { node.scrollTop = node.scrollHeight; }")
+        await page.wait_for_timeout(60)
+    await page.wait_for_selector(".foot:has-text('200 chains')")
+    assert await ids(page) == [f"old-{number:03}" for number in reversed(range(200))]
+
+
+async def test_by_keyboard(page: Any, hub: Services) -> None:
+    """j and k move, Enter opens, Escape comes back."""
+    send(hub, [entry(correlation_id=f"keys-{number}") for number in range(3)])
+    await page.goto(f"{hub.query_url}/#/?q=keys-")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 3")
+    for key in "jjk":
+        await page.keyboard.press(key)
+    assert await page.evaluate("document.activeElement.closest('[data-id]').dataset.id") == "keys-2"
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".chain-view .facts:not([hidden])")
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector("[data-id]")
+    assert page.url.endswith("q=keys-")
+
+
+async def test_nothing_yet(services: Services, page: Any) -> None:
+    """An empty file says how to send a first entry, and shows it when it comes."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    await page.goto(services.query_url)
+    await page.wait_for_selector("h2:has-text('No chains yet')")
+    assert "ingest/single" in await page.locator("pre").inner_text()
+    await page.wait_for_function(LIVE)
+    send(services, [entry(correlation_id="the first")])
+    await page.wait_for_selector("[data-id]:has-text('the first')")

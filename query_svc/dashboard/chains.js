@@ -35,7 +35,7 @@ export function chainsView(context, route) {
         h('span', { role: 'columnheader', class: `cell k${at}` }, name)))), list);
   const { bar, search } = filters(filter, () => { remember(link('chains', [], filter)); reload(); });
   const scroller = h('div', { class: 'scroll', tabindex: -1 }, table, empty, foot);
-  const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, bar, h('div', { class: 'pillbox' }, pill), scroller);
+  const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, h('h1', { class: 'offscreen' }, 'Chains'), bar, h('div', { class: 'pillbox' }, pill), scroller);
 
   function parameters() {
     const minute = filter.minutes ? serverNow() - filter.minutes * 60_000 : null;
@@ -174,7 +174,7 @@ export function chainsView(context, route) {
   scroller.addEventListener('scroll', () => { fillUp(); if (scroller.scrollTop < 4 && waiting) show(false); }, { passive: true });
   const ticking = setInterval(() => { for (const row of rows.values()) row.tick(); }, 1_000);
 
-  const links = () => [...list.querySelectorAll('a.row')];
+  const links = () => [...list.querySelectorAll('a.id')];
   return {
     node,
     title: 'Chains',
@@ -191,7 +191,7 @@ export function chainsView(context, route) {
       k: () => step(links(), -1),
       n: () => show(true),
       x: () => {
-        const row = document.activeElement.closest?.('a.row');
+        const row = document.activeElement.closest?.('.rows .row');
         if (!row) return;
         row.classList.toggle('picked');
         const id = row.dataset.id;
@@ -213,9 +213,10 @@ function makeRow(id) {
   const long = h('span', {});
   const old = h('span', { role: 'cell', class: 'cell k5 number' });
   const shown = visible(id);
-  const node = h('a', { role: 'row', class: 'row', href: chainLink(id), 'data-id': id },
-    state, h('span', { role: 'cell', class: 'cell k1 id', title: shown }, shorten(shown, 64)), marks, entries,
+  const node = h('div', { role: 'row', class: 'row', 'data-id': id },
+    state, h('span', { role: 'cell', class: 'cell k1' }, h('a', { class: 'id', href: chainLink(id), title: shown }, shorten(shown, 64))), marks, entries,
     h('span', { role: 'cell', class: 'cell k4 number' }, fill, long), old);
+  node.addEventListener('click', (event) => { if (!event.target.closest('a')) go(chainLink(id)); });
   let before = '';
   const row = {
     id, node, chain: null, shown: false,

@@ -30,8 +30,8 @@ export class Timeline {
     this.stage.onfit = () => this._fit();
     this.map = new Stage('Whole chain', (context) => paintMap(context, this));
     this.map.node.classList.add('map');
-    this.map.node.removeAttribute('tabindex');
-    this.map.node.setAttribute('role', 'presentation');
+    for (const name of ['tabindex', 'role', 'aria-label']) this.map.node.removeAttribute(name);
+    this.map.node.setAttribute('aria-hidden', 'true'); // a pointer's: keys zoom and pan
     this.tip = h('div', { class: 'tip', hidden: true, 'aria-hidden': 'true' });
     this.node = h('div', { class: 'timeline' }, this.map.node, this.stage.node, this.tip);
     this._offTheme = onTheme(() => this.paint());

@@ -1,0 +1,78 @@
+"""How the dashboard pairs entries with exits, in the browser that will run it."""
+
+from typing import Any
+
+import pytest
+from conftest import Services
+from test_page_chain import step
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def pairing(page: Any, hub: Services) -> str:
+    """The address of the module."""
+    await page.goto(hub.query_url)
+    main: str = await page.get_attribute("script[type=module]", "src")
+    return f"./{main.replace('main.js', 'pairing.js')}"
+
+
+async def test_pairs(page: Any, hub: Services) -> None:
+    """An exit ends the latest open entry of its step, or that of the same span; none is lost."""
+    nested, another = {"endpoint": "nested"}, {"endpoint": "nested", "hostname": "another"}
+    entries = [
+        step("p", 0, "->", data={"span_id": "a"}),
+        step("p", 1, "->", data={"span_id": "b"}),
+        step("p", 5, "<-", data={"span_id": "a"}),
+        step("p", 9, "<-", data={"span_id": "b"}),
+        step("p", 10, "->", **nested),
+        step("p", 11, "->", **nested),
+        step("p", 12, "<-", **nested),
+        step("p", 13, "<-", **another),
+        step("p", 14, "<-", endpoint="never entered"),
+    ]
+    bars = await page.evaluate(
+        """async ([path, entries]) => {
+            const { model } = await import(path);
+            return model(entries).bars.map((bar) => [bar.kind, bar.start, bar.end, bar.row]);
+        }""",
+        [await pairing(page, hub), entries],
+    )
+    assert bars[:2] == [["pair", 0, 5, 0], ["pair", 1, 9, 1]]
+    assert bars[2:] == [["pair", 10, 13, 0], ["pair", 11, 12, 1], ["exit", 14, 14, 0]]
+
+
+async def test_own_time(page: Any, hub: Services) -> None:
+    """What a step did itself is its time less what the steps within it cover, counted once where they overlap."""
+    entries = [
+        step("s", 0, "->"),
+        step("s", 10, "->", "WS"),
+        step("s", 20, "->", "WK"),
+        step("s", 40, "<-", "WS"),
+        step("s", 60, "<-", "WK"),
+        step("s", 100, "<-"),
+    ]
+    own = await page.evaluate(
+        """async ([path, entries]) => {
+            const { model } = await import(path);
+            return model(entries).bars.map((bar) => [bar.source, bar.self]);
+        }""",
+        [await pairing(page, hub), entries],
+    )
+    assert own == [["MA", 50], ["WS", 30], ["WK", 40]]
+
+
+async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None:
+    """Ten times the entries cost far less than a hundred times as much, whether all are open or none pairs."""
+    ratio = await page.evaluate(
+        """async (path) => {
+            const { model } = await import(path);
+            const way = { open: () => '->', exits: () => '<-', nested: (at, n) => (at < n / 2 ? '->' : '<-') };
+            const make = (n, kind) => Array.from({ length: n }, (_, at) => ({
+                source_id: 'A', operation: 'o', endpoint: 'e', hostname: 'h', suffix: String(at), data: null, timestamp: at, direction: way[kind](at, n) }));
+            const once = (entries) => { const at = performance.now(); model(entries); return performance.now() - at; };
+            const took = (n, kind) => Math.min(...[1, 2, 3].map(() => once(make(n, kind))));
+            return Math.max(...Object.keys(way).map((kind) => took(40000, kind) / Math.max(1, took(4000, kind))));
+        }""",
+        await pairing(page, hub),
+    )
+    assert ratio < 60

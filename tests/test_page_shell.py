@@ -1,0 +1,144 @@
+"""What holds in every view of the dashboard: keys, colours, small screens, a lost connection, the secret."""
+
+import re
+from typing import Any
+
+import pytest
+from browser import LIVE, send
+from conftest import Services, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+VIEWS = ["", "traces/shell"]
+
+
+async def test_help_is_a_key_away(page: Any, hub: Services) -> None:
+    """`?` lists the keys of the view and of the page; Escape closes it and leaves the view alone."""
+    await page.goto(hub.query_url)
+    await page.wait_for_selector(".bar")
+    await page.keyboard.press("?")
+    assert "next, previous" in await page.locator("dialog").inner_text()
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector("dialog", state="detached")
+
+
+async def test_dark_and_light(page: Any, hub: Services) -> None:
+    """The system's wish counts until somebody chooses; the choice is remembered."""
+    ground = "getComputedStyle(document.body).backgroundColor"
+    await page.emulate_media(color_scheme="dark")
+    await page.goto(hub.query_url)
+    await page.wait_for_selector(".bar")
+    dark = await page.evaluate(ground)
+    await page.emulate_media(color_scheme="light")
+    light = await page.evaluate(ground)
+    assert dark != light
+    await page.keyboard.press("t")
+    await page.keyboard.press("t")
+    assert await page.evaluate(ground) == dark
+    await page.reload()
+    await page.wait_for_selector(".bar")
+    assert await page.evaluate(ground) == dark
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("width", [400, 2560])
+async def test_narrow_and_wide(page: Any, hub: Services, view: str, width: int) -> None:
+    """From 400 to 2,560 pixels nothing has to be scrolled sideways."""
+    send(hub, [entry(correlation_id="shell", endpoint="/a" * 900, source_id="a-source-with-quite-a-long-name")])
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_selector("[data-id], .facts:not([hidden])")
+    await page.keyboard.press("j")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert await page.evaluate("document.querySelector('main').scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+async def test_accessible(page: Any, hub: Services, view: str, scheme: str) -> None:
+    """axe-core finds nothing to complain of: names, roles, contrast, structure."""
+    from axe_playwright_python.async_playwright import Axe
+
+    send(
+        hub,
+        [
+            entry(correlation_id="shell", data={"error": {"why": [1, None]}}),
+            entry(correlation_id="shell", direction="<-"),
+        ],
+    )
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_selector("[data-id], .facts:not([hidden])")
+    await page.keyboard.press("j")
+    results = await Axe().run(page)
+    found = [
+        f"{each['id']}: {each['nodes'][0]['html']} {each['nodes'][0]['failureSummary']}"
+        for each in results.response["violations"]
+    ]
+    assert not found, found
+
+
+async def test_a_lost_connection_is_said_and_mended(services: Services, page: Any) -> None:
+    """A banner says that the connection is lost; when it is back, how much came meanwhile, which is shown."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [entry(correlation_id="before")])
+    page.forgiven += ["net::ERR", "Failed to load resource"]
+    await page.goto(services.query_url)
+    await page.wait_for_function(LIVE)
+    services.kill("query_svc")
+    await page.wait_for_selector(".banner.lost:has-text('Connection lost')")
+    send(services, [entry(correlation_id="meanwhile"), entry(correlation_id="meanwhile")])
+    services.start("query_svc")
+    await page.wait_for_selector(".banner.back:has-text('2 entries came meanwhile')")
+    await page.wait_for_selector("[data-id]:has-text('meanwhile')")
+
+
+async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> None:
+    """What a chain got while the query process was away is in its view afterwards, once."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [entry(endpoint="/one")])
+    page.forgiven += ["net::ERR", "Failed to load resource"]
+    await page.goto(f"{services.query_url}/#/traces/chain")
+    await page.wait_for_function(LIVE)
+    services.kill("query_svc")
+    send(services, [entry(endpoint="/two"), entry(endpoint="/two", direction="<-")])
+    services.start("query_svc")
+    await page.wait_for_selector(".numbers:has-text('3 entries')")
+
+
+async def test_one_stream_for_a_tab(page: Any, hub: Services) -> None:
+    """However one walks through the views, the tab holds one EventSource."""
+    await page.add_init_script("""
+        window.open_streams = new Set();
+        const Plain = EventSource;
+        window.EventSource = class extends Plain {
+            constructor(...given) { super(...given); window.open_streams.add(this); }
+            close() { super.close(); window.open_streams.delete(this); }
+        };
+    """)
+    send(hub, [entry(correlation_id="shell")])
+    await page.goto(hub.query_url)
+    for view in [*VIEWS, *VIEWS]:
+        await page.evaluate("(view) => { location.hash = `#/${view}`; }", view)
+        await page.wait_for_function(LIVE)
+        await page.wait_for_function("() => window.open_streams.size === 1")
+
+
+async def test_the_secret_is_asked_for(services: Services, page: Any) -> None:
+    """Without the cookie there is a login page; a wrong secret is told; with the right one the view comes."""
+    services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [entry(correlation_id="guarded")])
+    page.forgiven += ["Failed to load resource"]
+    await page.goto(f"{services.query_url}/#/traces/guarded")
+    await page.get_by_label("Secret").fill("a guess")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".problem:has-text('not the secret')")
+    await page.get_by_label("Secret").fill("a reader's secret")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".facts:not([hidden])")
+    assert re.search("traces/guarded", page.url)
+    await page.get_by_role("button", name="Log out").click()
+    await page.wait_for_selector("form.login")
