@@ -68,7 +68,8 @@ async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None
             const { model } = await import(path);
             const way = { open: () => '->', exits: () => '<-', nested: (at, n) => (at < n / 2 ? '->' : '<-') };
             const make = (n, kind) => Array.from({ length: n }, (_, at) => ({
-                source_id: 'A', operation: 'o', endpoint: 'e', hostname: 'h', suffix: String(at), data: null, timestamp: at, direction: way[kind](at, n) }));
+                source_id: 'A', operation: 'o', endpoint: 'e', hostname: 'h', suffix: String(at), data: null,
+                timestamp: at, direction: way[kind](at, n) }));
             const once = (entries) => { const at = performance.now(); model(entries); return performance.now() - at; };
             const took = (n, kind) => Math.min(...[1, 2, 3].map(() => once(make(n, kind))));
             return Math.max(...Object.keys(way).map((kind) => took(40000, kind) / Math.max(1, took(4000, kind))));

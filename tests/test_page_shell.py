@@ -8,7 +8,8 @@ from browser import LIVE, send
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-VIEWS = ["", "traces/shell"]
+VIEWS = ["", "traces/shell", "traces/shell?view=sequence", "tail", "sources", "compare/shell/shell-2"]
+DRAWN = "[data-id], .facts:not([hidden]), .tail [href], .steps [href], .compared [href]"  # what each view shows
 
 
 async def test_help_is_a_key_away(page: Any, hub: Services) -> None:
@@ -43,10 +44,11 @@ async def test_dark_and_light(page: Any, hub: Services) -> None:
 @pytest.mark.parametrize("width", [400, 2560])
 async def test_narrow_and_wide(page: Any, hub: Services, view: str, width: int) -> None:
     """From 400 to 2,560 pixels nothing has to be scrolled sideways."""
-    send(hub, [entry(correlation_id="shell", endpoint="/a" * 900, source_id="a-source-with-quite-a-long-name")])
+    long = {"endpoint": "/a" * 900, "source_id": "a-source-with-quite-a-long-name"}
+    send(hub, [entry(correlation_id=chain, **long) for chain in ("shell", "shell-2")])
     await page.set_viewport_size({"width": width, "height": 800})
     await page.goto(f"{hub.query_url}/#/{view}")
-    await page.wait_for_selector("[data-id], .facts:not([hidden])")
+    await page.wait_for_selector(DRAWN)
     await page.keyboard.press("j")
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert await page.evaluate("document.querySelector('main').scrollWidth") <= width
@@ -67,7 +69,7 @@ async def test_accessible(page: Any, hub: Services, view: str, scheme: str) -> N
     )
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     await page.goto(f"{hub.query_url}/#/{view}")
-    await page.wait_for_selector("[data-id], .facts:not([hidden])")
+    await page.wait_for_selector(DRAWN)
     await page.keyboard.press("j")
     results = await Axe().run(page)
     found = [
