@@ -39,7 +39,7 @@ async def open_sources(page: Any, hub: Services) -> None:
 
 async def cells(page: Any, source: str) -> list[str]:
     """The row of a source in the table of durations."""
-    row = page.locator(".steps a.row:not([hidden])", has_text=source)
+    row = page.locator(".steps .virtual .row:not([hidden])", has_text=source)
     await row.wait_for()
     return [text.strip() for text in await row.locator(".cell").all_inner_texts()]
 
@@ -59,8 +59,8 @@ async def test_durations_of_steps(own_hub: Services, page: Any) -> None:
     p50, p95, p99 = (float(text.removesuffix(" ms")) for text in row[5:8])
     assert 45 <= p50 <= 55
     assert 90 <= p95 < p99 <= 100
-    await page.locator(".steps a.row").first.click()
-    await page.wait_for_selector(".chains-view a.row")
+    await page.locator(".steps .virtual .row").first.click()
+    await page.wait_for_selector(".chains-view [data-id]")
     assert page.url.endswith("#/?source=slowpoke")
 
 
@@ -90,7 +90,7 @@ async def test_sorting_and_finding(own_hub: Services, page: Any) -> None:
     await open_sources(page, own_hub)
 
     async def order() -> list[str]:
-        rows = page.locator(".steps a.row:not([hidden])")
+        rows = page.locator(".steps .virtual .row:not([hidden])")
         await rows.first.wait_for()
         return sorted(
             await rows.evaluate_all(

@@ -35,7 +35,7 @@ export function chainsView(context, route) {
         h('span', { role: 'columnheader', class: `cell k${at}` }, name)))), list);
   const { bar, search } = filters(filter, () => { remember(link('chains', [], filter)); reload(); });
   const scroller = h('div', { class: 'scroll', tabindex: -1 }, table, empty, foot);
-  const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, h('h1', { class: 'offscreen' }, 'Chains'), bar, h('div', { class: 'pillbox' }, pill), scroller);
+  const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, bar, h('div', { class: 'pillbox' }, pill), scroller);
 
   function parameters() {
     const minute = filter.minutes ? serverNow() - filter.minutes * 60_000 : null;
@@ -214,7 +214,7 @@ function makeRow(id) {
   const old = h('span', { role: 'cell', class: 'cell k5 number' });
   const shown = visible(id);
   const node = h('div', { role: 'row', class: 'row', 'data-id': id },
-    state, h('span', { role: 'cell', class: 'cell k1' }, h('a', { class: 'id', href: chainLink(id), title: shown }, shorten(shown, 64))), marks, entries,
+    state, h('span', { role: 'cell', class: 'cell k1' }, h('a', { class: 'id go', href: chainLink(id), title: shown }, shorten(shown, 64))), marks, entries,
     h('span', { role: 'cell', class: 'cell k4 number' }, fill, long), old);
   node.addEventListener('click', (event) => { if (!event.target.closest('a')) go(chainLink(id)); });
   let before = '';

@@ -78,7 +78,7 @@ export function compareView(context, route) {
 
   function next(by) {
     if (!rows) return;
-    const at = Number(document.activeElement.getAttribute('aria-rowindex')) - 2;
+    const at = Number(document.activeElement.closest('[aria-rowindex]')?.getAttribute('aria-rowindex') ?? 0) - 2;
     const start = at >= 0 ? at : by > 0 ? -1 : found.length;
     for (let number = start + by; number >= 0 && number < found.length; number += by) {
       if (found[number].large || found[number].kind !== 'both') { to(number); return; }
@@ -117,7 +117,7 @@ function judge({ a, b }) {
 
 function makeRow(item, longest, ids) {
   const [step, left, right, difference] = [0, 1, 2, 3].map((at) => h('span', { role: 'cell', class: `cell d${at}` }));
-  const name = h('span', { class: 'name' });
+  const name = h('a', { class: 'name go' });
   const mark = h('span', {});
   const operation = h('span', { class: 'operation' });
   step.append(mark, operation, name);
@@ -129,13 +129,13 @@ function makeRow(item, longest, ids) {
   });
   const words = h('span', {});
   difference.append(words);
-  const node = h('a', { role: 'row', class: 'row' }, step, left, right, difference);
+  const node = h('div', { role: 'row', class: 'row' }, step, left, right, difference);
   return {
     node,
     fill(number) {
       const each = item(number);
       const entry = first(each.a ?? each.b);
-      node.href = chainLink(each.a ? ids[0] : ids[1]);
+      name.href = chainLink(each.a ? ids[0] : ids[1]);
       node.className = `row ${each.kind === 'both' ? '' : `only-${each.kind}`}`;
       step.style.paddingInlineStart = `${8 + 14 * Math.min(DEEP, (each.a ?? each.b).depth)}px`;
       step.title = `${visible(entry.source_id)}  ${visible(entry.operation)}  ${visible(entry.endpoint)}`;

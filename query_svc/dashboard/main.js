@@ -51,7 +51,7 @@ function show(made) {
   view?.stop();
   view = made;
   document.title = `${made.title} · TraceHub`;
-  main.replaceChildren(made.node);
+  main.replaceChildren(...(made.node.querySelector('h1') ? [] : [h('h1', { class: 'offscreen' }, made.title)]), made.node);
   viewKeys(made.keys, made.help);
   made.start();
 }

@@ -138,15 +138,17 @@ function makeRow(item, scale) {
   const cells = [...COLUMNS, null].map((_, at) => h('span', { role: 'cell', class: `cell s${at}${at > 1 && at < 9 ? ' number' : ''}` }));
   const [line, middle, far] = [svg('line', { y1: 8, y2: 8 }), svg('circle', { cy: 8, r: 3 }), svg('line', { y1: 4, y2: 12 })];
   cells[9].append(svg('svg', { class: 'range', viewBox: '0 0 200 16', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, line, far, middle));
-  const node = h('a', { role: 'row', class: 'row' }, cells);
+  const chains = h('a', { class: 'go' });
+  cells[1].append(chains);
+  const node = h('div', { role: 'row', class: 'row' }, cells);
   return {
     node,
     fill(number) {
       const each = item(number);
-      node.href = link('chains', [], { source: each.source_id });
+      chains.href = link('chains', [], { source: each.source_id });
       node.title = `${visible(each.source_id)}  ${visible(each.operation)}  ${visible(each.endpoint)}`;
       cells[0].replaceChildren(mark(each.source_id), h('span', { class: 'name' }, shorten(visible(each.source_id), 40)));
-      cells[1].replaceChildren(h('span', { class: 'operation' }, visible(each.operation)), ' ', shorten(visible(each.endpoint), 200));
+      chains.replaceChildren(h('span', { class: 'operation' }, visible(each.operation)), ' ', shorten(visible(each.endpoint), 200));
       ['calls', 'errors', 'open'].forEach((key, at) => {
         setText(cells[2 + at], each[key] || key === 'calls' ? count(each[key]) : '');
         cells[2 + at].classList.toggle('bad', at > 0 && each[key] > 0);

@@ -215,7 +215,9 @@ function makeRow(item) {
   const [time, source, arrow, operation, endpoint, id, data] = cells;
   const mark = h('span', {});
   source.append(mark);
-  const node = h('a', { role: 'row', class: 'row' }, cells);
+  const chain = h('a', { class: 'go' });
+  id.append(chain);
+  const node = h('div', { role: 'row', class: 'row', tabindex: -1 }, cells);
   return {
     node,
     fill(number) {
@@ -223,7 +225,7 @@ function makeRow(item) {
       const entry = typeof what === 'string' ? JSON.parse(what) : what;
       node.className = entry.note ? 'row note' : reportsError(entry) ? 'row failed' : 'row';
       if (entry.note) return write(['', '', '', '', entry.note, '', '']);
-      node.href = chainLink(entry.correlation_id);
+      chain.href = chainLink(entry.correlation_id);
       time.title = `${clock(entry.timestamp)}\n${utc(entry.timestamp)}`;
       mark.className = `mark ${sourceClass(entry.source_id)}`;
       source.title = visible(entry.source_id);
@@ -236,8 +238,8 @@ function makeRow(item) {
   };
 
   function write(texts) {
-    texts.forEach((text, at) => setText(at === 1 ? mark : cells[at], text));
-    if (!texts[0]) { node.removeAttribute('href'); mark.className = ''; }
+    texts.forEach((text, at) => setText([cells[0], mark, ...cells.slice(2, 5), chain, cells[6]][at], text));
+    if (!texts[0]) { chain.removeAttribute('href'); mark.className = ''; }
   }
 }
 

@@ -70,7 +70,8 @@ export class VirtualRows {
   nodeOf(number) {
     this.reveal(number);
     this._paint();
-    return this._pool[number % this._pool.length].node;
+    const { node } = this._pool[number % this._pool.length];
+    return node.querySelector('a[href]') ?? node;
   }
 
   reveal(number) {
