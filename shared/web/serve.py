@@ -16,8 +16,10 @@ from shared import errors
 from shared.address import explained, refuse_taken
 from shared.env import BAD_SETTING, SettingError, Settings, give_up
 from shared.web.connection import Runner
+from shared.web.farewell import Farewell
 
-SHUTDOWN_S: Final = 5.0  # for answers on their way; supervisors kill after 10 to 20
+FAREWELL_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
+SHUTDOWN_S: Final = 1.0  # for those that are left then
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
 M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
 LARGE_BYTES: Final = 128 * 1024
@@ -77,15 +79,19 @@ async def _serve(program: str, app: web.Application, settings: Settings, port_fi
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    farewell = Farewell(app)
     runner = make_runner(app)
     await runner.setup()
     try:
         with explained(settings, port_field):
-            await web.TCPSite(runner, settings.host, getattr(settings, port_field), backlog=1024).start()
+            site = web.TCPSite(runner, settings.host, getattr(settings, port_field), backlog=1024)
+            await site.start()
         for address in runner.addresses:
             _log.info("%s listens on http://%s:%s", program, _bracketed(address[0]), address[1])
         await stop.wait()
         _log.info("%s stops", program)
+        await site.stop()
+        await farewell.bid(FAREWELL_S)
     finally:
         await runner.cleanup()
 

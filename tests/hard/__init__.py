@@ -30,4 +30,10 @@ ROWS = (
     "slow_senders",
     "duplicates",
     "streams",
+    "wal_growth",
+    "retention",
+    "clock",
+    "upgrade",
+    "memory",
+    "shutdown",
 )

@@ -1,0 +1,51 @@
+"""The requests that are being answered, so that a service can end when there are none.
+
+aiohttp reads nothing any more once it shuts down: a body that is on its way then would never arrive.
+"""
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from shared.web.problems import Handler
+
+
+class Farewell:
+    """Counts the requests of an application; once it is bidden, every answer ends its connection."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+        self._requests = 0
+        self._is_bidden = False
+        self._none_left = asyncio.Event()
+        app.middlewares.insert(0, self._counted())
+        app.on_response_prepare.append(self._end_connection)
+
+    async def bid(self, seconds: float) -> None:
+        """End what waits, and wait for the requests that are being answered, for so long at most."""
+        self._is_bidden = True
+        await self._app.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._requests:
+                    self._none_left.clear()
+                    await self._none_left.wait()
+
+    def _counted(self) -> Middleware:
+        @web.middleware
+        async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._requests += 1
+            try:
+                return await handler(request)
+            finally:
+                self._requests -= 1
+                if not self._requests:
+                    self._none_left.set()
+
+        return counted
+
+    async def _end_connection(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._is_bidden:
+            response.force_close()
