@@ -44,7 +44,8 @@ def at_least(ratio: Callable[[Figures], Spread | None], least: float, unit: str 
             return NOTHING
         scale = 100 if unit == "%" else 1
         middle, low, high = (number(value * scale) for value in spread)
-        return Verdict(f"{middle} {unit} ({low} to {high})", spread.median >= least)
+        around = "" if low == high else f" ({low} to {high})"
+        return Verdict(f"{middle} {unit}{around}", spread.median >= least)
 
     return judge
 

@@ -136,7 +136,8 @@ class Generator:
             while self._idle and due <= now:
                 request = next(self._requests, None)
                 if request is None:
-                    return now
+                    self._drain()
+                    return time.perf_counter()
                 self._begin(request, due if interval else now)
                 due += interval
             self._turn(max(0.0, min(end, due if self._idle else end) - now))
