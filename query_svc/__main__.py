@@ -1,5 +1,7 @@
 """`python -m query_svc`: the query service alone, in the foreground."""
 
+import gc
+
 from query_svc.app import make_app
 from shared.env import start_settings
 from shared.web import run
@@ -8,7 +10,9 @@ from shared.web import run
 def main() -> None:
     """Read the settings and serve."""
     settings = start_settings("query_svc", "Answers for checkpoint traces.", "query_port", "query_secret")
-    run("query_svc", make_app(settings), settings, "query_port")
+    app = make_app(settings)
+    gc.freeze()  # what is imported stays; a collection that walks through it would hold up every answer
+    run("query_svc", app, settings, "query_port")
 
 
 main()

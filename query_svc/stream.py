@@ -5,6 +5,7 @@ brings. One that falls behind does the same again from where it stopped.
 """
 
 import asyncio
+import bisect
 from typing import Final
 
 import msgspec
@@ -24,6 +25,7 @@ HEARTBEAT_S: Final = 15.0
 PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are large:
 PAGE_BYTES: Final = 256 * 1024  # that a page aims at, by the size of the one before
 FIRST_PAGE_ENTRIES: Final = 50
+IDS: Final = 10_000  # of a chain, looked for at a time: for each look the whole chain is gone through
 REOPEN_S: Final = 0.5  # between looks for a file that has gone
 FAREWELL_S: Final = 1.0  # for the last event, to a client that may have stopped reading
 
@@ -54,6 +56,8 @@ class Stream:
         self._start = resume if resume is not None or correlation_id is None else 0
         self._resumed = self._start != 0
         self._page_entries = FIRST_PAGE_ENTRIES
+        self._ids: list[int] = []  # of the chain, behind the position
+        self._ids_are_all = False
 
     async def send(self, request: web.Request, windows: Windows, seconds: float) -> EventSourceResponse:
         """Stream for so many seconds."""
@@ -121,40 +125,51 @@ class Stream:
 
     async def _replay(self, upto: int) -> None:
         """Send what the file holds behind the position and up to `upto`."""
+        self._ids = []
         await self._pass_over_expired(upto)
         while self._position < upto:
-            entries = await self._page(upto)
+            entries, end = await self._page(upto)
             if await self._pass_over_expired(upto):  # while the page was read: some may be missing from it
                 continue
             wanted = [frame(*numbered) for numbered in entries if self._wants(numbered[1])]
             if wanted:
                 await self._response.write(b"".join(wanted))
-            self._position = entries[-1][0] if len(entries) == self._page_entries else upto
+            self._position = end
             self._resumed = True
             size = 1 + sum(len(memoryview(entry.data)) + len(entry.raw_line or "") for _, entry in entries)
             self._page_entries = max(1, min(PAGE_ENTRIES, PAGE_BYTES * max(1, len(entries)) // size))
         self._resumed = True
 
-    async def _page(self, upto: int) -> list[Numbered]:
-        if self._correlation_id is None:
-            return await self._reader.entries_after(self._position, upto, self._page_entries)
-        chain = await self._reader.chain(self._correlation_id)
-        return [] if chain is None else await self._reader.in_order(chain, self._position, upto, self._page_entries)
+    async def _page(self, upto: int) -> tuple[list[Numbered], int]:
+        """The next entries, and the row id up to which they are all."""
+        if self._correlation_id is not None:
+            return await self._page_of_chain(self._correlation_id, upto)
+        entries = await self._reader.entries_after(self._position, upto, self._page_entries)
+        return entries, entries[-1][0] if len(entries) == self._page_entries else upto
+
+    async def _page_of_chain(self, correlation_id: str, upto: int) -> tuple[list[Numbered], int]:
+        self._ids = self._ids[bisect.bisect_right(self._ids, self._position) :]
+        if not self._ids:
+            self._ids = await self._reader.ids_in_order(correlation_id, self._position, upto, IDS)
+            self._ids_are_all = len(self._ids) < IDS
+        ids = self._ids[: self._page_entries]
+        end = upto if self._ids_are_all and len(ids) == len(self._ids) else ids[-1]
+        return await self._reader.entries(ids) if ids else [], end
 
     async def _pass_over_expired(self, upto: int) -> bool:
         """Move on to the oldest entry that is left; a client that resumes is told what it may have missed."""
-        end = min(await self._reader.oldest() - 1, upto)
+        oldest = await self._reader.oldest()
+        end = min(oldest - 1, upto)
         if end <= self._position:
             return False
-        if self._resumed and await self._may_have_lost():
+        if self._resumed and await self._may_have_lost(oldest):
             everything = self._correlation_id is None and self._wanted == EVERYTHING
             gap = Gap(self._position + 1, end, end - self._position if everything else None)
             await self._response.write(b"event: gap\ndata: %b\n\n" % encode(gap))
         self._position = end
         return True
 
-    async def _may_have_lost(self) -> bool:
+    async def _may_have_lost(self, oldest: int) -> bool:
         if self._correlation_id is None:
             return True
-        chain = await self._reader.chain(self._correlation_id)
-        return chain is None or chain.expired > 0
+        return await self._reader.may_have_lost(self._correlation_id, self._position, oldest)

@@ -115,3 +115,19 @@ async def test_positions_beyond_any_number(reader: Reader, tmp_path: Path) -> No
         assert (await reader.in_time(chain, 10, None, position)).found == count
     for since, count in ((-1.0, 2), (0.0, 1), (1e307, 1), (1e308, 0)):
         assert await reader.count(chain, None, start_of(since).instant) == count
+
+
+async def test_what_a_chain_may_have_lost(reader: Reader, tmp_path: Path) -> None:
+    """Some of its entries, or all of them even if it has begun again; not what others lost."""
+
+    def some(*chains: str) -> list[Entry]:
+        return [Entry("MA", chain, number, "s", "->", "REST", "/") for number, chain in enumerate(chains)]
+
+    writer = Writer(tmp_path / "tracehub.db", 3_600_000)
+    writer.write([some("whole", "part", "gone", "young")], 0)
+    writer.write([[Entry("MA", "part", 9.0, "s", "->", "REST", "/")]], 0)
+    writer.expire(4, 100)
+    writer.write([[Entry("MA", "whole", 9.0, "s", "->", "REST", "/")]], 0)
+    writer.close()
+    lost = {chain: await reader.may_have_lost(chain, 1, 4) for chain in ("whole", "part", "gone", "young", "nobody")}
+    assert lost == {"whole": True, "part": True, "gone": True, "young": False, "nobody": True}

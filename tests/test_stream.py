@@ -220,7 +220,7 @@ async def short_lived(start_ingest: Any, start_query: Any, settings: Settings) -
 
 
 async def test_gaps(short_lived: tuple[Client, Client]) -> None:
-    """Who comes back too late is told what is gone; who comes first, or whose chain lost nothing, is not."""
+    """Who comes back too late is told what is gone; who comes first is not."""
     ingest, query = short_lived
     await post(ingest, *(entry(correlation_id="both") for _ in range(10)))
     await asyncio.sleep(1.1)
@@ -242,12 +242,43 @@ async def test_gaps(short_lived: tuple[Client, Client]) -> None:
     assert await told("/stream", 0, 2) == ["11", "12"]
     assert await told("/traces/both/stream", 3, 2) == [lost, "11"]
     assert await told("/traces/both/stream", 0, 1) == ["11"]
-    assert await told("/traces/young/stream", 3, 1) == ["12"]
+    assert await told("/traces/young/stream", 3, 2) == [lost, "12"], "its keys of then have gone: nobody knows"
     await asyncio.sleep(2.2)
     async with stream(query, last_id=3) as resumed:
         assert payload((await take(resumed, 1))[0]) == {"from": 4, "to": 12, "lost": 9}
         await post(ingest, entry())
         assert ids(await take(resumed, 1)) == [13]
+
+
+async def test_a_chain_that_went_and_began_again(short_lived: tuple[Client, Client]) -> None:
+    """Whoever had the beginning of it is told that more may have come before it went."""
+    ingest, query = short_lived
+    await post(ingest, *(entry(correlation_id="again") for _ in range(5)), entry(correlation_id="other"))
+
+    async def gone() -> bool:
+        return bool((await get(query, "/stats"))["oldest_id"] == 7)
+
+    await until(gone)
+    await post(ingest, entry(correlation_id="again"))
+    async with stream(query, "/traces/again/stream", 3) as resumed:
+        gap, event = await take(resumed, 2)
+        assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 4, "to": 6}, "7")
+
+
+async def test_a_long_chain_is_replayed_in_parts(ingest: Client, query: Client, monkeypatch: Any) -> None:
+    """Its row ids are looked for some at a time, whatever stands in between, and what comes meanwhile follows."""
+    monkeypatch.setattr("query_svc.stream.IDS", 40)
+    monkeypatch.setattr("query_svc.stream.PAGE_ENTRIES", 15)
+    monkeypatch.setattr("query_svc.stream.FIRST_PAGE_ENTRIES", 7)
+    for size in (200, 40, 7, 1):
+        chain = f"chain-{size}"
+        for _ in range(size):
+            await post(ingest, entry(correlation_id=chain), entry(correlation_id="other"))
+        async with stream(query, f"/traces/{chain}/stream") as replayed:
+            first = await take(replayed, size)
+            await post(ingest, entry(correlation_id="other"), entry(correlation_id=chain))
+            found = ids(first + await take(replayed, 1))
+        assert found[1:] == [*range(found[0] + 2, found[0] + 2 * size, 2), found[0] + 2 * size + 1]
 
 
 async def test_a_replaced_file_starts_over(

@@ -33,9 +33,17 @@ COUNT: Final = """
     SELECT count(*) FROM entry CROSS JOIN site ON site.id = entry.site
     WHERE entry.chain = :chain AND entry.at > :at AND entry.id <= :newest
         AND (:source IS NULL OR site.source_id = :source)"""
-IN_ORDER: Final = f"""{ENTRIES}
-    WHERE entry.id IN (SELECT id FROM entry WHERE chain = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?)
-    ORDER BY entry.id"""
+_OF_KEY: Final = "SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = :key"
+IDS_IN_ORDER: Final = f"""
+    SELECT id FROM entry
+    WHERE chain = (SELECT id FROM chain WHERE id IN ({_OF_KEY}) AND correlation_id = :correlation_id)
+        AND id > :after AND id <= :upto
+    ORDER BY id LIMIT :limit"""
+THESE: Final = f"{ENTRIES} WHERE entry.id IN (SELECT value FROM json_each(?)) ORDER BY entry.id"
+MAY_HAVE_LOST: Final = f"""
+    SELECT ifnull((SELECT expired > 0 FROM chain WHERE id IN ({_OF_KEY}) AND correlation_id = :correlation_id), 1)
+        OR EXISTS (SELECT 1 FROM ({_OF_KEY}) WHERE chain NOT IN (SELECT id FROM chain))
+        OR :after + 1 < (SELECT max(first_entry) FROM era WHERE first_entry <= :oldest)"""
 SUMMARIES: Final = """
     SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance = 0, errors, newest,
         (SELECT at FROM arrival WHERE first_entry <= newest ORDER BY first_entry DESC LIMIT 1)

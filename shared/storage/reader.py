@@ -130,9 +130,23 @@ class Reader:
         """How many entries of a chain are later than an instant."""
         return await self._number(queries.COUNT, self._within(chain, source, since))
 
-    async def in_order(self, chain: Chain, after: int, upto: int, limit: int) -> list[Numbered]:
-        """Entries of a chain by row id, `after` < id <= `upto`."""
-        return numbered(await self._pool.rows(queries.IN_ORDER, (chain.id, after, upto, limit)))
+    async def ids_in_order(self, correlation_id: str, after: int, upto: int, limit: int) -> list[int]:
+        """The first row ids of a chain with `after` < id <= `upto`; the whole chain is looked through for them."""
+        parameters = {"after": after, "upto": upto, "limit": limit, **_named(correlation_id)}
+        return [id for (id,) in await self._pool.rows(queries.IDS_IN_ORDER, parameters)]
+
+    async def entries(self, ids: list[int]) -> list[Numbered]:
+        """The entries with these row ids that are left."""
+        return numbered(await self._pool.rows(queries.THESE, (encode(ids).decode(),)))
+
+    async def may_have_lost(self, correlation_id: str, after: int, oldest: int) -> bool:
+        """Whether a chain may have had entries behind row id `after` that are not left; `oldest` is what is.
+
+        A chain that has gone as a whole leaves its key, and may have begun again since; when its era has gone as
+        well, nobody knows.
+        """
+        parameters = {"after": after, "oldest": oldest, **_named(correlation_id)}
+        return bool(await self._number(queries.MAY_HAVE_LOST, parameters))
 
     async def entries_after(self, after: int, upto: int, limit: int) -> list[Numbered]:
         """Entries of all chains by row id, `after` < id <= `upto`."""
@@ -228,6 +242,10 @@ class Reader:
     def _within(self, chain: Chain, source: str | None, since: int) -> dict[str, Any]:
         at = max(-INFINITY, min(since - chain.base, INFINITY))
         return {"chain": chain.id, "at": at, "newest": chain.newest, "source": source}
+
+
+def _named(correlation_id: str) -> dict[str, Any]:
+    return {"key": hash48(correlation_id), "correlation_id": correlation_id}
 
 
 def start_of(since_ts: float | None) -> Position:
