@@ -33,7 +33,11 @@ def _read() -> tuple[str, dict[str, Asset]]:
     version = hashlib.sha256(b"\0".join(part for name in files for part in (name.encode(), files[name]))).hexdigest()[
         :16
     ]
-    files[_PAGE] = files[_PAGE].replace(b"{version}", version.encode())
+    # named ahead, all modules are fetched at once, and not each when the one that imports it has come
+    modules = "\n".join(
+        f'<link rel="modulepreload" href="assets/{{version}}/{name}">' for name in files if name.endswith(".js")
+    )
+    files[_PAGE] = files[_PAGE].replace(b"{modules}", modules.encode()).replace(b"{version}", version.encode())
     assets = {
         name: Asset(body, gzip.compress(body, 9, mtime=0), _TYPES[name.rpartition(".")[2]])
         for name, body in files.items()

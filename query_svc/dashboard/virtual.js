@@ -22,7 +22,7 @@ export class VirtualRows {
     this.paint = eachFrame(() => this._paint());
     this._top = 0; // where the list was last put, to tell who scrolled
     this.node.addEventListener('scroll', () => {
-      const up = this.node.scrollTop < this._top - 1;
+      const up = this.node.scrollTop < this._top - 1 && !this.atEnd; // a list that grew taller is moved by itself
       this._top = this.node.scrollTop;
       this.onscroll(up);
       this.paint();
