@@ -61,6 +61,28 @@ async def test_own_time(page: Any, hub: Services) -> None:
     assert own == [["MA", 50], ["WS", 30], ["WK", 40]]
 
 
+async def test_a_child_may_end_a_little_late(page: Any, hub: Services) -> None:
+    """A call that ends just after the step that made it is still within it; one that ends much later is not."""
+    entries = [
+        step("l", 0, "->"),
+        step("l", 1, "->", "WS"),
+        step("l", 100, "<-"),
+        step("l", 101, "<-", "WS"),
+        step("l", 200, "->"),
+        step("l", 250, "->", "WS"),
+        step("l", 260, "<-"),
+        step("l", 300, "<-", "WS"),
+    ]
+    own = await page.evaluate(
+        """async ([path, entries]) => {
+            const { model } = await import(path);
+            return model(entries).bars.map((bar) => [bar.self, bar.parent !== null]);
+        }""",
+        [await pairing(page, hub), entries],
+    )
+    assert own == [[1, False], [100, True], [60, False], [50, False]]
+
+
 async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None:
     """Ten times the entries cost far less than a hundred times as much, whether all are open or none pairs."""
     ratio = await page.evaluate(

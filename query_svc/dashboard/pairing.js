@@ -122,15 +122,18 @@ export function lengthOf(bar, now) {
   return (bar.kind === 'open' ? Math.max(now, bar.start) : bar.end) - bar.start;
 }
 
-// The parent of a bar is the innermost one that holds it. Its own time is what no child covers.
+// The parent of a bar is the innermost one that holds it, but for a share at the end: what answers may return a little
+// before the answer is sent. Its own time is what no child covers.
 const LOOK_UP = 64; // calls beside each other that are looked through for a parent
+const OVERHANG = 0.02; // of a child, that may be later than its parent's end
 
 function nest(bars) {
   const stack = [];
   for (const bar of bars) {
     while (stack.length && stack.at(-1).end < bar.start) stack.pop();
     for (let at = stack.length - 1, looks = 0; at >= 0 && looks < LOOK_UP; at -= 1, looks += 1) {
-      if (stack[at].end >= bar.end && stack[at].kind !== 'exit') { bar.parent = stack[at]; break; }
+      const end = bar.end === Infinity ? Infinity : bar.end - OVERHANG * (bar.end - bar.start);
+      if (stack[at].end >= end && stack[at].kind !== 'exit') { bar.parent = stack[at]; break; }
     }
     const parent = bar.parent;
     bar.self = bar.end - bar.start;
@@ -138,7 +141,8 @@ function nest(bars) {
     if (parent) {
       bar.depth = parent.depth + 1;
       const from = Math.max(bar.start, parent.busy);
-      if (bar.end > from) { parent.self -= bar.end - from; parent.busy = bar.end; }
+      const until = Math.min(bar.end, parent.end);
+      if (until > from) { parent.self -= until - from; parent.busy = until; }
     }
     stack.push(bar);
   }
