@@ -149,6 +149,16 @@ def test_an_unknown_chain_is_exit_code_1(shell: Shell) -> None:
     assert shown.stderr.startswith("no entry of nobody")
 
 
+def test_the_start_of_an_id_will_do(shell: Shell) -> None:
+    """Where one chain alone begins so; else those that do are named. For programs an id is whole."""
+    shell.store(entry(correlation_id="alpha-1"), entry(correlation_id="alpha-2"), entry(correlation_id="beta-1"))
+    assert shell.run("show", "beta").stdout.startswith("beta-1  open")
+    several = shell.run("show", "alpha")
+    assert (several.returncode, several.stdout) == (1, "")
+    assert several.stderr.split()[-2:] == ["alpha-2", "alpha-1"]
+    assert shell.run("show", "beta", "--json").returncode == 1
+
+
 def test_recent_chains_are_listed(shell: Shell) -> None:
     """`kiberos trace list`, `kbc trace show` and `tracehub list` give the same."""
     shell.store(entry(correlation_id="listed"))

@@ -11,9 +11,10 @@ from rich.text import Text
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
-from tracehub.cli.words import age, clean, duration, several
+from tracehub.cli.words import age, clean, duration
 
 Json = dict[str, Any]
+NAMED_WIDTH = 100  # columns from which there is room for the names of sources
 MOST_PAGES = 50  # of a filtered list, each of which may come back short
 
 
@@ -23,6 +24,7 @@ MOST_PAGES = 50  # of a filtered list, each of which may come back short
     examples=[
         "{}                       the recent chains",
         "{} --open                those that wait for an exit",
+        "{} --errors              those in which something went wrong",
         "{} --source WK -n 100",
         "{} --grep req-12         those with this in their id",
         "{} --json | jq -r '.correlations[].correlation_id'",
@@ -32,10 +34,11 @@ MOST_PAGES = 50  # of a filtered list, each of which may come back short
 @click.option("--source", metavar="SOURCE", help="Only chains with an entry of this source.")
 @click.option("--grep", "q", metavar="TEXT", help="Only chains with this in their id.")
 @click.option("--open/--complete", "is_open", default=None, help="Only chains that wait for an exit, or that do not.")
-def list_command(hub: Hub, limit: int, source: str | None, q: str | None, is_open: bool | None) -> int:
+@click.option("--errors", is_flag=True, help="Only chains with an entry that reports an error.")
+def list_command(hub: Hub, limit: int, source: str | None, q: str | None, is_open: bool | None, errors: bool) -> int:
     """Recent correlation ids: age, duration, entries, sources, complete or not."""
     complete = None if is_open is None else not is_open
-    return list_chains(hub, limit, {"source": source, "q": q, "complete": complete})
+    return list_chains(hub, limit, {"source": source, "q": q, "complete": complete, "errors": errors or None})
 
 
 def list_chains(hub: Hub, limit: int, filters: Json) -> int:
@@ -78,7 +81,8 @@ def _table(chains: list[Json], screen: Screen) -> Table:
     for name in ("last", "took", "entries"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("sources", no_wrap=True, overflow="ellipsis", ratio=1)
+    named = screen.width >= NAMED_WIDTH
+    table.add_column("from", no_wrap=True, overflow="ellipsis", ratio=1)
     for chain in chains:
         table.add_row(
             Text(clean(chain["correlation_id"])),
@@ -86,19 +90,21 @@ def _table(chains: list[Json], screen: Screen) -> Table:
             Text(duration(float(chain["duration_ms"]))),
             Text(f"{chain['trace_count']:,}"),
             _state(chain),
-            _sources([clean(source) for source in chain["sources"]]),
+            _sources([clean(source) for source in chain["sources"]], named),
         )
     return table
 
 
 def _state(chain: Json) -> Text:
-    errors = int(chain.get("errors") or 0)
-    if errors:
-        return Text(several(errors, "error"), "bold red")
     if chain["complete"] is None:
-        return Text("expired", "yellow")
-    return Text("complete", "green") if chain["complete"] else Text("open", "bold red")
+        state = Text("expired", "yellow")
+    else:
+        state = Text("complete", "green") if chain["complete"] else Text("open", "bold red")
+    errors = int(chain.get("errors") or 0)
+    return Text.assemble(state, (f", {errors:,} err", "red")) if errors else state
 
 
-def _sources(sources: list[str]) -> Text:
+def _sources(sources: list[str], named: bool) -> Text:
+    if not named:
+        return Text(str(len(sources)))
     return Text(f"{len(sources)}: ", "dim").append(", ".join(sources), "default not dim")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tracehub.cli.words import as_json, clean
 
-PIPE_WIDTH = 140  # columns where no terminal says
+PIPE_WIDTH = 140  # columns where there is no terminal at all
 PATIENCE_S = 1.0  # before a spinner shows that something is going on
 
 
@@ -71,7 +71,8 @@ class Screen:
 
 
 def _console(file: TextIO, no_color: bool) -> Console:
-    width = None if file.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
+    is_seen = any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr) if stream is not None)
+    width = None if is_seen or os.environ.get("COLUMNS") else PIPE_WIDTH
     plain = no_color or bool(os.environ.get("NO_COLOR"))
     return Console(
         file=file,

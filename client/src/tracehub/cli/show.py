@@ -16,6 +16,7 @@ from tracehub.cli.timeline import rows_of, steps_of
 from tracehub.cli.words import age, clean, clock, duration, several
 
 Json = dict[str, Any]
+SHORTEST = 4  # characters of an id that may stand for all of it
 
 
 @command(
@@ -25,6 +26,7 @@ Json = dict[str, Any]
         "{}                      the recent chains",
         "{} req-12345            where it was, how long each step took, what is still open",
         "{} req-12345 -v         with the data of each step",
+        "{} 88ebfb               the start of an id will do where only one begins so",
         "{} req-12345 --source WK",
         "{} req-12345 --json | jq '.traces[].endpoint'",
     ],
@@ -45,15 +47,29 @@ def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbo
     with hub.screen.patience(f"asking {hub.reading} ..."):
         chain = hub.reader.get_traces(correlation_id, source)
     if not chain["traces"]:
-        hub.screen.remark(
-            f"no entry of {correlation_id}" + (f" from {source}" if source else "") + f" at {hub.reading}"
-        )
-        return 1
+        return _begins_so(hub, correlation_id, source, verbose)
     if hub.screen.json:
         hub.screen.data(chain)
     else:
         _draw(hub.screen, chain, verbose)
     return 0
+
+
+def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:
+    """The chain whose id begins so, if there is one alone among the recent ones; for programs an id is whole."""
+    near: list[str] = []
+    if not hub.screen.json and len(start) >= SHORTEST:
+        found = hub.ask("/correlations", {"q": start, "limit": 20})["correlations"]
+        near = [id for id in (str(chain["correlation_id"]) for chain in found) if id != start and id.startswith(start)]
+    if len(near) == 1:
+        chain = hub.reader.get_traces(near[0], source)
+        if chain["traces"]:
+            _draw(hub.screen, chain, verbose)
+            return 0
+    hub.screen.remark(f"no entry of {start}" + (f" from {source}" if source else "") + f" at {hub.reading}")
+    for id in near[:10]:
+        hub.screen.remark(f"    {id}")
+    return 1
 
 
 def _draw(screen: Screen, chain: Json, verbose: bool) -> None:
@@ -72,12 +88,15 @@ def _draw(screen: Screen, chain: Json, verbose: bool) -> None:
 
 
 def _head(chain: Json, steps: int, sources: int) -> Text:
+    """Two lines: what it is, and how large and how old."""
     entries = chain["traces"]
     first, last = float(entries[0]["timestamp"]), float(entries[-1]["timestamp"])
     head = Text.assemble((clean(chain["correlation_id"]), "bold"))
     head.append("  ").append_text(state(chain))
-    head.append(f"  {duration(last - first)}  {several(len(entries), 'entry', 'entries')}, {several(steps, 'step')}")
-    head.append(f", {several(sources, 'source')}  ")
+    head.append(f"  {duration(last - first)}\n")
+    head.append(
+        f"{several(len(entries), 'entry', 'entries')}, {several(steps, 'step')}, {several(sources, 'source')}  "
+    )
     return head.append(f"{clock(first, day=True)}, {age(first)}", "dim")
 
 

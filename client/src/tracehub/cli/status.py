@@ -79,7 +79,7 @@ def _table(services: dict[str, Json]) -> Table:
             up,
             Text(clean(told["url"])),
             Text(str(told.get("pid", ""))),
-            Text(duration(uptime * 1000) if isinstance(uptime, (int, float)) else ""),
+            Text(_uptime(uptime) if isinstance(uptime, (int, float)) else ""),
             Text(clean(told.get("version", ""))),
         )
         if told.get("detail"):
@@ -101,6 +101,10 @@ def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
     if stats.get("dropped"):
         lines.append(("dropped", f"{several(stats['dropped'], 'entry', 'entries')}, by their senders' own report"))
     return [Text.assemble((f"{name:<10}", "dim"), text) for name, text in lines]
+
+
+def _uptime(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds < 60 else duration(seconds * 1000)
 
 
 def _behind(lag: Json) -> str:

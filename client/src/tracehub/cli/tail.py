@@ -18,7 +18,9 @@ from tracehub.query import quoted
 
 Entry = dict[str, Any]
 REMEMBERED = 10_000  # open entries whose exits are given a duration
-FULL_ID_WIDTH = 120  # columns from which ids are shown whole
+FULL_ID_WIDTH = 120  # columns from which ids are shown whole, however long
+ID_COLUMNS = 16  # that an id may have elsewhere
+SHORT_ID = 12  # characters of one that is longer
 
 
 @command(
@@ -105,7 +107,7 @@ class Lines:
         self._one_chain = one_chain
         self.greeting = "connected"
         self._open: dict[tuple[str, ...], float] = {}
-        self._source_width = 2
+        self._source_width = self._id_width = 2
 
     def add(self, id: str, entry: Entry) -> None:
         """Print one."""
@@ -131,8 +133,10 @@ class Lines:
         line = Text.assemble((clock(float(entry["timestamp"])), "dim"), " ")
         if not self._one_chain:
             id = clean(entry["correlation_id"])
-            whole = self._screen.width >= FULL_ID_WIDTH
-            line.append(f"{id} " if whole else f"{id[:8]:<8} ", COLOURS[hash(id) % len(COLOURS)])
+            if self._screen.width < FULL_ID_WIDTH and len(id) > ID_COLUMNS:
+                id = id[:SHORT_ID]  # `tracehub show` takes the start of an id
+            self._id_width = max(self._id_width, min(len(id), ID_COLUMNS))
+            line.append(f"{id:<{self._id_width}} ", COLOURS[hash(id) % len(COLOURS)])
         line.append(f"{source:<{self._source_width}} ").append(
             entry["direction"], "bold" if entry["direction"] == "->" else ""
         )
