@@ -94,10 +94,12 @@ def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
     lines = [
         ("holds", f"{several(stats['entries'], 'entry', 'entries')} in {several(stats['chains'], 'chain')}"),
         ("rate", f"{stats['rate']:,.1f} entries/s over the last minute"),
-        ("database", f"{size(stats['db_bytes'])}, WAL {size(stats['wal_bytes'])}" + (f"  {clean(db)}" if db else "")),
+        ("database", f"{size(stats['db_bytes'])}, WAL {size(stats['wal_bytes'])}"),
         ("retention", f"{stats['retention_hours']:g} hours from arrival"),
         ("live", f"{several(stats['subscribers'], 'subscriber')}, {_behind(stats.get('tail_lag') or {})}"),
     ]
+    if db:
+        lines.append(("file", clean(db)))
     if stats.get("dropped"):
         lines.append(("dropped", f"{several(stats['dropped'], 'entry', 'entries')}, by their senders' own report"))
     return [Text.assemble((f"{name:<10}", "dim"), text) for name, text in lines]
