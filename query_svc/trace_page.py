@@ -13,7 +13,7 @@ from query_svc.tail import Tail
 from query_svc.windows import Windows
 from shared.api import TracePage
 from shared.errors import BadRequest
-from shared.storage.reader import Chain, Position, Reader, start_of
+from shared.storage.reader import Chain, Position, Reader, Stretch, start_of
 from shared.wire import encode
 
 FIRST_ENTRIES: Final = 50  # read at a time, then more, so that no read holds the file's history for long:
@@ -50,50 +50,40 @@ class TraceQuery(msgspec.Struct, frozen=True):
 async def read_page(reader: Reader, kept: Kept[Answer], query: TraceQuery) -> Answer:
     """The page, of the chain as it is at the first read: entries that come meanwhile are left out."""
     position = start_of(query.since_ts) if query.after is None else _position(query.after)
-    chain = await reader.chain(query.correlation_id)
-    if chain is None:
+    opened = await reader.chain(query.correlation_id, min(FIRST_ENTRIES, query.limit), query.source, position)
+    if opened is None:
         return Answer(encode(TracePage(query.correlation_id, [], 0, False, 0, None)), says_something=False)
+    chain, first = opened
     key = (reader, query, chain)
     answer = kept.get(key)
     if answer is None:
-        answer = await _read_page(reader, query, chain, position)
+        answer = await _read_on(reader, query, chain, first)
         kept.put(key, answer, len(answer.body))
     return answer
 
 
-async def _read_page(reader: Reader, query: TraceQuery, chain: Chain, position: Position) -> Answer:
-    texts, found, end, more = await _read(reader, chain, query, position)
-    if more:
-        more = (await reader.in_time(chain, 1, query.source, end)).found > 0
+async def _read_on(reader: Reader, query: TraceQuery, chain: Chain, first: Stretch) -> Answer:
+    stretches = [first]
+    found, size, wanted = first.found, len(first.text), min(FIRST_ENTRIES, query.limit)
+    while may_follow := stretches[-1].found == wanted and found < chain.entries:
+        if found >= query.limit or size > ANSWER_BYTES:
+            break
+        wanted = max(1, min(READ_ENTRIES, 10 * wanted, READ_BYTES * wanted // len(stretches[-1].text)))
+        wanted = min(wanted, query.limit - found)
+        stretches.append(await reader.in_time(chain, wanted, query.source, stretches[-1].end))
+        found += stretches[-1].found
+        size += len(stretches[-1].text)
+    end = stretches[-1].end
+    more = may_follow and (await reader.in_time(chain, 1, query.source, end)).found > 0
     page = RenderedPage(
         query.correlation_id,
-        msgspec.Raw(f"[{','.join(texts)}]"),
+        msgspec.Raw("[" + ",".join(stretch.text for stretch in stretches if stretch.found) + "]"),
         found if not more and query.after is None else await _count(reader, chain, query),
         chain.complete,
         chain.expired,
         f"{end.instant}.{end.id}" if more else None,
     )
     return Answer(encode(page), says_something=found > 0 or chain.complete is True)
-
-
-async def _read(
-    reader: Reader, chain: Chain, query: TraceQuery, end: Position
-) -> tuple[list[str], int, Position, bool]:
-    """Texts of entries, their number, the position behind them, and whether more may follow."""
-    texts: list[str] = []
-    found = size = 0
-    wanted = FIRST_ENTRIES
-    while found < query.limit and size < ANSWER_BYTES:
-        wanted = min(wanted, query.limit - found)
-        text, count, end = await reader.in_time(chain, wanted, query.source, end)
-        if count:
-            texts.append(text)
-            found += count
-            size += len(text)
-        if count < wanted or found == chain.entries:
-            return texts, found, end, False
-        wanted = max(1, min(READ_ENTRIES, 10 * wanted, READ_BYTES * count // len(text)))
-    return texts, found, end, True
 
 
 async def wait_for_page(tail: Tail, windows: Windows, kept: Kept[Answer], query: TraceQuery, seconds: float) -> Answer:

@@ -55,7 +55,7 @@ async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
 async def test_an_empty_file(reader: Reader) -> None:
     """There is nothing, and no error."""
     assert (await reader.newest(), await reader.oldest(), await reader.chains()) == (0, 1, 0)
-    assert await reader.chain("x") is None
+    assert await reader.chain("x", 10, None, start_of(None)) is None
     assert await reader.entries_after(0, INFINITY, 10) == await reader.recent(10, None, "") == []
     assert (await reader.correlations(10, None, Chosen())).correlations == []
     assert await reader.by_source(0) == []
@@ -85,11 +85,12 @@ async def test_chains_are_what_was_written(tmp_path: Path) -> None:
         summaries = {one.correlation_id: one for one in (await reader.correlations(10, None, Chosen())).correlations}
         for id in ("one", "two", "three"):
             chain = [entry for entry in stored if entry.correlation_id == id]
-            found = await reader.chain(id)
-            assert (found is None) == (not chain)
-            if found is None:
+            opened = await reader.chain(id, 1_000, None, start_of(None))
+            assert (opened is None) == (not chain)
+            if opened is None:
                 continue
-            stretch = await reader.in_time(found, 1_000, None, start_of(None))
+            found, stretch = opened
+            assert await reader.in_time(found, 1_000, None, start_of(None)) == stretch
             in_time = msgspec.json.decode(f"[{stretch.text}]", type=list[StoredEntry])
             assert [(e.timestamp, e.suffix) for e in in_time] == [
                 (e.timestamp, e.suffix) for e in sorted(chain, key=lambda entry: entry.timestamp)
@@ -109,10 +110,14 @@ async def test_positions_beyond_any_number(reader: Reader, tmp_path: Path) -> No
         [[Entry("MA", "chain", 1e308, "a", "->", "REST", "/"), Entry("MA", "chain", 0.0, "a", "->", "R", "/")]], 0
     )
     writer.close()
-    chain = await reader.chain("chain")
-    assert chain is not None
+    opened = await reader.chain("chain", 10, None, start_of(None))
+    assert opened is not None
+    chain, _ = opened
     for position, count in ((start_of(None), 2), (Position(INFINITY, INFINITY), 0), (Position(-INFINITY, 0), 2)):
         assert (await reader.in_time(chain, 10, None, position)).found == count
+        again = await reader.chain("chain", 10, None, position)
+        assert again is not None
+        assert (again[0], again[1].found) == (chain, count)
     for since, count in ((-1.0, 2), (0.0, 1), (1e307, 1), (1e308, 0)):
         assert await reader.count(chain, None, start_of(since).instant) == count
 

@@ -15,7 +15,6 @@ from shared.storage.sqlite import FileKind, file_kind, identity, read_only_uri, 
 CONNECTIONS: Final = 3
 DEADLINE_S: Final = 5.0
 INTERRUPT_S: Final = 0.02  # between attempts to stop a query
-MMAP_BYTES: Final = 256 * 2**20
 CACHE_KIB: Final = 4 * 1024
 
 Row = tuple[Any, ...]
@@ -113,7 +112,7 @@ async def _connect(path: Path) -> aiosqlite.Connection:
 async def _connected(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(read_only_uri(path), uri=True, isolation_level=None, cached_statements=64)
     try:
-        for setting in ("busy_timeout=1000", "query_only=1", f"mmap_size={MMAP_BYTES}", f"cache_size=-{CACHE_KIB}"):
+        for setting in ("busy_timeout=1000", "query_only=1", f"cache_size=-{CACHE_KIB}"):
             await connection.execute_fetchall(f"PRAGMA {setting}")
     except BaseException:
         await connection.close()

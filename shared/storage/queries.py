@@ -9,39 +9,41 @@ ENTRIES: Final = """
     FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
 NEXT: Final = f"{ENTRIES} WHERE entry.id > ? ORDER BY entry.id LIMIT ?"
 NEWEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
-CHAIN: Final = """
-    SELECT id, base, entries, expired, balance = 0, newest FROM chain
-    WHERE id IN (SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = ?) AND correlation_id = ?"""
-IN_TIME: Final = """
-    SELECT count(*), group_concat(id), group_concat(instant), group_concat(site), group_concat(suffix, char(10)),
-        group_concat(data, char(10)), group_concat(line, char(10))
-    FROM (
-        SELECT entry.id, :base + entry.at AS instant, site, json_quote(suffix) AS suffix,
-            ifnull(nullif(data, ''), 'null') AS data,
-            ifnull((SELECT json_quote(line) FROM raw_line WHERE raw_line.entry = entry.id), 'null') AS line
-        FROM (
-            SELECT id, at FROM entry
-            WHERE chain = :chain AND at >= :at AND (at > :at OR id > :id) AND id <= :newest AND {source}
-            ORDER BY at, id LIMIT :limit
-        ) AS found CROSS JOIN entry ON entry.id = found.id
-        ORDER BY found.at, found.id)"""
+_OF_KEY: Final = "SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = :key"
+NAMED: Final = f"chain.id IN ({_OF_KEY}) AND chain.correlation_id = :correlation_id"
+NUMBERED: Final = "chain.id = :chain"
 OF_SOURCE: Final = "(SELECT source_id FROM site WHERE site.id = entry.site) = :source"
-SITES: Final = """
-    SELECT id, source_id, direction, operation, endpoint, hostname FROM site
-    WHERE id IN (SELECT value FROM json_each(?))"""
+OF_ANY_SOURCE: Final = "1"
+IN_TIME: Final = """
+    SELECT chain, base, entries, expired, balance = 0, newest, count(id), group_concat(id), group_concat(base + at),
+        group_concat(site), group_concat(json_quote(suffix), char(10)),
+        group_concat(ifnull(nullif(data, ''), 'null'), char(10)),
+        group_concat(ifnull((SELECT json_quote(line) FROM raw_line WHERE raw_line.entry = id), 'null'), char(10))
+    FROM (
+        SELECT found.*, entry.id, site, suffix, data FROM (
+            SELECT chain.id AS chain, base, entries, expired, balance, newest, entry.id AS entry, at
+            FROM chain LEFT JOIN entry ON entry.chain = chain.id AND at >= :instant - base
+                AND (at > :instant - base OR entry.id > :id) AND entry.id <= :newest AND {source}
+            WHERE {chain}
+            ORDER BY at, entry.id LIMIT :limit
+        ) AS found LEFT JOIN entry ON entry.id = found.entry
+        ORDER BY found.at, found.entry)"""
+_SITE: Final = "SELECT id, source_id, direction, operation, endpoint, hostname FROM site"
+SITES: Final = f"""
+    {_SITE} WHERE id IN (SELECT value FROM json_each(?))
+    UNION SELECT * FROM ({_SITE} WHERE id >= ? ORDER BY id LIMIT ?)"""
 COUNT: Final = """
     SELECT count(*) FROM entry CROSS JOIN site ON site.id = entry.site
     WHERE entry.chain = :chain AND entry.at > :at AND entry.id <= :newest
         AND (:source IS NULL OR site.source_id = :source)"""
-_OF_KEY: Final = "SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = :key"
 IDS_IN_ORDER: Final = f"""
     SELECT id FROM entry
-    WHERE chain = (SELECT id FROM chain WHERE id IN ({_OF_KEY}) AND correlation_id = :correlation_id)
+    WHERE chain = (SELECT id FROM chain WHERE {NAMED})
         AND id > :after AND id <= :upto
     ORDER BY id LIMIT :limit"""
 THESE: Final = f"{ENTRIES} WHERE entry.id IN (SELECT value FROM json_each(?)) ORDER BY entry.id"
 MAY_HAVE_LOST: Final = f"""
-    SELECT ifnull((SELECT expired > 0 FROM chain WHERE id IN ({_OF_KEY}) AND correlation_id = :correlation_id), 1)
+    SELECT ifnull((SELECT expired > 0 FROM chain WHERE {NAMED}), 1)
         OR EXISTS (SELECT 1 FROM ({_OF_KEY}) WHERE chain NOT IN (SELECT id FROM chain))
         OR :after + 1 < (SELECT max(first_entry) FROM era WHERE first_entry <= :oldest)"""
 SUMMARIES: Final = """

@@ -14,6 +14,7 @@ from shared.wire import NumberedEntry, StoredEntry, encode, stored_data
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
 SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
+SITES_AHEAD: Final = 100  # learnt beside those that are needed: chains of the same time need them soon
 CENSUS_S: Final = 10.0  # how old the number of chains may be
 INFINITY: Final = 2**63 - 1
 
@@ -101,30 +102,26 @@ class Reader:
         )
         return await self._number(query, default=1)
 
-    async def chain(self, correlation_id: str) -> Chain | None:
-        """The chain of an id, None if nothing of it is there."""
-        row = await self._pool.row(queries.CHAIN, (hash48(correlation_id), correlation_id))
-        if row is None:
+    async def chain(
+        self, correlation_id: str, limit: int, source: str | None, after: Position
+    ) -> tuple[Chain, Stretch] | None:
+        """The chain of an id and its first entries behind a position, of one moment; None if nothing of it is there."""
+        asked = {"newest": INFINITY, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
+        row = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)})
+        if row[0] is None:
             return None
-        id, base, entries, expired, balanced, newest = row
-        return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
+        id, base, entries, expired, balanced, newest = row[:6]
+        chain = Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
+        return chain, await self._stretch(correlation_id, row[6:], after)
 
     async def in_time(self, chain: Chain, limit: int, source: str | None, after: Position) -> Stretch:
         """Entries of a chain behind a position, by timestamp, then by arrival.
 
         What came after `chain` was read is left out.
         """
-        query = queries.IN_TIME.format(source="1" if source is None else queries.OF_SOURCE)
-        parameters = {"id": after.id, "limit": limit, "base": chain.base, **self._within(chain, source, after.instant)}
-        count, ids, instants, sites, *columns = (await self._pool.rows(query, parameters))[0]
-        if not count:
-            return Stretch("", 0, after)
-        numbers = integers(sites)
-        if unknown := self._rendering.unknown(numbers):
-            self._rendering.learn(await self._pool.rows(queries.SITES, (encode(unknown).decode(),)))
-        times = integers(instants)
-        text = self._rendering.entries(chain.correlation_id, times, numbers, columns)
-        return Stretch(text, count, Position(times[-1], int(ids.rpartition(",")[2])))
+        asked = {"newest": chain.newest, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
+        row = await self._in_time(queries.NUMBERED, {**asked, "chain": chain.id})
+        return await self._stretch(chain.correlation_id, row[6:], after)
 
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
         """How many entries of a chain are later than an instant."""
@@ -234,6 +231,22 @@ class Reader:
         """Seconds since the entry with this row id arrived, at least 1."""
         query = "SELECT at FROM arrival WHERE first_entry <= ? ORDER BY first_entry DESC LIMIT 1"
         return max(1.0, time.time() - await self._number(query, (row_id,)) / 1000)
+
+    async def _in_time(self, chain: str, parameters: dict[str, Any]) -> Row:
+        source = queries.OF_ANY_SOURCE if parameters["source"] is None else queries.OF_SOURCE
+        (row,) = await self._pool.rows(queries.IN_TIME.format(chain=chain, source=source), parameters)
+        return row
+
+    async def _stretch(self, correlation_id: str, row: Row, after: Position) -> Stretch:
+        found, ids, instants, sites, *columns = row
+        if not found:
+            return Stretch("", 0, after)
+        numbers, times = integers(sites), integers(instants)
+        if unknown := self._rendering.unknown(numbers):
+            parameters = (encode(unknown).decode(), unknown[0], SITES_AHEAD)
+            self._rendering.learn(await self._pool.rows(queries.SITES, parameters))
+        text = self._rendering.entries(correlation_id, times, numbers, columns)
+        return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])))
 
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
