@@ -26,6 +26,7 @@ MIN_ERA_ENTRIES: Final = 1_000_000
 MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
 ROWS: Final = 100  # in one INSERT statement
 COLUMNS: Final = 6
+LARGE_ROWS: Final = 64 * 1024  # characters of `data` in one INSERT statement
 NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
 
 _INSERT: Final = [
@@ -151,11 +152,17 @@ class Writer:
         return set()
 
     def _insert_rows(self, rows: list[int | str]) -> int:
-        """Insert rows given as one flat list; returns how many were new."""
+        """Insert rows given as one flat list; returns how many were new.
+
+        Each of the statements keeps what was bound to it last, so large rows are left to the one for a single row.
+        """
         inserted = 0
         for start in range(0, len(rows), ROWS * COLUMNS):
             some = rows[start : start + ROWS * COLUMNS]
-            inserted += self._db.execute(_INSERT[len(some) // COLUMNS], some).rowcount
+            if sum(map(len, some[COLUMNS - 1 :: COLUMNS])) <= LARGE_ROWS:  # type: ignore[arg-type]  # the data of each
+                inserted += self._db.execute(_INSERT[len(some) // COLUMNS], some).rowcount
+            else:
+                inserted += self._db.executemany(_INSERT[1], zip(*[iter(some)] * COLUMNS, strict=True)).rowcount
         return inserted
 
     def _stage(self, entries: list[Entry]) -> tuple[list[int | str], list[tuple[int, str]], list[Chain]]:

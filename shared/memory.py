@@ -1,0 +1,19 @@
+"""Memory that was used for a moment goes back to the system.
+
+The C library raises, with each large block that is freed, the size from which a block comes from the system itself.
+After one body of 16 MiB such blocks are cut from the heap, where the least thing behind them keeps them for good.
+"""
+
+import ctypes
+import sys
+from typing import Final
+
+LARGE: Final = 2**20  # bytes
+
+_MMAP_THRESHOLD: Final = -3  # of mallopt(3)
+
+
+def give_large_blocks_back() -> None:
+    """Have large blocks come from the system and return to it, in this process from now on; glibc only."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_MMAP_THRESHOLD, LARGE)

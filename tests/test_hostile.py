@@ -1,0 +1,92 @@
+"""Bodies that mean harm get the contract's answer from a real service, and cost it neither memory nor its attention."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from conftest import Services, entry
+from hostile import GROUPS, MIB, Hostile, with_data
+
+MEMORY = 50 * MIB  # that a service may hold more of than before
+PATIENCE_S = 1.0  # ten times what is promised: machines have other things to do
+
+
+class Heart:
+    """A process beside this one that feels the service's event loop."""
+
+    def __init__(self, services: Services) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("heartbeat.py")), str(services.ingest_port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.slowest_s()
+
+    def slowest_s(self) -> float:
+        """The longest turn since it was last asked."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=5)
+
+
+def memory(services: Services) -> int:
+    """What the ingest process holds, in bytes."""
+    status = Path(f"/proc/{services.processes['ingest_svc'].pid}/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
+
+async def send(http: aiohttp.ClientSession, url: str, case: Hostile) -> tuple[int, Any]:
+    """Status and answer."""
+    headers = {"Content-Type": case.kind} | ({"Content-Encoding": case.encoding} if case.encoding else {})
+    async with http.post(url, data=io.BytesIO(case.body()), headers=headers) as told:
+        return told.status, await told.json()
+
+
+def faults(case: Hostile, status: int, told: Any) -> list[str]:
+    """What is wrong with an answer."""
+    found = []
+    if status != case.status:
+        found.append(f"{case.name}: {status} instead of {case.status}: {str(told)[:200]}")
+    elif status == 200 and told["accepted"] != told["inserted"]:
+        found.append(f"{case.name}: not stored: {told}")
+    elif status != 200 and (not told.get("detail") or "Traceback" in told["detail"] or len(told["detail"]) > 500):
+        found.append(f"{case.name}: {str(told)[:600]}")
+    elif case.path is not None and not (told.get("path") or "").startswith(case.path):
+        found.append(f"{case.name}: {told.get('path')} instead of {case.path}")
+    return found
+
+
+@pytest.mark.parametrize("cases", GROUPS.values(), ids=GROUPS)
+async def test_hostile_bodies_get_their_answers(
+    services: Services, http: aiohttp.ClientSession, cases: Callable[[], Iterator[Hostile]]
+) -> None:
+    """Each gets its status with the place named, and the next request is served; memory and loop stay as they were."""
+    services.start("ingest_svc")
+    url = f"{services.ingest_url}/ingest"
+    long = Hostile("long", lambda: with_data(b'{"a":"' + b"x" * 10 * MIB + b'"}'), 200)
+    for _ in range(5):  # SQLite's cache has its full size before it counts
+        assert (await send(http, url, long))[0] == 200
+    heart, before = Heart(services), memory(services)
+    found: list[str] = []
+    turns: list[tuple[float, str]] = []
+    for case in cases():
+        found += faults(case, *await send(http, url, case))
+        async with http.post(f"{services.ingest_url}/ingest/single", json=entry()) as response:
+            if response.status != 200:
+                found.append(f"{case.name}: the next one got {response.status}")
+        turns.append((heart.slowest_s(), case.name))
+    heart.stop()
+    grown, (slowest_s, slowest) = memory(services) - before, max(turns)
+    print(f"{len(turns)} bodies, {grown / MIB:+.1f} MiB, slowest turn {slowest_s * 1000:.0f} ms: {slowest}")
+    assert found == []
+    assert grown < MEMORY
+    assert slowest_s < PATIENCE_S, sorted(turns)[-5:]
+    assert "Traceback" not in services.log("ingest_svc")
