@@ -40,6 +40,7 @@ FULL = [
     Section("growth", 160, ["growth.py", "--keep", str(GROWN)]),
     Section("reads", 90, ["reads.py", str(GROWN / "tracehub.db")]),
     Section("reads-small", 20, ["reads.py", str(GROWN / "small.db"), "--cases", "recent,stats"]),
+    Section("reads-earlier", 15, ["peers/earlier_reads.py"]),
     Section("live", 150, ["live.py", "--rounds", "3", "--seconds", "3"]),
     Section("client", 40, ["client_cost.py", "--json", "--rounds", "7", "--seconds", "5"]),
 ]

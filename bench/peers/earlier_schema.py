@@ -46,7 +46,7 @@ def main() -> None:
         db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {LAYOUT}")
         seconds, source = 0.0, entries()
         for _ in range(arguments.entries // COMMIT):
-            rows = [_row(entry) for entry in itertools.islice(source, COMMIT)]
+            rows = [row(entry) for entry in itertools.islice(source, COMMIT)]
             started = time.perf_counter()
             db.execute("BEGIN")
             db.executemany(INSERT, rows)
@@ -66,7 +66,8 @@ def main() -> None:
         )
 
 
-def _row(entry: dict[str, object]) -> tuple[object, ...]:
+def row(entry: dict[str, object]) -> tuple[object, ...]:
+    """An entry as the earlier release binds it."""
     names = ("source_id", "correlation_id", "timestamp", "suffix", "direction", "operation", "endpoint", "hostname")
     data = json.dumps(entry["data"]) if "data" in entry else None
     return (*(entry[name] for name in names), data)
