@@ -239,6 +239,18 @@ def _keeps_up(figures: Figures) -> Verdict:
     return Verdict(said, all(line["left"] == 0 for line in lines))
 
 
+def page(case: str, figure: str) -> Callable[[Figures], float | None]:
+    """A figure of the dashboard in a browser."""
+    return lambda figures: figures.median(figure, section="page", case=case)
+
+
+def _smooth(figures: Figures) -> Verdict:
+    scroll, zoom = (page("chain", name)(figures) for name in ("scroll_fps", "zoom_fps"))
+    if scroll is None or zoom is None:
+        return NOTHING
+    return Verdict(f"{number(scroll)} frames/s scrolling, {number(zoom)} zooming", min(scroll, zoom) >= 50)
+
+
 def _idle(figures: Figures) -> Verdict:
     alone, one = (live("idle", name)(figures) for name in ("cpu_share", "cpu_share_with_one_subscriber"))
     if alone is None or one is None:
@@ -278,6 +290,14 @@ GOALS = [
     Goal("the same at 1,000 entries/s", in_time("chains-1000-fast", 5, 40)),
     Goal("ingest flat out: keeps up, or says by how much it lags", _keeps_up),
     Goal("idle, query's CPU: near 0 with no subscriber, under 3 % with one", _idle),
+    Goal("Page: 250 KB in all", at_most(page("size", "bytes"), 250_000, "bytes")),
+    Goal("first list within 300 ms of the request, a million entries", at_most(page("list", "shown_ms"), 300, "ms")),
+    Goal("a chain of 20,000 entries shown within 1 s", at_most(page("chain", "shown_ms"), 1_000, "ms")),
+    Goal("and moving at 50 frames/s or more", _smooth),
+    Goal(
+        "10 minutes of tail at 1,000 entries/s: the tab grows by at most 10 MB (half a minute is measured here)",
+        at_most(page("tail", "process_growth_mb"), 10, "MB"),
+    ),
     Goal("Memory: ingest under 200 MB flat out", at_most(peak("ingest"), 200, "MB")),
     Goal("query under 150 MB, and so many KiB a subscriber (see Live)", at_most(peak("query"), 150, "MB")),
     Goal(

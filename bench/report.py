@@ -42,6 +42,7 @@ def text(runs: list[dict[str, Any]], figures: Figures) -> str:
         ("Retention", _steady(figures)),
         ("Reads", _reads(figures)),
         ("Live", _live(figures)),
+        ("The dashboard in Chromium", _page(figures)),
         ("Memory and start", _services(figures)),
         ("The client", _client(figures)),
     ):
@@ -208,6 +209,16 @@ def _live(figures: Figures) -> str:
         rows.append([f"{line['subscribers']:,}", follows, f"{line['per_second']:,}", *cells])
     head = ["subscribers", "of", "entries/s", "p50 ms", "p99 ms", "max ms", "query's CPU, cores", "theirs"]
     return table([*head, "KiB each"], rows)
+
+
+def _page(figures: Figures) -> str:
+    rows = []
+    lines = figures.select(section="page")
+    for case in dict.fromkeys(line["case"] for line in lines if "case" in line):
+        (line, *_) = figures.select(section="page", case=case)
+        names = [name for name, value in line.items() if isinstance(value, int | float)]
+        rows += [[case, name, spread(figures.spread(name, section="page", case=case))] for name in names]
+    return table(["", "", ""], rows)
 
 
 def _client(figures: Figures) -> str:

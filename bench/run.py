@@ -42,6 +42,7 @@ FULL = [
     Section("reads-small", 20, ["reads.py", str(GROWN / "small.db"), "--cases", "recent,stats"]),
     Section("reads-earlier", 15, ["peers/earlier_reads.py"]),
     Section("live", 150, ["live.py", "--rounds", "3", "--seconds", "3"]),
+    Section("page", 90, ["page.py", "--minutes", "0.5"]),
     Section("client", 40, ["client_cost.py", "--json", "--rounds", "7", "--seconds", "5"]),
 ]
 QUICK = [
