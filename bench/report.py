@@ -11,6 +11,7 @@ from typing import Any
 import goals
 from figures import Figures, Spread, number
 from service import BENCH
+from verdicts import grown
 
 RESULTS = BENCH / "results"
 README = BENCH / "README.md"
@@ -163,7 +164,7 @@ def _growth(figures: Figures) -> str:
                 f"{mark:,}",
                 spread(figures.spread("entries_per_second", **rate, file="grown")),
                 spread(figures.spread("entries_per_second", **rate, file="new")),
-                spread(goals.grown(mark, run=run)(figures)),
+                spread(grown(mark, run=run)(figures)),
                 number(figures.median("p99_ms", **rate, file="grown")),
                 number(figures.median("bytes_per_entry", **which, measure="disk")),
             ]
