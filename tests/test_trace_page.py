@@ -9,6 +9,7 @@ import pytest
 from conftest import Client, entry, until
 from test_query import chain, post
 
+from query_svc import trace_page
 from query_svc.handlers import TAIL, WINDOWS
 
 
@@ -133,3 +134,23 @@ async def test_many_wait_for_one_chain(ingest: Client, query: Client) -> None:
     await post(ingest, entry(source_id="B"))
     assert await asyncio.gather(*tasks) == [1] * 60
     assert (await chain(query, "chain"))["count"] == 2
+
+
+async def test_a_page_of_many_bytes_ends_early(ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much a chain holds an answer is bounded; its pages together are the chain, read in parts of any size."""
+    monkeypatch.setattr(trace_page, "ANSWER_BYTES", 4_000)
+    monkeypatch.setattr(trace_page, "FIRST_ENTRIES", 3)
+    monkeypatch.setattr(trace_page, "READ_BYTES", 1_500)
+    sent = [entry(timestamp=1_000 + number // 3, data={"filler": "x" * (37 * number % 900)}) for number in range(60)]
+    await post(ingest, *sent)
+    found: list[str] = []
+    page: dict[str, Any] = {"next": ""}
+    pages = 0
+    while page["next"] is not None:
+        page = await chain(query, "chain", after=page["next"])
+        assert page["count"] == 60
+        assert sum(len(one["data"]["filler"]) for one in page["traces"]) < 8_000
+        found += [one["suffix"] for one in page["traces"]]
+        pages += 1
+    assert found == [one["suffix"] for one in sent]
+    assert pages > 3
