@@ -21,12 +21,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from load import Generator, get, post
 from progress import Progress
-from service import BENCH, CACHE, Service, free_port, ingest, listens, query, running, scratch
+from service import BENCH, CACHE, Service, cpu_s, free_port, ingest, listens, query, running, scratch
 from workload import bodies
 
 BATCH = 100
@@ -123,6 +124,24 @@ def measure(name: str, path: Callable[[], str], count: int, asker: Asker, bare: 
     }
 
 
+def last_hour(querying: Service) -> dict[str, Any]:
+    """The first `/stats/endpoints`, which is computed, and how long `/health` takes meanwhile."""
+    slow, quick = Asker(querying.port), Asker(querying.port)
+    beside: list[float] = []
+    spent = cpu_s(querying.pid)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(slow.ask, "/stats/endpoints")
+        while not answer.done():
+            beside.append(quick.ask("/health")[0])
+    return {
+        "case": "last hour",
+        "took_ms": round(answer.result()[0]),
+        "query_cpu_s": round(cpu_s(querying.pid) - spent, 2),
+        "health_p50_ms": round(quantile(beside, 0.5), 2),
+        "health_p99_ms": round(quantile(beside, 0.99), 2),
+    }
+
+
 def quantile(values: list[float], part: float) -> float:
     """The value that this part of them stays under."""
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
@@ -161,7 +180,7 @@ def main() -> None:
         progress.step("copying the file")
         shutil.copyfile(chosen.file, folder / "tracehub.db")
         known = cases(folder / "tracehub.db")
-        wanted = chosen.cases.split(",") if chosen.cases else [*known, "start"]
+        wanted = chosen.cases.split(",") if chosen.cases else [*known, "last hour", "start"]
         port = free_port()
         sized = [sys.executable, str(BENCH / "peers" / "aiohttp_bare.py"), str(port)]
         with ingest(folder) as ingesting, query(folder) as querying, running(sized, port, folder):
@@ -175,6 +194,8 @@ def main() -> None:
                     progress.step(name)
                     count = chosen.requests // (10 if name.startswith("long") else 1)
                     print(json.dumps(measure(name, known[name], count, asker, bare)), flush=True)
+            if "last hour" in wanted:
+                print(json.dumps(last_hour(querying)), flush=True)
             print(json.dumps({"case": "memory", "query_mb": round(querying.memory_bytes() / 2**20, 1)}), flush=True)
             if chosen.load:
                 assert load.is_alive(), "the load ended early"
