@@ -11,7 +11,7 @@ LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB=
 RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run-ingest run-query demo test test-hard lint types clean
+.PHONY: help setup run-all run-ingest run-query demo screenshots test test-hard lint types clean
 
 help: ## say what there is
 	@echo "TraceHub: checkpoint traces in, whole chains out, live."
@@ -33,6 +33,9 @@ run-query: setup ## run the query service alone
 
 demo: setup ## three little services that call each other, one slow, one that dies: something to look at
 	@$(LASTING); exec $(BIN)/python bench/demo.py
+
+screenshots: setup ## take the pictures of docs/ anew, from a run of the demo
+	@$(BIN)/python bench/screenshots.py
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest

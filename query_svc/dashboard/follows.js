@@ -7,7 +7,7 @@ import { link } from './router.js';
 import { sourceClass } from './theme.js';
 
 const NODE = { width: 128, height: 32 };
-const ROOM = { across: 204, down: 52 };
+const ROOM = { across: 212, down: 54 };
 const MARGIN = 16;
 const MOST = 120; // arrows that are drawn; the table has them all
 const SWEEPS = 6;
@@ -27,17 +27,29 @@ export function layOut(sources, follows) {
     const order = untangle(columnsOf([...part], inside), inside);
     const tallest = Math.max(...order.map((column) => column.length));
     order.forEach((column, across) => column.forEach((name, down) => nodes.set(name, {
-      name, x: MARGIN + across * ROOM.across, y: height + (down + (tallest - column.length) / 2) * ROOM.down,
+      name, part, x: MARGIN + across * ROOM.across, y: height + (down + (tallest - column.length) / 2) * ROOM.down,
     })));
     width = Math.max(width, 2 * MARGIN + (order.length - 1) * ROOM.across + NODE.width);
-    height += tallest * ROOM.down + MARGIN;
+    height += tallest * ROOM.down + MARGIN + 8;
   }
   const most = Math.max(1, ...edges.map((each) => each.count));
   for (const edge of edges) {
-    edge.back = nodes.get(edge.to).x <= nodes.get(edge.from).x;
+    const [from, to] = [nodes.get(edge.from), nodes.get(edge.to)];
+    edge.back = to.x <= from.x;
+    if (edge.back) edge.under = lowestBetween(to.x, from.x, nodes, edge) + NODE.height + 14;
     edge.share = (edge.count / most) ** 0.4;
   }
   return { nodes: [...nodes.values()], edges, width, height };
+}
+
+// The lowest of the nodes that an arrow back would cross: it goes beneath them.
+function lowestBetween(left, right, nodes, edge) {
+  const [from, to] = [nodes.get(edge.from), nodes.get(edge.to)];
+  let low = Math.max(from.y, to.y);
+  for (const node of nodes.values()) {
+    if (node.x >= left && node.x <= right && node.part === from.part) low = Math.max(low, node.y);
+  }
+  return low;
 }
 
 function parts(names, edges) {
@@ -141,15 +153,20 @@ function drawEdge(edge, from, to, labelled) {
   const middle = NODE.height / 2;
   const [x1, y1, x2, y2] = [from.x + NODE.width, from.y + middle, to.x, to.y + middle];
   const bend = Math.max(36, (x2 - x1) / 2);
-  const under = Math.max(from.y, to.y) + NODE.height + 20;
   const path = edge.back
-    ? `M${from.x + NODE.width / 2} ${from.y + NODE.height}C${from.x + NODE.width / 2} ${under} ${to.x + NODE.width / 2} ${under} ${to.x + NODE.width / 2} ${to.y + NODE.height}`
+    ? `M${from.x + NODE.width * 0.6} ${from.y + NODE.height}C${from.x + NODE.width * 0.6} ${dip(from, edge)} ${to.x + NODE.width * 0.4} ${dip(to, edge)} ${to.x + NODE.width * 0.4} ${to.y + NODE.height + 2}`
     : `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2 - 2} ${y2}`;
   const words = `${visible(edge.from)} → ${visible(edge.to)}: ${plural(edge.count, 'time')}`;
-  const label = edge.back ? [(from.x + to.x + NODE.width) / 2, Math.max(from.y, to.y) + NODE.height + 15] : [x1 + (x2 - x1) * 0.5, (y1 + y2) / 2];
+  const label = edge.back ? [(from.x + to.x + NODE.width) / 2, edge.under] : [x1 + (x2 - x1) * 0.5, (y1 + y2) / 2];
   return svg('g', { class: `edge${edge.back ? ' back' : ''}` }, svg('title', {}, words),
     svg('path', { d: path, fill: 'none', 'stroke-width': (1 + 4 * edge.share).toFixed(2), 'marker-end': `url(#${edge.back ? 'head-back' : 'head'})` }),
     svg('text', { x: label[0], y: label[1] + 4, 'text-anchor': 'middle', class: labelled ? 'times' : 'times crowded' }, count(edge.count)));
+}
+
+// Where a curve is to be pulled so that it comes down to `under`.
+function dip(node, edge) {
+  const bottom = node.y + NODE.height;
+  return bottom + (edge.under - bottom) / 0.75;
 }
 
 function drawNode(node, light) {
