@@ -12,7 +12,7 @@ import pytest
 from conftest import until
 
 from shared.env import Settings
-from shared.errors import BadFile, FileFault, Unavailable
+from shared.errors import BadFile, Unavailable
 from shared.storage import pool as pooling
 from shared.storage.pool import Pool
 from shared.storage.writer import Writer
@@ -110,7 +110,7 @@ async def test_nothing_can_be_written(pool: Pool) -> None:
 
 async def test_a_fault_of_the_query_is_ours(pool: Pool) -> None:
     """No sqlite3 error leaves the room."""
-    with pytest.raises(FileFault):
+    with pytest.raises(BadFile):
         await pool.rows("SELECT nothing FROM nowhere")
     assert await all_work(pool)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from shared.errors import BadFile
 from shared.storage.eras import Eras
 
 BALANCE_MASK: Final = (1 << 48) - 1
@@ -22,8 +23,16 @@ _UPDATE: Final = """
     UPDATE chain SET first_at = ?, last_at = ?, newest = ?, entries = ?, balance = ?, errors = ?, sources = ?
     WHERE id = ?"""
 
-decode_sources: Final = msgspec.json.Decoder(dict[str, int]).decode
+_decode: Final = msgspec.json.Decoder(dict[str, int]).decode
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def decode_sources(text: str) -> dict[str, int]:
+    """Source -> number of entries, from what the summary stores; raises BadFile."""
+    try:
+        return _decode(text)
+    except ValueError as error:
+        raise BadFile(f"a summary is damaged ({error}): move the file away or restore a snapshot") from None
 
 
 def encode_sources(sources: dict[str, int]) -> str:

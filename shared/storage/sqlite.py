@@ -102,6 +102,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _ours(error, path) from error
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path} is damaged ({error}): move it away or restore a snapshot") from error
     except OSError as error:
         raise BadFile(f"cannot use {path}: {error.strerror}") from None
 
@@ -112,7 +114,12 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
         return Locked(f"another program holds a lock on {path}")
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"no room left for {path}", retry_after=5)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):  # that has no code
+    is_damaged = code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+    )  # a table that is missing
+    if is_damaged or "decode to UTF-8" in str(error):  # that has no code
         return BadFile(f"{path} is damaged or no database ({error}): move it away or restore a snapshot")
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")

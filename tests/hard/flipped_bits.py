@@ -14,7 +14,7 @@ from shared.storage.sqlite import companions
 
 PROMISE = "Damage that SQLite sees is a 503, or one line at the start, that says what to do; no running process dies"
 HOW = "Random bits of copies of the file, or of its WAL, flipped; both services started on them, asked, written to"
-WHAT_TO_DO = "move it away or restore a snapshot"
+WHAT_TO_DO = "restore a snapshot"
 PATHS = ("/health", "/traces/c3", "/traces/c5?limit=3", "/correlations", "/recent", "/stats", "/recent?source=M")
 
 
@@ -84,6 +84,8 @@ async def _outcome(services: Services) -> str:
 def _refusal(services: Services) -> str:
     process = services.processes.pop("ingest_svc")
     assert process.wait() == 1, services.log("ingest_svc")
-    (line,) = [line for line in services.log("ingest_svc").splitlines() if "do not survive a reboot" not in line]
+    lines = [line for line in services.log("ingest_svc").splitlines() if "do not survive a reboot" not in line]
+    assert len(lines) == 1, lines
+    (line,) = lines
     assert WHAT_TO_DO in line or "another program" in line or "upgrade the program" in line, line
     return "refused at the start"
