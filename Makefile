@@ -11,7 +11,7 @@ LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB=
 RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run-ingest run-query demo screenshots test test-hard lint types clean
+.PHONY: help setup run-all run-ingest run-query demo screenshots test test-hard lint types clean test-hard-proves
 
 help: ## say what there is
 	@echo "TraceHub: checkpoint traces in, whole chains out, live."
@@ -42,6 +42,9 @@ test: setup ## run the tests
 
 test-hard: setup ## try every promise until it would break, an hour or so; ROWS="crash clock" for some, QUICK=1, HOUR=1
 	@PYTHONPATH=tests $(BIN)/python -m hard $(ROWS) $(if $(QUICK),--quick) $(if $(HOUR),--hour)
+
+test-hard-proves: setup ## break copies of the product on purpose and see the right row of test-hard go red each time
+	@PYTHONPATH=tests $(BIN)/python -m hard.proves $(MUTANTS)
 
 lint: setup ## check style
 	@$(BIN)/python -m ruff check .

@@ -36,4 +36,5 @@ ROWS = (
     "upgrade",
     "memory",
     "shutdown",
+    "strangers",
 )

@@ -1,0 +1,103 @@
+"""`make test-hard-proves`: the rows can fail. A copy of the product is broken on purpose, the right row must go red.
+
+PYTHONPATH=tests python -m hard.proves [NAME...]
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Mutant(NamedTuple):
+    """A way to break the product: in a file, one text instead of another; and the row that must see it."""
+
+    name: str
+    row: str
+    file: str
+    text: str
+    instead: str
+
+
+MUTANTS = (
+    Mutant(
+        "acknowledge before the commit",
+        "crash",
+        "ingest_svc/group_commit.py",
+        "                counts = await self._write(group)\n",
+        "                for some, _, settled in group:\n"
+        "                    settled.set_result(len(some))\n"
+        "                await asyncio.sleep(0.02)\n"
+        "                await self._write(group)\n"
+        "                continue\n",
+    ),
+    Mutant("commit without a sync", "power_loss", "shared/storage/sqlite.py", "'FULL' if synced else 'OFF'", "'OFF'"),
+    Mutant("leave in the WAL what could not be synced", "io_error", "shared/storage/writer.py", "self._bury()", "pass"),
+    Mutant(
+        "take no lock",
+        "bad_files",
+        "shared/storage/claim.py",
+        "fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+    ),
+    Mutant(
+        "leave the gap event out",
+        "retention",
+        "query_svc/stream.py",
+        'await self._response.write(b"event: gap\\ndata: %b\\n\\n" % encode(gap))',
+        "_ = gap",
+    ),
+    Mutant(
+        "count an expired entry on",
+        "retention",
+        "shared/storage/expiry.py",
+        "entries = entries - ?1",
+        "entries = entries",
+    ),
+    Mutant("drop what is on its way", "shutdown", "shared/web/serve.py", "await farewell.bid(FAREWELL_S)", "pass"),
+    Mutant("skip the Host check", "strangers", "shared/web/access.py", "if host in self._known:", "if host != self:"),
+    Mutant("take any number of bodies", "overload", "ingest_svc/intake.py", "intake.queue_bytes - reserved", "10**12"),
+)
+
+
+def is_seen(mutant: Mutant) -> bool:
+    """Whether the row goes red on a copy that is broken so."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory(prefix="tracehub-mutant-") as directory:
+        for name in filter(None, listed.split("\0")):
+            if (PROJECT / name).is_file():
+                (Path(directory) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / name, Path(directory) / name)
+        broken = Path(directory) / mutant.file
+        text = broken.read_text()
+        assert text.count(mutant.text) == 1, f"{mutant.name}: the text is not in {mutant.file} just once"
+        broken.write_text(text.replace(mutant.text, mutant.instead))
+        command = [sys.executable, "-m", "hard", mutant.row, "--quick", "--report", f"{directory}/report"]
+        ended = subprocess.run(
+            command, cwd=directory, env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONPATH": "tests"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if ended.returncode == 1 and "BROKEN" in ended.stdout:
+            return True
+        print(ended.stdout[-2000:], ended.stderr[-2000:])
+        return False
+
+
+def main() -> None:
+    """Break, look, tell."""
+    missed = []
+    for mutant in MUTANTS:
+        if sys.argv[1:] and not any(word in mutant.name for word in sys.argv[1:]):
+            continue
+        seen = is_seen(mutant)
+        print(f"{'seen' if seen else 'MISSED':<7} {mutant.row:<12} {mutant.name}", flush=True)
+        missed += [] if seen else [mutant.name]
+    sys.exit(f"not seen: {', '.join(missed)}" if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
