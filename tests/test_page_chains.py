@@ -72,6 +72,11 @@ async def test_new_chains_do_not_move_rows_under_the_pointer(page: Any, hub: Ser
     await page.mouse.move(5, 5)
     send(hub, [entry(correlation_id="pill-15")])
     await page.wait_for_function("() => document.querySelector('a.id').textContent === 'pill-15'")
+    await page.keyboard.press("p")
+    send(hub, [entry(correlation_id="pill-16")])
+    await page.wait_for_selector(".pill:has-text('1 new')")
+    await page.keyboard.press("p")
+    await page.wait_for_function("() => document.querySelector('a.id').textContent === 'pill-16'")
 
 
 async def test_rows_change_in_place(page: Any, hub: Services) -> None:

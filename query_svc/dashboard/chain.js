@@ -22,6 +22,7 @@ export function chainView(context, route, saved = null) {
   const stop = new AbortController();
   let found = model([]);
   let selected = null;
+  let held = false;
   let kind = route.query.get('view') === 'sequence' ? 'sequence' : 'timeline';
 
   const now = () => record.now() - found.origin;
@@ -41,16 +42,17 @@ export function chainView(context, route, saved = null) {
   const rulerButton = button('Ruler', 'Measure between two points: drag (r, or Shift and drag)', () => measure(), { 'aria-pressed': 'false', class: 'only-timeline' });
   const zooms = h('span', { class: 'group only-timeline', role: 'group', 'aria-label': 'Zoom' },
     button('−', 'Zoom out (-)', () => timeline.zoom(1.6)), button('+', 'Zoom in (+)', () => timeline.zoom(1 / 1.6)), button('Fit', 'Show all (0)', () => timeline.fit()));
+  const pause = saved ? null : button('Pause', 'Hold what is shown (p); nothing is lost', () => hold(), { 'aria-pressed': 'false' });
   const node = h('section', { class: 'view chain-view', 'aria-label': 'One chain' },
     h('div', { class: 'chain-head' }, saved ? null : h('a', { class: 'back', href: '#/', title: 'Chains (Esc)' }, '‹ Chains'),
       h('h1', { title: visible(id) }, shorten(visible(id), 90)), saved ? null : copyButton('Copy id', id), state, numbers),
     answers,
     h('div', { class: 'bar' }, h('span', { class: 'group', role: 'group', 'aria-label': 'View' }, kinds.timeline, kinds.sequence), zooms, rulerButton,
-      search.node, h('span', { class: 'spring' }), context.share?.(record)),
+      search.node, pause, h('span', { class: 'spring' }), context.share?.(record)),
     body);
 
   function draw() {
-    found = model(record.entries);
+    found = model([...record.entries]);
     const kept = selected && found.bars.find((bar) => first(bar) === first(selected));
     const changed = kept && kept.kind !== selected.kind;
     selected = kept ?? null;
@@ -64,8 +66,7 @@ export function chainView(context, route, saved = null) {
 
   function head() {
     const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
-    const quiet = record.quiet(found.origin + found.last);
-    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : quiet > STUCK_MS || saved ? 'stuck' : 'running';
+    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : record.quiet > STUCK_MS || saved ? 'stuck' : 'running';
     state.replaceChildren(...(found.bars.length ? [stateMark(words)] : []));
     numbers.replaceChildren(...(found.bars.length ? [
       h('span', {}, duration(found.last)), h('span', {}, plural(found.entries.length, 'entry', 'entries')),
@@ -115,6 +116,14 @@ export function chainView(context, route, saved = null) {
     choose(bars[Math.max(0, Math.min(bars.length - 1, at + by))] ?? null);
   }
 
+  function hold() {
+    held = !held;
+    pause.setAttribute('aria-pressed', String(held));
+    setText(pause, held ? 'Go on' : 'Pause');
+    context.say(held ? 'Paused' : 'Going on');
+    if (!held) draw();
+  }
+
   function measure() {
     timeline.measuring = !timeline.measuring;
     if (!timeline.measuring) timeline.ruler = null;
@@ -124,7 +133,10 @@ export function chainView(context, route, saved = null) {
 
   const drawSmall = atMostEvery(30, draw);
   const drawLarge = atMostEvery(400, draw);
-  const drawSoon = () => (record.entries.length < SMALL ? drawSmall : drawLarge)();
+  const drawSoon = () => {
+    if (held) setText(pause, `Go on · ${count(record.entries.length - found.entries.length)} new`);
+    else (record.entries.length < SMALL ? drawSmall : drawLarge)();
+  };
   const ticking = setInterval(() => { if (found.opens.length && !document.hidden && !saved) head(); }, 1_000);
 
   async function load() {
@@ -160,7 +172,7 @@ export function chainView(context, route, saved = null) {
     keys: {
       j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
       v: () => turn(kind === 'timeline' ? 'sequence' : 'timeline'),
-      '/': () => search.focus(), r: () => measure(),
+      '/': () => search.focus(), r: () => measure(), p: () => { if (pause) hold(); },
       '+': () => timeline.zoom(1 / 1.6), '=': () => timeline.zoom(1 / 1.6), '-': () => timeline.zoom(1.6),
       0: () => timeline.fit(), 9: () => timeline.fitNow(),
       ArrowLeft: () => timeline.pan(-0.15), ArrowRight: () => timeline.pan(0.15),

@@ -3,17 +3,16 @@
 
 import { h, button, atMostEvery, setText } from './element.js';
 import { get, serverNow } from './api.js';
-import { age, count, duration, plural, rate, shorten, utc, clock, visible } from './format.js';
+import { age, count, duration, plural, shorten, utc, clock, visible } from './format.js';
+import { emptiness, filters } from './wanted.js';
 import { chainLink, go, link, remember } from './router.js';
-import { curlLine, mark, nothing, quietMs, stateMark, stateOf, STUCK_MS } from './marks.js';
+import { mark, quietMs, stateMark, stateOf, STUCK_MS } from './marks.js';
 import { step } from './keyboard.js';
 
 const PAGE = 60;
 const MARKS = 8; // of sources in a row; the rest is a number
 const REFRESH_MS = 700;
 const LOOKS = 25; // short pages that one scroll to the end goes through before it asks
-const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
-const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['complete', 'complete'], ['error', 'error in data']];
 
 export function chainsView(context, route) {
   const filter = { q: '', source: '', state: '', minutes: '', ...Object.fromEntries(route.query) };
@@ -24,6 +23,7 @@ export function chainsView(context, route) {
   let waiting = 0;
   let busy = false;
   let searching = 0;
+  let held = false;
 
   const list = h('div', { class: 'rows', role: 'rowgroup' });
   const pill = button('', 'Show them', () => show(true), { class: 'pill', hidden: true });
@@ -129,7 +129,7 @@ export function chainsView(context, route) {
 
   // Move what is new into the list: when asked, or when that moves nothing that somebody looks at.
   function show(asked) {
-    const quiet = scroller.scrollTop < 4 && !scroller.matches(':hover') && !list.contains(document.activeElement);
+    const quiet = !held && scroller.scrollTop < 4 && !scroller.matches(':hover') && !list.contains(document.activeElement);
     if (asked || quiet) {
       order();
       waiting = 0;
@@ -172,6 +172,15 @@ export function chainsView(context, route) {
   }
 
   scroller.addEventListener('scroll', () => { fillUp(); if (scroller.scrollTop < 4 && waiting) show(false); }, { passive: true });
+  const pause = button('Pause', 'Count what is new and move nothing (p)', () => {
+    held = !held;
+    pause.setAttribute('aria-pressed', String(held));
+    setText(pause, held ? 'Go on' : 'Pause');
+    context.say(held ? 'Paused' : 'Going on');
+    if (!held) show(false);
+  }, { 'aria-pressed': 'false' });
+  bar.append(pause);
+
   const ticking = setInterval(() => { for (const row of rows.values()) row.tick(); }, 1_000);
 
   const links = () => [...list.querySelectorAll('a.id')];
@@ -190,6 +199,7 @@ export function chainsView(context, route) {
       j: () => step(links(), 1),
       k: () => step(links(), -1),
       n: () => show(true),
+      p: () => pause.click(),
       x: () => {
         const row = document.activeElement.closest?.('.rows .row');
         if (!row) return;
@@ -253,38 +263,4 @@ function makeRow(id) {
     },
   };
   return row;
-}
-
-function filters(filter, changed) {
-  const choice = (name, label, options) => {
-    const select = h('select', { 'aria-label': label, title: label }, options.map(([value, text]) =>
-      h('option', { value }, text)));
-    select.value = String(filter[name]);
-    select.onchange = () => { filter[name] = select.value; changed(); };
-    return select;
-  };
-  let timer = 0;
-  const text = (name, label, hint, more) => {
-    const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, spellcheck: 'false', autocomplete: 'off', ...more });
-    input.value = filter[name];
-    input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 200); };
-    return input;
-  };
-  const known = h('datalist', { id: 'known-sources' });
-  const search = text('q', 'Part of a correlation id', 'Part of an id   /', { class: 'grow' });
-  const bar = h('div', { class: 'bar', role: 'search' }, search,
-    text('source', 'Source, the whole name', 'Source', { list: 'known-sources', class: 'source' }),
-    choice('state', 'State', WANTED), choice('minutes', 'Active within', TIMES), known);
-  get('stats/sources').then((answer) => known.append(...(answer?.sources ?? []).map((each) =>
-    h('option', { value: each.source_id }, rate(each.rate))))).catch(() => {});
-  return { bar, search };
-}
-
-function emptiness(filter, more) {
-  if (filter.q || filter.source || filter.state || filter.minutes) {
-    return nothing(more ? 'Nothing yet' : 'No chain like this', h('p', {}, more
-      ? 'The newest chains were looked through. Look further back, or ask for less.'
-      : 'None that retention has kept. A source is its whole name; an id may be a part of one.'));
-  }
-  return nothing('No chains yet', h('p', {}, 'Waiting for the first entry. It shows here at once. Send one:'), curlLine());
 }

@@ -29,10 +29,11 @@ const themeButton = button('', 'Light, dark, or as the system wishes (t)', () =>
 const main = h('main', { id: 'main', tabindex: -1 });
 let view = null;
 let locked = false;
+let walked = 0; // views that were shown
 
 function back() {
   if (here().name === 'chains') return;
-  if (history.length > 1) history.back();
+  if (walked > 1) history.back(); // never out of the page
   else go('#/');
 }
 
@@ -58,6 +59,7 @@ function show(made) {
 
 function route() {
   const at = here();
+  walked += 1;
   locked = false;
   const make = VIEWS[at.name] ?? chainsView;
   const tab = at.name === 'traces' ? 'chains' : at.name;

@@ -11,6 +11,7 @@ export class ChainRecord {
     this.expired = 0;
     this.cut = false; // there is more than a page can hold
     this.loaded = false;
+    this.last = 0; // the latest timestamp
     this._had = new Set();
     this._arrived = null; // when the newest came, by the server's clock
   }
@@ -42,6 +43,7 @@ export class ChainRecord {
     if (this._had.has(key)) return false;
     this._had.add(key);
     this.entries.push(entry);
+    if (entry.timestamp > this.last) this.last = entry.timestamp;
     return true;
   }
 
@@ -51,6 +53,7 @@ export class ChainRecord {
 
   forget() {
     this.entries = [];
+    this.last = 0;
     this._had.clear();
   }
 
@@ -58,12 +61,11 @@ export class ChainRecord {
   now() {
     if (!this.entries.length) return serverNow();
     if (this.frozenAt) return this.frozenAt;
-    const last = this.entries.reduce((most, entry) => Math.max(most, entry.timestamp), 0);
-    return last + this.quiet(last);
+    return this.last + this.quiet;
   }
 
-  quiet(last) {
-    return Math.max(0, serverNow() - (this._arrived ?? last));
+  get quiet() {
+    return Math.max(0, serverNow() - (this._arrived ?? this.last));
   }
 
   async _whenItArrived(signal) {

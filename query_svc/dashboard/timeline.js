@@ -2,8 +2,9 @@
 // page is scrolled to, bars by binary search, and of bars thinner than a pixel at most one a pixel.
 
 import { h } from './element.js';
-import { paintAxis, paintBars, paintLanes, paintMap } from './brush.js';
+import { paintAxis, paintBars, paintLanes } from './brush.js';
 import { duration } from './format.js';
+import { paintMap } from './minimap.js';
 import { first, firstAfter, lengthOf } from './pairing.js';
 import { Span } from './span.js';
 import { AXIS, ROW, Stage } from './stage.js';

@@ -1,0 +1,43 @@
+// What somebody wants of the chains: the fields above the list, and what it says when nothing is like that.
+
+import { h } from './element.js';
+import { get } from './api.js';
+import { rate } from './format.js';
+import { curlLine, nothing } from './marks.js';
+
+const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
+const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['complete', 'complete'], ['error', 'error in data']];
+
+export function filters(filter, changed) {
+  const choice = (name, label, options) => {
+    const select = h('select', { 'aria-label': label, title: label }, options.map(([value, text]) =>
+      h('option', { value }, text)));
+    select.value = String(filter[name]);
+    select.onchange = () => { filter[name] = select.value; changed(); };
+    return select;
+  };
+  let timer = 0;
+  const text = (name, label, hint, more) => {
+    const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, spellcheck: 'false', autocomplete: 'off', ...more });
+    input.value = filter[name];
+    input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 200); };
+    return input;
+  };
+  const known = h('datalist', { id: 'known-sources' });
+  const search = text('q', 'Part of a correlation id', 'Part of an id   /', { class: 'grow' });
+  const bar = h('div', { class: 'bar', role: 'search' }, search,
+    text('source', 'Source, the whole name', 'Source', { list: 'known-sources', class: 'source' }),
+    choice('state', 'State', WANTED), choice('minutes', 'Active within', TIMES), known);
+  get('stats/sources').then((answer) => known.append(...(answer?.sources ?? []).map((each) =>
+    h('option', { value: each.source_id }, rate(each.rate))))).catch(() => {});
+  return { bar, search };
+}
+
+export function emptiness(filter, more) {
+  if (filter.q || filter.source || filter.state || filter.minutes) {
+    return nothing(more ? 'Nothing yet' : 'No chain like this', h('p', {}, more
+      ? 'The newest chains were looked through. Look further back, or ask for less.'
+      : 'None that retention has kept. A source is its whole name; an id may be a part of one.'));
+  }
+  return nothing('No chains yet', h('p', {}, 'Waiting for the first entry. It shows here at once. Send one:'), curlLine());
+}
