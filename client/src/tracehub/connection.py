@@ -62,16 +62,10 @@ class Connection:
         self._kept: dict[Place, HTTPConnection] = {}
 
     def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Headers | None = None,
-        most: int = -1,
-        redirects: int = MAX_REDIRECTS,
+        self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None, most: int = -1
     ) -> Answer:
         """The answer, of whose body up to `most` bytes are read. Raises Unreachable."""
-        response = self.start(method, path, body, headers, redirects)
+        response = self.start(method, path, body, headers)
         try:
             answer = Answer(response.status, response.headers, response.read(most if most >= 0 else None))
         except (OSError, HTTPException, ValueError) as error:
@@ -81,20 +75,13 @@ class Connection:
             self.close()
         return answer
 
-    def start(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Headers | None = None,
-        redirects: int = MAX_REDIRECTS,
-    ) -> HTTPResponse:
-        """The response, its body still to be read; redirects are followed unless that is 0. Raises Unreachable."""
+    def start(self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None) -> HTTPResponse:
+        """The response with its body still to be read, redirects followed. Raises Unreachable."""
         place = self._moved or self._home
         try:
-            for _ in range(redirects + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 response = self._request(place, method, path, body, headers or {})
-                if response.status not in (307, 308) or not redirects:
+                if response.status not in (307, 308):
                     return response
                 response.read(MAX_ANSWER)
                 place, path = self._follow(place, path, response.headers["Location"])
@@ -102,7 +89,7 @@ class Connection:
             self.close()
             raise Unreachable(reason(error)) from error
         self.close()
-        raise Unreachable(f"redirected more than {redirects} times, at last to {place.url(path)}")
+        raise Unreachable(f"redirected more than {MAX_REDIRECTS} times, at last to {place.url(path)}")
 
     def reach(self) -> None:
         """Connect, unless there is a connection from before. Raises Unreachable."""

@@ -14,6 +14,7 @@ from tracehub.answers import retry_after
 from tracehub.connection import Answer, Connection, reason
 from tracehub.errors import Refused, TraceHubError, Unreachable
 from tracehub.sse import Event, Events
+from tracehub.trouble import say
 
 RECONNECT_MS = 1000  # unless the server names another time
 LONGEST_S = 3600  # that the server streams at a time
@@ -81,7 +82,7 @@ class Following:
         asked = urlencode({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
         response = self._connection.start("GET", f"{self._path}?{asked}", headers=headers)
         if response.status != 200:
-            raise _refused(Answer(response.status, response.headers, response.read(2**16)))
+            raise refused(Answer(response.status, response.headers, response.read(2**16)))
         return response
 
     def _say_broken(self, known: bool, why: str) -> bool:
@@ -99,24 +100,30 @@ class Following:
         return not known
 
 
-def ask(connection: Connection, path: str, parameters: Json | None = None) -> Json:
+def entries(following: Following, on_event: Callable[[str, Json], Any] | None = None) -> Iterator[tuple[str, Json]]:
+    """Each entry of a stream with its row id; anything else is told."""
+    tell = on_event or _log_event
+    for event in following.events():
+        content = answered(event.data)
+        if event.name != "message":
+            tell(event.name, content)
+        elif content.get("type") == "timeout" and "direction" not in content:
+            if following.is_last:
+                return
+            following.ended = True
+        else:
+            yield event.id, content
+
+
+def ask(connection: Connection, path: str, parameters: Json) -> Json:
     """The JSON object that a GET is answered with. Raises Refused, or Unreachable."""
-    given = {name: _text(value) for name, value in (parameters or {}).items() if value is not None}
-    return told(connection.ask("GET", f"{path}?{urlencode(given)}" if given else path))
-
-
-def told(answer: Answer) -> Json:
-    """What an answer says, if it is a 200. Raises Refused for another one."""
+    answer = connection.ask("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
     if answer.status != 200:
-        raise _refused(answer)
+        raise refused(answer)
     return answered(answer.body)
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _refused(answer: Answer) -> Refused:
+def refused(answer: Answer) -> Refused:
     try:
         detail = str(answered(answer.body).get("detail", ""))
     except Unreachable:
@@ -133,3 +140,7 @@ def answered(text: str | bytes) -> Json:
     if not isinstance(content, dict):
         raise Unreachable(f"not the answer of a TraceHub: {text[:80]!r}")
     return content
+
+
+def _log_event(name: str, content: Json) -> None:
+    say(f"stream {name}", "the stream reports a %s: %s", name, content)

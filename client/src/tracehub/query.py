@@ -8,9 +8,8 @@ from urllib.parse import quote
 
 from tracehub.connection import Connection, reason
 from tracehub.errors import Unreachable
-from tracehub.following import Following, Json, answered, ask
+from tracehub.following import Following, Json, ask, entries
 from tracehub.settings import read_secret
-from tracehub.trouble import say
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
 
@@ -42,18 +41,11 @@ class TraceHubQueryClient:
             connection.close()
         return chain
 
-    def list_correlations(self, limit: int = 50, **filters: Any) -> Json:
-        """The chains with the newest activity: `{"correlations": [...], "count", "next"}`.
-
-        `filters` are the parameters of the call: `before`, `source`, `q`, `complete`.
-        """
-        return self.ask("/correlations", {"limit": limit, **filters})
-
-    def ask(self, path: str, parameters: Json | None = None) -> Json:
-        """The answer of any call of the query port that gives JSON; parameters that are None are left out."""
+    def list_correlations(self, limit: int = 50) -> Json:
+        """The chains with the newest activity: `{"correlations": [...], "count", "next"}`."""
         connection = self._connect(self.timeout)
         try:
-            return ask(connection, path, parameters)
+            return ask(connection, "/correlations", {"limit": limit})
         finally:
             connection.close()
 
@@ -71,37 +63,10 @@ class TraceHubQueryClient:
         what was missed, `on_event("reset", {...})` when the file was replaced and all comes anew. Without `on_event`
         both are logged.
         """
-        for _, entry in self.follow(f"/traces/{quoted(correlation_id)}/stream", timeout, on_event=on_event):
-            yield entry
-
-    def follow(
-        self,
-        path: str = "/stream",
-        timeout: float | None = None,
-        *,
-        parameters: Json | None = None,
-        after: str = "",
-        on_event: Callable[[str, Json], Any] | None = None,
-        on_connection: Callable[[str], Any] | None = None,
-    ) -> Iterator[tuple[str, Json]]:
-        """Each entry of a stream with its row id, for `timeout` seconds or, with None, without end.
-
-        `after` is a row id to begin behind. `on_connection` is called with an empty text when the stream is there, at
-        first and again, and with the reason when it is lost.
-        """
         connection = self._connect(max(self.timeout, SILENCE_S))
-        following = Following(connection, path, parameters or {}, timeout, after, on_connection)
-        tell = on_event or _log_event
-        for event in following.events():
-            content = answered(event.data)
-            if event.name != "message":
-                tell(event.name, content)
-            elif content.get("type") == "timeout" and "direction" not in content:
-                if following.is_last:
-                    return
-                following.ended = True
-            else:
-                yield event.id, content
+        following = Following(connection, f"/traces/{quoted(correlation_id)}/stream", {}, timeout)
+        for _, entry in entries(following, on_event):
+            yield entry
 
     def _connect(self, timeout_s: float) -> Connection:
         secret = read_secret("TRACEHUB_QUERY_SECRET") if self._secret is None else self._secret
@@ -109,10 +74,6 @@ class TraceHubQueryClient:
             return Connection(self.base_url, timeout_s, secret.split(",")[0].strip())
         except ValueError as error:
             raise Unreachable(str(error)) from error
-
-
-def _log_event(name: str, content: Json) -> None:
-    say(f"stream {name}", "the stream reports a %s: %s", name, content)
 
 
 def quoted(correlation_id: str) -> str:

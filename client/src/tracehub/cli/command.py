@@ -9,10 +9,10 @@ from typing import Any, Callable
 import click
 
 from tracehub.cli.hub import Hub
+from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
 from tracehub.cli.words import plainly
 from tracehub.errors import TraceHubError, Unreachable
-from tracehub.query import TraceHubQueryClient
 
 INTERRUPTED = 130
 
@@ -65,7 +65,7 @@ def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> list
     """Ids of recent chains, for the shell; none when the server does not answer at once."""
     try:
         hub = Hub(ctx.params.get("url") or "", Screen())
-        page = TraceHubQueryClient(hub.reading, timeout=1.0).list_correlations(50, q=incomplete or None)
+        page = Reader(hub.reading, timeout=1.0).ask("/correlations", {"limit": 50, "q": incomplete})
         ids = [str(chain["correlation_id"]) for chain in page["correlations"]]
     except (TraceHubError, KeyError, TypeError):
         return []

@@ -14,11 +14,11 @@ from rich.text import Text
 from tracehub.cli import server
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub, database, health
+from tracehub.cli.reading import Reader
 from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
 from tracehub.connection import Place
 from tracehub.errors import TraceHubError, Unreachable
-from tracehub.query import TraceHubQueryClient
 from tracehub.settings import read_secret
 
 CLOCK_S = 2.0  # an answer's Date is in whole seconds
@@ -104,7 +104,7 @@ def _secret(name: str, url: str, variable: str) -> list[Finding]:
     given, place = read_secret(variable), Place.at(url)
     try:
         if name == "query":
-            TraceHubQueryClient(url, timeout=3.0).ask("/stats")
+            Reader(url, timeout=3.0).ask("/stats")
             status = 200
         else:
             from tracehub.cli.hub import connect

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
 from tracehub.connection import Connection, Place
 from tracehub.errors import Unreachable
 from tracehub.following import Json
-from tracehub.query import TraceHubQueryClient
 from tracehub.settings import read_secret
 
 INGEST_PORT, QUERY_PORT = 8099, 8100
@@ -31,7 +31,7 @@ class Hub:
     def __init__(self, url: str, screen: Screen) -> None:
         self.screen = screen
         self._url = url.strip().rstrip("/")
-        self._reader = TraceHubQueryClient(self.reading)
+        self._reader = Reader(self.reading)
         self.address = self.reading  # what a failure is about
 
     @property
@@ -45,7 +45,7 @@ class Hub:
         return self._url or _local("TRACEHUB_PORT", INGEST_PORT)
 
     @property
-    def reader(self) -> TraceHubQueryClient:
+    def reader(self) -> Reader:
         """The client's own way of reading."""
         return self._reader
 
@@ -129,18 +129,30 @@ def _local(variable: str, default: int) -> str:
     return f"http://127.0.0.1:{port if port.isdigit() and port != '0' else default}"
 
 
+class _Moved(Exception):
+    """The port sends this call on."""
+
+
+class _Probe(Connection):
+    """A connection that tells where it is sent on to, and does not go there."""
+
+    def _follow(self, _place: Place, _path: str, location: str | None) -> tuple[Place, str]:
+        raise _Moved(location or "")
+
+
 def _elsewhere(url: str, method: str, path: str, body: bytes | None) -> str | None:
     """Where the port sends this call on to: None when it is its own, empty when nothing answers."""
-    connection = connect(url, PROBE_S)
     try:
-        answer = connection.ask(method, path, body, {"Content-Type": "application/json"}, redirects=0)
+        probe = _Probe(url, PROBE_S)
+        try:
+            probe.ask(method, path, body, {"Content-Type": "application/json"})
+        finally:
+            probe.close()
+    except _Moved as moved:
+        return str(moved).partition("?")[0].removesuffix(path)
     except Unreachable:
         return ""
-    finally:
-        connection.close()
-    if answer.status not in (307, 308):
-        return None
-    return str(answer.headers["Location"] or "").partition("?")[0].removesuffix(path)
+    return None
 
 
 def _neighbour(url: str) -> str:

@@ -19,10 +19,10 @@ from tracehub.cli.command import command
 from tracehub.cli.files import Line, Source, batches
 from tracehub.cli.hub import Hub
 from tracehub.cli.progress import Progress
+from tracehub.cli.reading import told
 from tracehub.cli.words import clean, duration, several
 from tracehub.connection import Answer, Connection
 from tracehub.errors import TraceHubError, Unreachable
-from tracehub.following import told
 
 PATIENCE_S = 60.0  # of an import whose server is away or full
 PAUSE_S = 0.5  # between attempts, unless the server asks for more

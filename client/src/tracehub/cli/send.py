@@ -13,10 +13,10 @@ from rich.text import Text
 from tracehub.cli.command import command, complete_id
 from tracehub.cli.hub import Hub
 from tracehub.cli.ids import VARIABLE, in_force
+from tracehub.cli.reading import told
 from tracehub.cli.words import clean
 from tracehub.encoding import Encoder
 from tracehub.entry import freeze
-from tracehub.following import told
 from tracehub.redaction import Redaction
 from tracehub.settings import read_words
 

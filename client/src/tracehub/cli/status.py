@@ -10,6 +10,7 @@ from rich.text import Text
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub, health
 from tracehub.cli.program import DOWN
+from tracehub.cli.reading import Reader
 from tracehub.cli.words import clean, duration, plainly, several, size
 from tracehub.errors import Refused, TraceHubError, Unreachable
 from tracehub.settings import read_secret
@@ -53,10 +54,8 @@ def service(url: str, secret_name: str) -> Json:
 
 
 def _stats(url: str) -> Json:
-    from tracehub.query import TraceHubQueryClient
-
     try:
-        return TraceHubQueryClient(url).ask("/stats")
+        return Reader(url).ask("/stats")
     except Refused as error:
         if error.status in (401, 403):
             return {"detail": f"TRACEHUB_QUERY_SECRET is needed for what it holds ({error.detail})"}

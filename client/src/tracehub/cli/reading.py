@@ -1,0 +1,50 @@
+"""Any question to the query port, over the client's own way of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Callable
+
+from tracehub.connection import Answer
+from tracehub.following import Following, Json, answered, ask, entries, refused
+from tracehub.query import SILENCE_S, TraceHubQueryClient
+
+
+class Reader(TraceHubQueryClient):
+    """Reads chains and streams as services do, and asks any other call too."""
+
+    def ask(self, path: str, parameters: Json | None = None) -> Json:
+        """The JSON object that a call is answered with; parameters that are None are left out."""
+        given = {name: _text(value) for name, value in (parameters or {}).items() if value is not None}
+        connection = self._connect(self.timeout)
+        try:
+            return ask(connection, path, given)
+        finally:
+            connection.close()
+
+    def follow(
+        self,
+        path: str,
+        parameters: Json,
+        after: str,
+        on_event: Callable[[str, Json], Any],
+        on_connection: Callable[[str], Any],
+    ) -> Iterator[tuple[str, Json]]:
+        """Each entry of a stream behind the row id `after`, with its own, without end.
+
+        `on_connection` is called with an empty text when the stream is there, at first and again, and with the reason
+        when it is lost.
+        """
+        connection = self._connect(max(self.timeout, SILENCE_S))
+        return entries(Following(connection, path, parameters, None, after, on_connection), on_event)
+
+
+def told(answer: Answer) -> Json:
+    """What an answer says, if it is a 200. Raises Refused for another one."""
+    if answer.status != 200:
+        raise refused(answer)
+    return answered(answer.body)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
