@@ -53,7 +53,7 @@ export function sourcesView(context, route) {
       if (asked !== mine) return;
       const none = !sources?.sources.length && !endpoints?.endpoints.length;
       full.hidden = none;
-      empty.replaceChildren(...(none ? [nothing('Nobody talks yet', h('p', {}, 'A source shows here as soon as it sends an entry:'), curlLine())] : []));
+      empty.replaceChildren(...(none ? [nothing('Nobody talks', h('p', {}, 'No entry came within the last hour. A source shows here as soon as it sends one:'), curlLine())] : []));
       showTalkers(sources?.sources ?? [], endpoints?.endpoints ?? []);
       showFollows(sources?.sources ?? [], follows?.follows ?? []);
       all = endpoints?.endpoints ?? [];
