@@ -194,8 +194,14 @@ def _reads(figures: Figures) -> str:
         if "case" in line:
             name = f"{line['case']}, TraceHub 0.1.0, nothing else running"
             rows.append([f"{line['entries']:,} entries", name, "", number(line["p50_ms"]), *[""] * 5])
+    said = [
+        f"The first `/stats/endpoints` over the last hour took {line['took_ms']:,} ms and {line['query_cpu_s']} s of "
+        f"CPU; `/health` beside it took {line['health_p50_ms']} ms at the median and {line['health_p99_ms']} at the "
+        "99th percentile."
+        for line in figures.select(section="reads", case="last hour")
+    ]
     head = ["file", "", "bytes", "p50 ms", "p99 ms", "bare p50", "bare p99", "p50 above", "times bare"]
-    return table(head, rows)
+    return "\n\n".join(part for part in (table(head, rows), *said) if part)
 
 
 def _live(figures: Figures) -> str:
