@@ -77,7 +77,9 @@ class Subscriber:
         if not size:
             raise RuntimeError("the service hung up")
         if self.latencies_ms is None:
-            self.events += buffer.count(b"data: ", 0, size)
+            text = self._rest + buffer[:size]
+            self.events += text.count(b"data: ")
+            self._rest = text[-5:]  # a mark that is cut in two counts with the next piece
             return
         now = time.monotonic_ns()
         text = self._rest + buffer[:size]
