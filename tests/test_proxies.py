@@ -1,0 +1,150 @@
+"""The examples under deploy/ for a proxy with TLS, run as they are but for ports and certificate."""
+
+import asyncio
+import gc
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from conftest import Services, entry, events, free_port, payload, until
+
+pytestmark = [  # aiohttp's client leaves the socket of a TLS connection to the collector when the proxy ends it first
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+NAME = "tracehub.example"
+SECRET = {"X-TraceHub-Secret": "sender"}
+
+
+def nginx(services: Services, port: int, folder: Path) -> list[str]:
+    """The command that runs nginx on the example."""
+    example = (DEPLOY / "nginx/tracehub.conf").read_text()
+    site = example.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl").replace("/etc/ssl/", f"{folder}/")
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; pid {folder}/pid; error_log stderr; events {{}} http {{ access_log off;\n"
+        + "".join(
+            f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        + _with_ports(site, services)
+        + "}"
+    )
+    return ["nginx", "-p", str(folder), "-c", str(config), "-e", "stderr"]
+
+
+def caddy(services: Services, port: int, folder: Path) -> list[str]:
+    """The command that runs Caddy on the example."""
+    example = (DEPLOY / "caddy/Caddyfile").read_text()
+    site = f"https://{NAME}:{port} {{\n\ttls {folder}/tracehub.pem {folder}/tracehub.key\n\tbind 127.0.0.1\n"
+    config = folder / "Caddyfile"
+    options = "{\n\tadmin off\n\tauto_https off\n}\n"
+    config.write_text(options + _with_ports(example.replace(f"{NAME} {{\n", site, 1), services))
+    return ["caddy", "run", "--config", str(config)]
+
+
+def _with_ports(example: str, services: Services) -> str:
+    for port, own in ((8099, services.ingest_port), (8100, services.query_port)):
+        assert f"127.0.0.1:{port}" in example
+        example = example.replace(f"127.0.0.1:{port}", f"127.0.0.1:{own}")
+    return example
+
+
+class Public:
+    """The services as the world sees them."""
+
+    def __init__(self, http: aiohttp.ClientSession, port: int) -> None:
+        self._http = http
+        self._url = f"https://127.0.0.1:{port}"
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """A request under the public name."""
+        headers = {"Host": NAME, **options.pop("headers", {})}
+        return self._http.request(
+            method, self._url + path, headers=headers, server_hostname=NAME, ssl=False, allow_redirects=False, **options
+        )
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client at another address than the proxy's, which is trusted."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))) as session:
+        yield session
+        await session.close()
+        await asyncio.sleep(0.5)  # connections with TLS take a moment to end
+        gc.collect()  # here, where their warnings are ignored
+
+
+@pytest.fixture(params=[nginx, caddy])
+def proxy(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> Iterator[int]:
+    """The port of a proxy before both services."""
+    for program in (request.param.__name__, "openssl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: the example for {request.param.__name__} was NOT TRIED")
+    services.environ |= {
+        "TRACEHUB_SECRET": "sender", "TRACEHUB_QUERY_SECRET": "reader", "TRACEHUB_ALLOWED_HOSTS": NAME,
+        "TRACEHUB_TRUSTED_PROXIES": "127.0.0.1", "TRACEHUB_INGEST_URL": f"https://{NAME}", "TRACEHUB_QUERY_URL": f"https://{NAME}",
+    }  # fmt: skip
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}",
+         "-keyout", tmp_path / "tracehub.key", "-out", tmp_path / "tracehub.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    services.start("ingest_svc")
+    services.start("query_svc")
+    port = free_port()
+    log = (tmp_path / "proxy.log").open("wb")
+    environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path)}
+    with log, subprocess.Popen(request.param(services, port, tmp_path), stderr=log, env=environ) as process:
+        yield port
+        process.terminate()
+
+
+async def test_the_examples_work(proxy: int, services: Services, http: aiohttp.ClientSession) -> None:
+    """Through the proxy a batch is stored, a page logs in, a stream brings events as they come, and much is refused."""
+    public = Public(http, proxy)
+    await until(lambda: up(public), 20)
+    async with public.ask("POST", "/ingest/single", json=entry(), headers=SECRET) as response:
+        assert (response.status, await response.json()) == (200, {"inserted": True})
+    login = {"json": {"secret": "reader"}, "headers": {"Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}}
+    async with public.ask("POST", "/login", **login) as response:
+        assert response.status == 200
+        cookie = response.headers["Set-Cookie"]
+    assert "; Secure" in cookie
+    reader = {"Cookie": cookie.partition(";")[0]}
+    async with public.ask("GET", "/traces/chain/stream?timeout=30", headers=reader) as stream:
+        assert stream.status == 200
+        following = events(stream)
+        assert payload(await asyncio.wait_for(anext(following), 10))["correlation_id"] == "chain"
+        for _ in range(3):
+            async with public.ask("POST", "/ingest/single", json=entry(endpoint="/live"), headers=SECRET) as response:
+                assert response.status == 200
+            assert payload(await asyncio.wait_for(anext(following), 10))["endpoint"] == "/live"
+
+
+async def test_the_examples_tell_clients_apart(proxy: int, services: Services, http: aiohttp.ClientSession) -> None:
+    """Who guesses is slowed down by its own address, whatever others it makes up; foreign pages are refused."""
+    public = Public(http, proxy)
+    await until(lambda: up(public), 20)
+    statuses = set()
+    for number in range(25):
+        made_up = {"X-Forwarded-For": f"192.0.2.{number}"}
+        async with public.ask("POST", "/login", json={"secret": "guess"}, headers=made_up) as response:
+            statuses.add(response.status)
+    assert statuses == {403, 429}
+    async with public.ask("DELETE", "/cleanup", headers={**SECRET, "Origin": "https://evil.example"}) as response:
+        assert response.status == 403
+
+
+async def up(public: Public) -> bool:
+    """Whether both services answer through the proxy."""
+    try:
+        async with public.ask("GET", "/stats", headers={"X-TraceHub-Secret": "reader"}) as response:
+            return bool(response.status == 200)
+    except aiohttp.ClientError:
+        return False
