@@ -5,8 +5,8 @@
 Both services run as installed on a file of their own; the browser is Chromium, without a window and without a GPU.
 `size` is what all files weigh. `list` is from the request of the page, nothing cached, in a browser that runs already,
 to the first chain painted, on a file of so many entries. `chain` is from the request to 20,000 entries painted, then
-frames a second while the wheel scrolls and zooms without a pause. `tail` is what the tab grows by at 1,000 entries a
-second: the heap of its scripts, collected, and the memory of its process. One line of JSON for each measurement.
+frames a second while the wheel scrolls and zooms without a pause. `tail` is what the tab grows by at 1,000 entries
+a second: the heap of its scripts, collected, and the memory of its process. One line of JSON for each measurement.
 """
 
 import argparse
@@ -141,12 +141,15 @@ def wheel(page: Page, *, zoom: bool) -> tuple[float, float]:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     if zoom:
         page.keyboard.down("Control")
+    else:
+        page.keyboard.type("+++++")  # a part of the chain, so that there is something to scroll through
     page.evaluate(FRAMES)
     end, turn = time.monotonic() + WHEEL_S, 0
     while time.monotonic() < end:
-        page.mouse.wheel(0, 40 if turn // 30 % 2 else -40) if zoom else page.mouse.wheel(
-            0, -60 if turn // 60 % 2 else 60
-        )
+        if zoom:
+            page.mouse.wheel(0, 40 if turn // 30 % 2 else -40)
+        else:
+            page.mouse.wheel(-60 if turn // 60 % 2 else 60, 0)
         turn += 1
     frames = page.evaluate("(told.done = true, told)")
     if zoom:
