@@ -50,7 +50,8 @@ async def test_three_answers(page: Any, hub: Services) -> None:
     where, slow, missing = await page.locator(".fact").all_inner_texts()
     assert "WK charge" in where
     assert "WS reserve" in slow and "80 ms" in slow
-    assert "2 exits" in missing and "1 entry" in missing and "1 error" in missing
+    assert "2 exits of WK charge, MA /orders" in missing
+    assert "1 entry of JW notify, though its exit came" in missing and "1 error in WS reserve" in missing
 
 
 async def test_a_step_is_selected_by_key_and_by_click(page: Any, hub: Services) -> None:

@@ -71,19 +71,25 @@ async def test_accessible(page: Any, hub: Services, view: str) -> None:
 
 
 async def test_a_lost_connection_is_said_and_mended(services: Services, page: Any) -> None:
-    """A banner says that the connection is lost; when it is back, how much came meanwhile, which is shown."""
+    """A banner and the header say that the connection is lost; when it is back, how much came meanwhile."""
     services.start("ingest_svc")
     services.start("query_svc")
     send(services, [entry(correlation_id="before")])
     page.forgiven += ["net::ERR", "Failed to load resource"]
     await page.goto(services.query_url)
     await page.wait_for_function(LIVE)
+    await page.wait_for_selector(".health.well:has-text('healthy')")
     services.kill("query_svc")
+    await page.wait_for_selector(".health.ill:has-text('no answer')")
     await page.wait_for_selector(".banner.lost:has-text('Connection lost')")
     send(services, [entry(correlation_id="meanwhile"), entry(correlation_id="meanwhile")])
     services.start("query_svc")
     await page.wait_for_selector(".banner.back:has-text('2 entries came meanwhile')")
     await page.wait_for_selector("[data-id]:has-text('meanwhile')")
+    await page.wait_for_selector(".health.well:has-text('healthy')")
+    assert "3 entries" in str(await page.locator(".health").get_attribute("title"))
+    send(services, [entry(correlation_id="fast") for _ in range(90)])
+    await page.wait_for_selector(".speed:text-matches('^[1-9]')")
 
 
 async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> None:

@@ -160,7 +160,7 @@ function paintWords(context, view, bar, x, width, y, now) {
   const left = Math.max(x, view.gutter) + 7;
   const room = Math.min(x + width, view.stage.width) - left - 5;
   const took = bar.kind === 'open' ? `open ${duration(lengthOf(bar, now))}` : duration(lengthOf(bar, now));
-  const name = `${entry.operation} ${visible(entry.endpoint)}`;
+  const name = visible(`${entry.operation} ${entry.endpoint}`);
   context.fillStyle = ink('--ink');
   const both = fitText(context, `${name}  ${took}`, room);
   if (!both.endsWith('…')) context.fillText(both, left, y + BAR / 2 + 0.5);
@@ -212,8 +212,9 @@ export function paintAxis(context, view) {
   for (const at of marks) {
     const x = gutter + span.x(at);
     if (x < gutter) continue;
-    context.fillText(offset(at, step), x + 4, AXIS / 2);
+    const words = offset(at, step);
     context.fillRect(x, AXIS - 6, 1, 5);
+    if (x + 4 + context.measureText(words).width < stage.width) context.fillText(words, x + 4, AXIS / 2);
   }
   if (gutter) {
     context.fillStyle = ink('--raised');
@@ -224,10 +225,12 @@ export function paintAxis(context, view) {
   paintSilence(context, view);
 }
 
-// How long the silences were, in words, at the foot of the axis.
+// How long the silences were, in words, beneath the last bar or at the foot of what is in sight.
 function paintSilence(context, view) {
   const { span, gutter, model, stage } = view;
   const last = model.opens.length ? [{ start: model.last, end: view.end, last: true }] : [];
+  const lowest = model.groups.at(-1);
+  const foot = Math.min(stage.height - 10, lowest ? lowest.top + lowest.height - stage.top + 16 : stage.height);
   context.textAlign = 'center';
   for (const gap of [...model.gaps, ...last]) {
     const x = Math.max(gutter, gutter + span.x(gap.start));
@@ -235,7 +238,7 @@ function paintSilence(context, view) {
     const text = fitText(context, `nothing recorded for ${duration(gap.end - gap.start)}`, right - x - 8);
     if (right - x < 90 || text.endsWith('…')) continue;
     context.fillStyle = ink(gap.last ? '--bad' : '--quiet');
-    context.fillText(text, (x + right) / 2, stage.height - 10);
+    context.fillText(text, (x + right) / 2, foot);
   }
   context.textAlign = 'left';
 }

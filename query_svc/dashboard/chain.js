@@ -66,14 +66,15 @@ export function chainView(context, route, saved = null) {
 
   function head() {
     const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
-    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : record.quiet > STUCK_MS || saved ? 'stuck' : 'running';
+    const stuck = record.quiet > STUCK_MS || Boolean(saved);
+    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : !found.opens.length ? 'alone' : stuck ? 'stuck' : 'running';
     state.replaceChildren(...(found.bars.length ? [stateMark(words)] : []));
     numbers.replaceChildren(...(found.bars.length ? [
       h('span', {}, duration(found.last)), h('span', {}, plural(found.entries.length, 'entry', 'entries')),
       h('span', {}, plural(found.groups.length, 'source')),
       h('span', {}, plural(new Set(found.groups.flatMap((group) => [...group.hosts])).size, 'host')), moment(found.origin),
       record.cut ? h('strong', {}, 'and more that this page cannot hold') : null] : []).filter(Boolean));
-    answers.replaceChildren(...facts(found, { now: Math.max(now(), found.last), complete, expired: record.expired, choose }));
+    answers.replaceChildren(...facts(found, { now: Math.max(now(), found.last), complete, expired: record.expired, stuck, choose }));
     answers.hidden = !found.bars.length;
   }
 

@@ -236,7 +236,7 @@ function makeRow(id) {
       if (chain.sources.join() !== before) {
         before = chain.sources.join();
         const rest = chain.sources.length - MARKS;
-        marks.replaceChildren(...chain.sources.slice(0, rest > 1 ? MARKS : MARKS + 1).map((source) => mark(source)),
+        marks.replaceChildren(...chain.sources.slice(0, rest > 1 ? MARKS : MARKS + 1).map((source) => mark(source, 'wide')),
           ...(rest > 1 ? [h('span', { class: 'more', title: chain.sources.slice(MARKS).map(visible).join('\n') }, `+${rest}`)] : []));
       }
       setText(entries, count(chain.trace_count));
@@ -254,8 +254,9 @@ function makeRow(id) {
         state.dataset.state = now;
         state.replaceChildren(stateMark(now));
       }
-      const open = now === 'running' || now === 'stuck';
-      setText(long, duration(chain.duration_ms) + (open ? ' …' : ''));
+      const open = chain.complete === false;
+      setText(long, open ? `open ${duration(Math.max(1_000, chain.duration_ms + quietMs(chain)))}` : duration(chain.duration_ms));
+      fill.hidden = open;
       setText(old, age(quietMs(chain)));
     },
     scale(longest) {

@@ -6,9 +6,9 @@ import { first, lengthOf, slowest, whereItIs } from './pairing.js';
 
 const NAMED = 3;
 
-export function facts(model, { now, complete, expired, choose }) {
+export function facts(model, { now, complete, expired, stuck, choose }) {
   return [
-    fact('Where', where(model, now, complete, choose)),
+    fact('Where', where(model, { now, complete, stuck, choose })),
     fact('Slow', slow(model, choose)),
     fact('Missing', missing(model, expired, choose)),
   ];
@@ -18,13 +18,13 @@ function fact(name, [kind, ...parts]) {
   return h('div', { class: `fact ${kind}` }, h('h2', {}, name), h('p', {}, parts));
 }
 
-function where(model, now, complete, choose) {
+function where(model, { now, complete, stuck, choose }) {
   if (!model.bars.length) return ['calm', 'nothing has come yet'];
   const leaves = whereItIs(model);
   if (!leaves.length) return ['calm', complete ? `done, after ${duration(model.last)}` : `nothing is open, after ${duration(model.last)}`];
-  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : 'in ', step(bar, choose), ` for ${duration(lengthOf(bar, now))}`]);
+  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
   if (leaves.length > NAMED) parts.push(`, and ${plural(leaves.length - NAMED, 'more', 'more')}`);
-  return ['open', ...parts];
+  return [stuck ? 'warn' : 'open', ...parts];
 }
 
 function slow(model, choose) {
@@ -37,16 +37,21 @@ function slow(model, choose) {
 function missing(model, expired, choose) {
   const parts = [];
   const add = (...more) => parts.push(...(parts.length ? ['; '] : []), ...more);
-  if (model.opens.length) add(plural(model.opens.length, 'exit'));
-  if (model.orphans.length) add(plural(model.orphans.length, 'entry', 'entries'), ', first of ', step(model.orphans[0], choose));
+  if (model.opens.length) add(`${plural(model.opens.length, 'exit')} of `, ...named([...model.opens].reverse(), choose));
+  if (model.orphans.length) add(`${plural(model.orphans.length, 'entry', 'entries')} of `, ...named(model.orphans, choose), model.orphans.length > 1 ? ', though their exits came' : ', though its exit came');
   if (expired) add(`${plural(expired, 'entry', 'entries')} past retention`);
-  if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', step(model.errors[0], choose));
+  if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', ...named(model.errors, choose));
   if (!parts.length) return ['calm', 'nothing: each entry has its exit'];
   return [model.errors.length ? 'bad' : model.opens.length || model.orphans.length ? 'warn' : 'calm', ...parts];
 }
 
+function named(bars, choose) {
+  const parts = bars.slice(0, NAMED).flatMap((bar, at) => [at ? ', ' : '', step(bar, choose)]);
+  return bars.length > NAMED ? [...parts, ` and ${plural(bars.length - NAMED, 'more', 'more')}`] : parts;
+}
+
 function step(bar, choose) {
   const entry = first(bar);
-  const words = shorten(visible(entry.endpoint || entry.operation), 48);
-  return button(`${visible(entry.source_id)} ${words}`, 'Select this step', () => choose(bar), { class: 'link' });
+  const words = shorten(visible(entry.endpoint || entry.operation), 32);
+  return button(`${shorten(visible(entry.source_id), 20)} ${words}`, `Select ${visible(`${entry.source_id} ${entry.operation} ${entry.endpoint}`)}`, () => choose(bar), { class: 'link' });
 }

@@ -49,6 +49,7 @@ export function handle(view) {
     hide(view);
     if (drag.measure) {
       view.ruler = { from: drag.at, to: view.span.at(x - view.gutter) };
+      view.tell();
       return view.paint();
     }
     view.stage.node.scrollTop = drag.top - (y - drag.y);

@@ -24,6 +24,7 @@ const live = new Live();
 const banner = makeBanner(live);
 const said = h('div', { class: 'offscreen', role: 'status', 'aria-live': 'polite' });
 const context = { live, say: (text) => setText(said, text), banner, back, share: keepAndShare };
+const status = statusBar(live);
 const tabs = TABS.map(([name, label]) => h('a', { href: link(name), 'data-name': name }, label));
 const themeButton = button('', 'Light, dark, or as the system wishes (t)', () => switchTheme(), { class: 'plain' });
 const main = h('main', { id: 'main', tabindex: -1 });
@@ -77,13 +78,17 @@ whenRefused(() => {
   show(loginView(() => location.reload()));
 });
 
-live.onstate = (state, lostAt) => { document.body.dataset.live = state; banner.state(state, lostAt); };
+live.onstate = (state, lostAt) => {
+  if (document.body.dataset.live !== state && ['open', 'lost'].includes(state)) status.look();
+  document.body.dataset.live = state;
+  banner.state(state, lostAt);
+};
 live.onback = (news) => banner.back(news);
 
 document.body.append(
   h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to the content'),
   h('header', {}, h('a', { class: 'brand', href: '#/', 'aria-label': 'TraceHub, chains' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), 'TraceHub'),
-    h('nav', { 'aria-label': 'Views' }, tabs), statusBar(live),
+    h('nav', { 'aria-label': 'Views' }, tabs), status.node,
     h('div', { class: 'tools' }, wasLoggedIn() ? button('Log out', 'Log out', () => logOut(), { class: 'plain' }) : null,
       themeButton, button('?', 'Keys (?)', () => showHelp(), { class: 'plain', 'aria-label': 'Keys' }))),
   banner.node, main, said);

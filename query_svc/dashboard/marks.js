@@ -13,10 +13,13 @@ export const STATES = {
   complete: ['✓', 'complete'],
   error: ['✕', 'error in data'],
   expired: ['◌', 'partly expired'],
+  alone: ['◇', 'exit without entry'],
 };
 
+// Two letters, or the whole name; `wide`: the name where the screen is wide.
 export function mark(source, short = true) {
-  return h('span', { class: `mark ${sourceClass(source)}`, title: visible(source) }, short ? code(source) : visible(source));
+  const words = short === 'wide' ? [h('span', { class: 'letters' }, code(source)), h('span', { class: 'name' }, visible(source))] : short ? code(source) : visible(source);
+  return h('span', { class: `mark ${sourceClass(source)}`, title: visible(source) }, words);
 }
 
 export function stateMark(state) {

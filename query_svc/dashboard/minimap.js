@@ -37,6 +37,6 @@ export function paintMap(context, view) {
     context.font = FONT;
     context.textBaseline = 'middle';
     context.fillStyle = ink('--quiet');
-    context.fillText(fitText(context, `all: ${duration(end)}`, gutter - 16), 10, map.height / 2);
+    context.fillText(fitText(context, `all: ${duration(model.last)}`, gutter - 16), 10, map.height / 2);
   }
 }

@@ -1,7 +1,7 @@
 // The header: how fast entries come, whether the service is well, what senders had to drop.
 
 import { h, svg, setText } from './element.js';
-import { get } from './api.js';
+import { get, Refused } from './api.js';
 import { bytes, count, plural, rate } from './format.js';
 
 const EVERY_MS = 5_000;
@@ -46,7 +46,8 @@ export function statusBar(live) {
         `${bytes(stats.db_bytes)} file, ${bytes(stats.wal_bytes)} log`, `kept for ${stats.retention_hours} h`,
         plural(stats.subscribers, 'subscriber')].join(' · ');
     } catch (error) {
-      say('ill', 'no answer');
+      if (error instanceof Refused) say('', 'not logged in');
+      else say('ill', 'no answer');
       health.title = error.message;
     }
   }
@@ -61,5 +62,5 @@ export function statusBar(live) {
   setInterval(second, 1_000);
   setInterval(poll, EVERY_MS);
   document.addEventListener('visibilitychange', () => { last = null; poll(); });
-  return node;
+  return { node, look: poll };
 }

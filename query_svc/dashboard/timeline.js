@@ -6,13 +6,14 @@ import { paintAxis, paintBars, paintLanes } from './brush.js';
 import { duration } from './format.js';
 import { paintMap } from './minimap.js';
 import { first, firstAfter, lengthOf } from './pairing.js';
-import { Span } from './span.js';
+import { offset, Span } from './span.js';
 import { AXIS, ROW, Stage } from './stage.js';
 import { onTheme } from './theme.js';
 import { handle } from './gestures.js';
 
 const PAD = 7; // between the groups of two sources
 const NARROW = 640; // below it, a source's name stands above its rows and not beside them
+const RESTS_MS = 150;
 const FROZEN = 3; // open for so many times what was recorded: the view ends with the record, not with now
 
 export class Timeline {
@@ -67,12 +68,13 @@ export class Timeline {
   fit() {
     this.auto = true;
     this._fit();
-    this.say(`All of it: ${duration(this.span.length)}`);
+    this.tell();
   }
 
   fitNow() {
     this.auto = false;
     this.span.set(-this.end * 0.02, this.end * 1.03 || 1);
+    this.tell();
     this.paint();
   }
 
@@ -134,8 +136,19 @@ export class Timeline {
     this.map.paint();
   }
 
+  // Say what a ruler measures, or what is in sight, once it rests.
+  tell() {
+    clearTimeout(this._telling);
+    this._telling = setTimeout(() => {
+      const { from, to } = this.ruler ?? { from: this.span.start, to: this.span.end };
+      const exact = Math.abs(to - from) / 1_000;
+      this.say(`${this.ruler ? `Ruler: ${duration(Math.abs(to - from))}, from` : 'In sight:'} ${offset(from, exact)} to ${offset(to, exact)}`);
+    }, RESTS_MS);
+  }
+
   dispose() {
     clearTimeout(this._timer);
+    clearTimeout(this._telling);
     this._offTheme();
     this.stage.dispose();
     this.map.dispose();
@@ -162,6 +175,7 @@ export class Timeline {
 
   _clamp() {
     this.span.clamp(0, Math.max(this.end, 1));
+    this.tell();
     this.paint();
   }
 

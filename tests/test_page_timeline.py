@@ -1,0 +1,154 @@
+"""Moving about in a chain's timeline, in a real browser: zoom, pan, the small picture, the ruler, silences."""
+
+import re
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from browser import send
+from conftest import Services, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+SCREEN = ".timeline .stage:not(.map)"
+SAID = "div.offscreen[role=status]"
+UNITS = {"µs": 0.001, "ms": 1.0, "s": 1000.0}
+PIXEL = """([x, y]) => {
+    const canvas = document.querySelector('.timeline .stage:not(.map) canvas');
+    return [...canvas.getContext('2d', { alpha: false }).getImageData(x, y, 1, 1).data].slice(0, 3).join();
+}"""
+COLOUR = """(name) => {
+    const probe = document.body.appendChild(document.createElement('i'));
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color.match(/\\d+/g).join();
+}"""
+
+
+def ms(words: str) -> list[float]:
+    """The times that words speak of, in milliseconds."""
+    found = re.findall(r"(\u2212?)([\d.]+) (µs|ms|s)\b", words)
+    return [(-1 if sign else 1) * float(number) * UNITS[unit] for sign, number, unit in found]
+
+
+class Timeline:
+    """A timeline on the screen, and a hand on it."""
+
+    def __init__(self, page: Any, box: Any) -> None:
+        self.page = page
+        self.left, self.right = box["x"] + min(208, round(box["width"] * 0.17)), box["x"] + box["width"] - 8
+        self.top, self.map = box["y"] + 120, box["y"] - 20
+
+    def x(self, share: float) -> float:
+        """A place between the left and the right edge of what is in sight."""
+        return float(self.left + share * (self.right - self.left))
+
+    async def after(self, begins: str = "In sight") -> list[float]:
+        """What is said once it rests."""
+        await self.page.wait_for_selector(f"{SAID}:has-text('{begins}')", state="attached")
+        words = await self.page.locator(SAID).inner_text()
+        await self.page.locator(SAID).evaluate("(node) => { node.textContent = ''; }")
+        return ms(words)
+
+    async def drag(self, y: float, start: float, end: float) -> None:
+        """From one place to another."""
+        await self.page.mouse.move(self.x(start), y)
+        await self.page.mouse.down()
+        await self.page.mouse.move(self.x((start + end) / 2), y)
+        await self.page.mouse.move(self.x(end), y)
+        await self.page.mouse.up()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def timeline(page: Any, hub: Services) -> Timeline:
+    """One of 10 s: steps within its first and last second, silence between."""
+    steps = ((0, "->", 1), (900, "<-", 1), (9_100, "->", 2), (10_000, "<-", 2))
+    send(hub, [
+        entry(
+            correlation_id="moved", timestamp=1_700_000_000_000.0 + at, direction=direction, suffix=f"{at}",
+            endpoint=f"/{endpoint}",
+        )
+        for at, direction, endpoint in steps
+    ])  # fmt: skip
+    page.forgiven += ["willReadFrequently"]  # of a canvas whose pixels a test looks at
+    await page.goto(f"{hub.query_url}/#/traces/moved")
+    await page.wait_for_selector(".facts:not([hidden])")
+    return Timeline(page, await page.locator(SCREEN).bounding_box())
+
+
+async def test_zoom_holds_the_place_under_the_pointer(page: Any, timeline: Timeline) -> None:
+    """Ctrl and the wheel show less or more around where the pointer is."""
+    await page.keyboard.press("0")
+    start, end = await timeline.after()
+    await page.mouse.move(timeline.x(0.25), timeline.top)
+    await page.keyboard.down("Control")
+    await page.mouse.wheel(0, -160)
+    await page.keyboard.up("Control")
+    nearer, further = await timeline.after()
+    assert further - nearer < 0.6 * (end - start)
+    assert nearer + 0.25 * (further - nearer) == pytest.approx(start + 0.25 * (end - start), abs=20)
+
+
+async def test_keys_pan_and_zoom(page: Any, timeline: Timeline) -> None:
+    """Plus shows less, the arrows move what is in sight, 0 shows all."""
+    await page.keyboard.press("0")
+    start, end = await timeline.after()
+    await page.keyboard.press("+")
+    near, far = await timeline.after()
+    assert far - near == pytest.approx((end - start) / 1.6, rel=0.01)
+    await page.keyboard.press("ArrowRight")
+    moved = await timeline.after()
+    assert moved == pytest.approx([near + 0.15 * (far - near), far + 0.15 * (far - near)], abs=20)
+    await page.keyboard.press("0")
+    assert await timeline.after() == [start, end]
+
+
+async def test_a_drag_pans(page: Any, timeline: Timeline) -> None:
+    """What the hand holds stays under it."""
+    await page.keyboard.press("+")
+    start, end = await timeline.after()
+    await timeline.drag(timeline.top, 0.6, 0.4)
+    assert await timeline.after() == pytest.approx([each + 0.2 * (end - start) for each in (start, end)], abs=20)
+
+
+async def test_the_small_picture_pans(page: Any, timeline: Timeline) -> None:
+    """Its frame is dragged over the whole chain."""
+    for _ in range(4):
+        await page.keyboard.press("+")
+    start, end = await timeline.after()
+    await timeline.drag(timeline.map, 0.5, 0.8)
+    assert await timeline.after() == pytest.approx([each + 0.3 * 10_000 for each in (start, end)], abs=60)
+
+
+async def test_the_ruler_measures(page: Any, timeline: Timeline) -> None:
+    """r, then from one point to the other: their distance, by the axis; Escape puts it away."""
+    await page.keyboard.press("0")
+    start, end = await timeline.after()
+    await page.keyboard.press("r")
+    await timeline.drag(timeline.top, 0.2, 0.7)
+    distance, first, last = await timeline.after("Ruler")
+    assert distance == pytest.approx(0.5 * (end - start), rel=0.01)
+    assert [first, last] == pytest.approx([start + share * (end - start) for share in (0.2, 0.7)], abs=30)
+    inside = [timeline.x(0.45) - timeline.left + 208, 150]
+    before = await page.evaluate(PIXEL, inside)
+    await page.keyboard.press("Escape")
+    await page.wait_for_timeout(50)  # a frame
+    assert await page.evaluate(PIXEL, inside) != before
+
+
+async def test_a_silence_is_marked(page: Any, timeline: Timeline) -> None:
+    """Where nothing was recorded the ground has another colour than beside it."""
+    await page.keyboard.press("0")
+    start, end = await timeline.after()
+    gap, ground = [await page.evaluate(COLOUR, name) for name in ("--gap", "--ground")]
+    for at, colour in ((5_300, gap), (450, ground), (9_500, ground)):
+        x = 208 + (at - start) / (end - start) * (timeline.right - timeline.left)
+        assert await page.evaluate(PIXEL, [round(x), 150]) == colour, at
+
+
+async def test_a_link_is_copied(page: Any, timeline: Timeline, hub: Services) -> None:
+    """The link leads whoever opens it to the same view of the same chain."""
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.keyboard.press("v")
+    await page.get_by_role("button", name="Copy link").click()
+    await page.wait_for_selector("button:has-text('Copied')")
+    link = await page.evaluate("navigator.clipboard.readText()")
+    assert link == f"{hub.query_url}/#/traces/moved?view=sequence"
