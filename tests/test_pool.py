@@ -56,6 +56,23 @@ async def test_a_query_past_its_deadline_is_stopped(pool: Pool, monkeypatch: pyt
     assert await all_work(pool)
 
 
+async def test_the_wait_for_a_connection_counts(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits behind slow queries is told so at his own deadline, in a busy pool as well; no connection gets lost."""
+    monkeypatch.setattr(pooling, "DEADLINE_S", 60.0)
+    slow = [asyncio.create_task(pool.rows(COUNT, (ENDLESS,))) for _ in range(pooling.CONNECTIONS)]
+    await asyncio.sleep(0)
+    monkeypatch.setattr(pooling, "DEADLINE_S", 0.1)
+    async with asyncio.timeout(20):
+        told = await asyncio.gather(*(pool.row("SELECT 1") for _ in range(20)), return_exceptions=True)
+    assert [(type(error), getattr(error, "retry_after", 0) > 0) for error in told] == [(Unavailable, True)] * 20
+    assert all("Other queries" in str(error) for error in told)
+    for query in slow:
+        query.cancel()
+    await asyncio.wait(slow)
+    monkeypatch.undo()
+    assert await all_work(pool)
+
+
 async def test_cancelled_queries_leave_the_pool_whole(pool: Pool) -> None:
     """Hundreds of requests given up at random moments, some twice, and every connection still answers."""
     dice = random.Random(7)

@@ -66,12 +66,14 @@ class Pool:
         return identity(self._path) == self._identity
 
     async def rows(self, query: str, parameters: Parameters = ()) -> list[Row]:
-        """All rows of a query. Raises Unavailable past DEADLINE_S; a query nobody waits for any more is stopped."""
-        connection = await self._idle.get()
+        """All rows of a query. Raises Unavailable past DEADLINE_S, the wait included; stops when nobody waits."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DEADLINE_S
+        connection = await self._connection(until)
         try:
             if self._closed:
                 raise Unavailable(f"{self._path} was replaced by another file")
-            return await self._rows(connection, query, parameters)
+            return await self._rows(connection, query, parameters, until - loop.time())
         finally:
             self._idle.put_nowait(connection)
 
@@ -84,10 +86,22 @@ class Pool:
         self._connections.append(connection)
         self._idle.put_nowait(connection)
 
-    async def _rows(self, connection: aiosqlite.Connection, query: str, parameters: Parameters) -> list[Row]:
+    async def _connection(self, until: float) -> aiosqlite.Connection:
+        """A free connection, before `until` or not at all."""
+        if not self._idle.empty():
+            return self._idle.get_nowait()
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._idle.get()
+        except TimeoutError:
+            raise Unavailable(f"Other queries took all of {DEADLINE_S:.0f} s") from None
+
+    async def _rows(
+        self, connection: aiosqlite.Connection, query: str, parameters: Parameters, seconds: float
+    ) -> list[Row]:
         running = asyncio.ensure_future(connection.execute_fetchall(query, parameters))
         try:
-            done, _ = await asyncio.wait({running}, timeout=DEADLINE_S)
+            done, _ = await asyncio.wait({running}, timeout=max(0.0, seconds))
         except asyncio.CancelledError:
             await _stop(connection, running)
             raise
