@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 from msgspec import Meta
 
+from shared.log import printable
+
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
 Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0")]
 Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
@@ -150,7 +152,7 @@ def refuse_open_address(settings: Settings, secret_field: str) -> None:
 
 def give_up(program: str, reason: str, code: int) -> NoReturn:
     """End the process with one line that says why."""
-    print(f"{program}: {reason}", file=sys.stderr)
+    print(f"{program}: {printable(reason)}", file=sys.stderr)
     sys.exit(code)
 
 

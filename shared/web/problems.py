@@ -10,6 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from shared import errors
 from shared.api import Problem
+from shared.log import printable
 from shared.wire import encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,7 +70,7 @@ def problems(check: Callable[[web.Request], None] = _no_check) -> Middleware:
         except Exception:
             if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
                 raise
-            _log.exception("%s %s failed", request.method, _printable(request.path))
+            _log.exception("%s %s failed", request.method, printable(request.path))
             return answer(Problem("Internal error: the log of the service says more"), 500)
 
     return middleware
@@ -77,15 +78,10 @@ def problems(check: Callable[[web.Request], None] = _no_check) -> Middleware:
 
 def _in_json(request: web.Request, error: web.HTTPException) -> web.Response:
     """What aiohttp itself refuses, in the words of this project."""
-    path = _printable(request.path)
+    path = printable(request.path)
     if isinstance(error, web.HTTPNotFound):
         return answer(Problem(f"No such path: {path}"), 404)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return answer(Problem(f"{path} takes {allowed}, not {request.method}"), 405, {"Allow": allowed})
     return answer(Problem(error.reason), error.status)
-
-
-def _printable(text: str) -> str:
-    """Text from outside on one line, without what a terminal would obey or no encoding carries."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

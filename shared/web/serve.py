@@ -15,6 +15,7 @@ from aiohttp import web
 from shared import errors
 from shared.address import explained, refuse_taken
 from shared.env import BAD_SETTING, SettingError, Settings, give_up
+from shared.log import set_up_log
 from shared.memory import give_large_blocks_back
 from shared.web.connection import Runner
 from shared.web.farewell import Farewell
@@ -43,9 +44,7 @@ async def running(endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 def run(program: str, app: web.Application, settings: Settings, port_field: str) -> NoReturn:
     """Serve until SIGTERM or SIGINT, then answer what is on its way and end the process."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    set_up_log()
     give_large_blocks_back()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
