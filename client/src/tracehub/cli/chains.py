@@ -82,7 +82,7 @@ def _table(chains: list[Json], screen: Screen) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     named = screen.width >= NAMED_WIDTH
-    table.add_column("from", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("from" if named else "src", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
     for chain in chains:
         table.add_row(
             Text(clean(chain["correlation_id"])),

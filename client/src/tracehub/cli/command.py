@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any, Callable
 
@@ -15,6 +16,7 @@ from tracehub.cli.words import plainly
 from tracehub.errors import TraceHubError, Unreachable
 
 INTERRUPTED = 130
+PLAIN = re.compile(r"[\w.,:@%+=/][\w.,:@%+=/-]*")  # what a shell takes as it is: `$(reboot)` may be an id too
 
 
 class Command(click.Command):
@@ -69,7 +71,7 @@ def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> list
         ids = [str(chain["correlation_id"]) for chain in page["correlations"]]
     except (TraceHubError, KeyError, TypeError):
         return []
-    return [id for id in ids if id.startswith(incomplete) and id.isprintable()]
+    return [id for id in ids if id.startswith(incomplete) and PLAIN.fullmatch(id)]
 
 
 _EVERYWHERE: tuple[tuple[str, dict[str, Any]], ...] = (

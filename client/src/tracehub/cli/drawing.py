@@ -12,6 +12,7 @@ import math
 import string
 from collections.abc import Iterator, Sequence
 
+from rich.cells import chop_cells
 from rich.text import Text
 
 from tracehub.cli.timeline import Row, Step
@@ -184,12 +185,19 @@ def _details(row: Row, width: int) -> Iterator[Text]:
 
 def _folded(line: Text, width: int) -> Iterator[Text]:
     """A long line over several, all but the first indented."""
-    room = max(20, width - NUMBERS - 3)
-    first, rest = line.divide([width]) if len(line) > width else (line, Text())
+    first, rest = _cut(line, width)
     yield first
     while rest:
-        part, rest = rest.divide([room]) if len(rest) > room else (rest, Text())
+        part, rest = _cut(rest, max(20, width - NUMBERS - 3))
         yield Text(" " * (NUMBERS + 3)).append_text(part)
+
+
+def _cut(line: Text, room: int) -> tuple[Text, Text]:
+    """What fits into so many columns, of which a letter may take two, and the rest."""
+    if line.cell_len <= room:
+        return line, Text()
+    first, rest = line.divide([len(chop_cells(line.plain[:room], room)[0])])
+    return first, rest
 
 
 def open_steps(steps: Sequence[Step], most: int = 8) -> Iterator[Text]:

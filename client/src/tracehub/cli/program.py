@@ -84,7 +84,6 @@ def run(name: str) -> NoReturn:
     try:
         code = program(name).main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(WRONG_USE)
@@ -98,11 +97,14 @@ def run(name: str) -> NoReturn:
         _end(name, str(error), NOT_SO)
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(INTERRUPTED)
+    except SystemExit as ended:  # with 1 when click or rich met a pipe that nobody reads: no command ends so itself
+        sys.exit(NO_READER if ended.code == 1 else ended.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
         sys.exit(NO_READER)
     except OSError as error:
         _end(name, f"{error.filename}: {error.strerror}" if error.filename else plainly(error), NOT_SO)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _wrong_use(error: click.ClickException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from tracehub.cli.command import command, complete_id
@@ -18,9 +19,11 @@ from tracehub.query import quoted
 
 Entry = dict[str, Any]
 REMEMBERED = 10_000  # open entries whose exits are given a duration
-FULL_ID_WIDTH = 120  # columns from which ids are shown whole, however long
-ID_COLUMNS = 16  # that an id may have elsewhere
+FULL_ID_WIDTH = 120  # columns from which ids are shown whole, up to LONG_ID letters
+LONG_ID = 40
+ID_COLUMNS = 16  # that an id may have on a narrower terminal
 SHORT_ID = 12  # characters of one that is longer
+SOURCE_COLUMNS = 20
 
 
 @command(
@@ -129,15 +132,15 @@ class Lines:
 
     def _line(self, entry: Entry) -> Text:
         source, trouble = clean(entry["source_id"]), trouble_of(entry)
-        self._source_width = max(self._source_width, min(len(source), 20))
+        if self._screen.out.is_terminal and cell_len(source) > SOURCE_COLUMNS:
+            source = chop_cells(source, SOURCE_COLUMNS - 1)[0] + "…"
+        self._source_width = max(self._source_width, min(cell_len(source), SOURCE_COLUMNS))
         line = Text.assemble((clock(float(entry["timestamp"])), "dim"), " ")
         if not self._one_chain:
-            id = clean(entry["correlation_id"])
-            if self._screen.width < FULL_ID_WIDTH and len(id) > ID_COLUMNS:
-                id = id[:SHORT_ID]  # `tracehub show` takes the start of an id
-            self._id_width = max(self._id_width, min(len(id), ID_COLUMNS))
-            line.append(f"{id:<{self._id_width}} ", COLOURS[hash(id) % len(COLOURS)])
-        line.append(f"{source:<{self._source_width}} ").append(
+            id = self._short(clean(entry["correlation_id"]))
+            self._id_width = max(self._id_width, min(cell_len(id), ID_COLUMNS))
+            line.append(f"{_padded(id, self._id_width)} ", COLOURS[hash(id) % len(COLOURS)])
+        line.append(f"{_padded(source, self._source_width)} ").append(
             entry["direction"], "bold" if entry["direction"] == "->" else ""
         )
         line.append(f" {clean(entry['operation'])} {clean(entry['endpoint'])}", "red" if trouble else "")
@@ -150,6 +153,14 @@ class Lines:
             line.append(f"  {shown_json(entry['data'])}", "dim")
         return line
 
+    def _short(self, id: str) -> str:
+        """The start of an id that is long for this terminal; `tracehub show` takes that too."""
+        if not self._screen.out.is_terminal:
+            return id
+        if self._screen.width >= FULL_ID_WIDTH:
+            return id[:LONG_ID]
+        return id if cell_len(id) <= ID_COLUMNS else id[:SHORT_ID]
+
     def _took(self, entry: Entry) -> float | None:
         key = tuple(str(entry[name]) for name in ("correlation_id", "source_id", "operation", "endpoint"))
         if entry["direction"] == "->":
@@ -159,3 +170,8 @@ class Lines:
             return None
         began = self._open.pop(key, None)
         return None if began is None else float(entry["timestamp"]) - began
+
+
+def _padded(text: str, columns: int) -> str:
+    """As wide as so many columns, of which a letter may take two."""
+    return text + " " * (columns - cell_len(text))

@@ -105,4 +105,4 @@ def several(count: int, one: str, more: str = "") -> str:
 
 def plainly(error: Exception | str) -> str:
     """What happened, without the names of exceptions and the numbers of errors."""
-    return re.sub(r"\b\w+(Error|Exception|Refused|Disconnected|timeout): |\[Errno -?\d+\] ", "", str(error))
+    return re.sub(r"\b\w+(Error|error|Exception|Refused|Disconnected|timeout): |\[Errno -?\d+\] ", "", str(error))
