@@ -222,7 +222,40 @@ def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
 
 def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
     """And says where help is."""
-    for words in (("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b")):
+    for words in (("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):
         ended = shell.run(*words)
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
         assert "--help" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("export", "--all"), ("list", "--help")])
+def test_output_that_nobody_reads_is_exit_code_141(shell: Shell, words: tuple[str, ...]) -> None:
+    """As of other programs whose pipe is closed, and without a word."""
+    shell.store(entry(correlation_id="unread"))
+    unread, output = os.pipe()
+    os.close(unread)
+    ended = subprocess.run(
+        [BIN / "tracehub", *words], env=shell.environ, stdout=output, stderr=subprocess.PIPE, timeout=30, check=False
+    )
+    os.close(output)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_bash_completes_commands_and_plain_ids(shell: Shell) -> None:
+    """An id that bash would run is never put into its line."""
+    shell.store(entry(correlation_id="whole-1"), entry(correlation_id="whole$(touch here)"))
+    script = (
+        f'PATH={BIN}:$PATH; eval "$(tracehub completion bash)"\n'
+        + """
+        ask() { COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); COMPREPLY=(); "_$1_completion" "$1"; echo "${COMPREPLY[@]}"; }
+        ask tracehub sn; ask tracehub show whole; ask kbc trace sh; ask kiberos trace li
+        complete -p tracehub kbc kiberos
+    """
+    )
+    ended = subprocess.run(
+        ["bash", "-c", script], env=shell.environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    told = ended.stdout.splitlines()
+    assert told[:4] == ["snapshot", "whole-1", "show", "list"], ended.stderr
+    assert len(told) == 7
+    assert ended.stderr == ""

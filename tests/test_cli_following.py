@@ -3,13 +3,20 @@
 import json
 import signal
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import Services, entry
 from test_cli import Shell, hub, shell
+from test_writer import checkpoint
+from tracehub.connection import Connection
+
+from shared.storage.writer import Writer
 
 __all__ = ["hub", "shell"]  # fixtures
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -70,6 +77,28 @@ def test_tail_says_that_the_database_was_replaced(own: Shell, services: Services
         assert json.loads(tail.stdout.readline())["suffix"] == "first"
         tail.send_signal(signal.SIGINT)
         assert "reset: the database was replaced" in tail.communicate(timeout=10)[1]
+
+
+def test_tail_says_what_retention_removed(services: Services, tmp_path: Path) -> None:
+    """A word on standard error where it was asked for more than there is, then what there is."""
+    with closing(Writer(services.db, HOUR_MS / 200, synced=False)) as writer:
+        writer.write([[checkpoint(number) for number in range(5)]], int(time.time() * 1000) - 2 * HOUR_MS)
+    services.environ = {"TRACEHUB_RETENTION_HOURS": "0.005"}
+    services.start("ingest_svc")
+    services.start("query_svc")
+    until = time.monotonic() + 20
+    with closing(Connection(services.query_url, 10)) as query:
+        while json.loads(query.ask("GET", "/stats").body)["entries"]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    shell = Shell(tmp_path, services.ingest_url)
+    shell.store(entry(suffix="young"))
+    with shell.follow("tail", "--json", "--after", "2") as tail:
+        assert tail.stdout is not None
+        assert json.loads(tail.stdout.readline())["suffix"] == "young"
+        tail.send_signal(signal.SIGINT)
+        told = tail.communicate(timeout=10)[1].splitlines()
+    assert [line for line in told if "gap" in line] == ["gap: retention removed what was missed, ids 3 to 5: 3 entries"]
 
 
 def test_tail_of_a_chain_begins_with_what_is_stored_and_filters(shell: Shell) -> None:

@@ -50,6 +50,8 @@ def command(*args: Any, **settings: Any) -> Callable[[Callable[..., Any]], click
 def _with_hub(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(url: str, json: bool, no_color: bool, **given: Any) -> Any:
+        if given.get("correlation_id") == "":
+            raise click.UsageError("the id is empty", click.get_current_context())
         hub = Hub(url, Screen(json, no_color))
         try:
             return function(hub, **given)

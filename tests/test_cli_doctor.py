@@ -1,0 +1,136 @@
+"""`tracehub doctor`: each thing that can be wrong is found once, where it really is so."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from test_cli import BIN, Shell
+from test_upgrade import earlier_file, old
+from wayward import Reply, wayward
+
+from shared.storage.sqlite import WAL_LIMIT
+from shared.storage.writer import Writer
+
+Found = list[tuple[str, str, str]]
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """A database that nobody uses, below /tmp."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        file = Path(folder) / "tracehub.db"
+        Writer(file, 3_600_000, synced=False).close()
+        yield file
+
+
+def findings(path: Path, *before: str) -> Found:
+    """What the doctor finds wrong: level, name, detail."""
+    ended = subprocess.run(
+        [*before, BIN / "tracehub", "doctor", "--json", "--db", str(path), "--url", NOBODY],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    told = json.loads(ended.stdout)["findings"]
+    wrong = [(one["level"], one["name"], one["detail"]) for one in told if one["level"] != "ok"]
+    assert [name for _, name, detail in wrong if NOBODY in detail or "no answer" in detail] == ["ingest", "query"]
+    return [one for one in wrong if one[1] not in ("ingest", "query")]
+
+
+def test_a_file_that_nobody_serves_below_tmp(path: Path) -> None:
+    """Two warnings, and nothing else is wrong with it."""
+    assert findings(path) == [
+        ("warning", "directory", "traces below /tmp may not survive a reboot"),
+        ("warning", "writer", "no ingest service writes this file"),
+    ]
+
+
+def open_to_all(path: Path) -> None:
+    path.chmod(0o644)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def gone_with_its_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.with_suffix(".kept").mkdir()
+
+
+def damaged(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+
+
+def of_another_program(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE other (x)")
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"not a database at all" * 1000)
+
+
+def earlier(path: Path) -> None:
+    path.unlink()
+    earlier_file(path, [old(1)])
+
+
+def long_wal(path: Path) -> None:
+    with path.with_name(f"{path.name}-wal").open("wb") as wal:
+        wal.truncate(4 * WAL_LIMIT + 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "level", "name", "detail"),
+    [
+        (open_to_all, "warning", "database", "mode 0644: other users may use it"),
+        (gone, "warning", "database", "does not exist yet"),
+        (gone_with_its_folder, "problem", "database", "the directory"),
+        (damaged, "problem", "content", ""),
+        (of_another_program, "problem", "content", ""),
+        (no_database, "problem", "content", ""),
+        (earlier, "warning", "content", "a file of TraceHub 0.1"),
+        (long_wal, "warning", "WAL", "268.4 MB"),
+    ],
+)
+def test_what_is_wrong_with_the_file(
+    path: Path, spoil: Callable[[Path], None], level: str, name: str, detail: str
+) -> None:
+    """Each is found once, under its name."""
+    spoil(path)
+    (found,) = [one for one in findings(path) if one[1] == name]
+    assert found[0] == level and detail in found[2]
+
+
+def test_a_disk_that_is_almost_full(path: Path) -> None:
+    """On a small file system of the test's own."""
+    small = ["unshare", "--mount", "--map-root-user", "sh", "-c", 'mount -t tmpfs -o size=20m small "$0" && exec "$@"']
+    small.append(str(path.parent))
+    if subprocess.run([*small, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    (found,) = [one for one in findings(path, *small) if one[1] == "disk"]
+    assert found[0] == "problem"
+
+
+def test_a_clock_that_differs(tmp_path: Path) -> None:
+    """By the server's `Date`: a warning that says by how much."""
+    date = b"Tue, 01 Jan 2030 00:00:00 GMT"
+    with wayward() as server:
+        server.judge = lambda _: Reply(garbage=b"HTTP/1.1 200 OK\r\nDate: " + date + b"\r\nContent-Length: 2\r\n\r\n{}")
+        ended = Shell(tmp_path, server.url).run("doctor", "--json", "--db", str(tmp_path / "none.db"))
+    (clock,) = [one for one in json.loads(ended.stdout)["findings"] if one["name"] == "clock"]
+    assert clock["level"] == "warning" and "behind the server" in clock["detail"]
