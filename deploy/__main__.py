@@ -112,6 +112,7 @@ def _refuse_bad_start(settings: Settings) -> None:
 
 def _supervise_beside(database: Path) -> str | None:
     _append_to_files()
+    os.umask(0o077)  # supervisord heeds a setting for that only where it leaves the terminal
     os.environ["TRACEHUB_PYTHON"] = sys.executable
     with _place_beside(database) as place:
         os.environ["TRACEHUB_SUPERVISOR"] = place

@@ -109,10 +109,10 @@ class Spool:
         self.let_go()
 
     def _claim(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._own.mkdir(mode=0o700, exist_ok=True)
         if self._lock is not None or fcntl is None:
-            self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
             return
-        self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._root / f".{self._own.name}"
         self._lock = os.open(fresh, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
