@@ -37,4 +37,6 @@ ROWS = (
     "memory",
     "shutdown",
     "strangers",
+    "bodies",
+    "documented",
 )
