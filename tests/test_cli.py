@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class Shell:
             timeout=30,
             check=False,
         )
+
+    def run_each(self, *commands: tuple[str, ...], **environ: str) -> Iterator[subprocess.CompletedProcess[str]]:
+        """Several commands side by side, each a process; in their order."""
+        with ThreadPoolExecutor(len(commands)) as threads:
+            yield from threads.map(lambda words: self.run(*words, **environ), commands)
 
     @contextlib.contextmanager
     def follow(self, *words: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
@@ -213,8 +219,8 @@ def test_nothing_that_a_terminal_obeys_reaches_it(shell: Shell, no_color: bool) 
 def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
     """In one line, whatever the command; `status` exits with 3."""
     nowhere = {"TRACEHUB_URL": "http://127.0.0.1:9"}
-    for words in (("show",), ("list",), ("show", "x"), ("send", "->", "SH", "a", "b", "--id", "c")):
-        ended = shell.run(*words, **nowhere)
+    commands = (("show",), ("list",), ("show", "x"), ("send", "->", "SH", "a", "b", "--id", "c"))
+    for ended in shell.run_each(*commands, **nowhere):
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1)
         assert "http://127.0.0.1:9" in ended.stderr
     assert shell.run("status", **nowhere).returncode == 3
@@ -222,8 +228,7 @@ def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
 
 def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
     """And says where help is."""
-    for words in (("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):
-        ended = shell.run(*words)
+    for ended in shell.run_each(("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
         assert "--help" in ended.stderr
 

@@ -58,8 +58,7 @@ def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:
 
 def test_a_setting_that_cannot_be_used_is_exit_code_2(alone: Shell) -> None:
     """In one line, in the foreground and in the background."""
-    for words in (("start",), ("start", "--detach")):
-        ended = alone.run(*words, "--port", "many")
+    for ended in alone.run_each(("start", "--port", "many"), ("start", "--detach", "--port", "many")):
         assert ended.returncode == 2
         assert "TRACEHUB_PORT='many'" in ended.stderr
 
@@ -97,8 +96,9 @@ def test_the_client_alone_says_what_to_install(tmp_path: Path) -> None:
     assert "the server is not installed here: pip install" in alone.stderr and len(alone.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_a_script_for_all_names(alone: Shell, shell: str) -> None:
-    """Ids of recent chains are among what is completed; without a server there are none."""
-    script = alone.run("completion", shell).stdout
-    assert all(f"_{name}_COMPLETE" in script for name in ("TRACEHUB", "KBC", "KIBEROS"))
+def test_completion_is_a_script_for_all_names(alone: Shell) -> None:
+    """In each of three shells; another is wrong use."""
+    *scripts, other = alone.run_each(*(("completion", shell) for shell in ("bash", "zsh", "fish", "tcsh")))
+    for script in scripts:
+        assert all(f"_{name}_COMPLETE" in script.stdout for name in ("TRACEHUB", "KBC", "KIBEROS"))
+    assert other.returncode == 2
