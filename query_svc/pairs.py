@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.api import EndpointStats, Follow
 from shared.storage.instants import timestamp
-from shared.storage.reader import Checkpoint
+from shared.storage.rows import Checkpoint
 
 MOST_ROWS: Final = 1_000  # of an answer; endpoints that hold ids could be without number
 

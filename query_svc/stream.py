@@ -17,7 +17,8 @@ from query_svc.tail import Tail
 from query_svc.wanted import EVERYTHING, Wanted
 from query_svc.windows import Windows
 from shared.errors import TraceHubError
-from shared.storage.reader import Numbered, Reader
+from shared.storage.reader import Reader
+from shared.storage.rows import Numbered
 from shared.wire import encode
 
 RETRY_MS: Final = 2_000  # until a browser reconnects

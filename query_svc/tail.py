@@ -21,7 +21,8 @@ from shared.api import TailLag
 from shared.doorbell import Listener
 from shared.errors import TraceHubError, Unavailable
 from shared.storage.glance import Glance
-from shared.storage.reader import Numbered, Reader
+from shared.storage.reader import Reader
+from shared.storage.rows import Numbered
 
 POLL_S: Final = 0.25  # between looks when no bell rings
 POLL_WITHOUT_BELL_S: Final = 0.01

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -60,6 +61,10 @@ class Pool:
         finally:
             for connection in taken:
                 self._idle.put_nowait(connection)
+
+    def decoding(self) -> AbstractContextManager[None]:
+        """Around what makes sense of rows: those of a damaged file may hold anything, and raise BadFile here."""
+        return translated(self._path)
 
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened."""

@@ -2,25 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple, Self
 
 from shared.api import Correlation, SenderDrops
 from shared.storage import queries
-from shared.storage.chains import decode_sources, hash48
-from shared.storage.instants import instant, timestamp
+from shared.storage.chains import hash48
+from shared.storage.instants import instant
 from shared.storage.pool import CONNECTIONS, Pool, Row
 from shared.storage.rendering import Rendering, integers
-from shared.wire import NumberedEntry, StoredEntry, encode, stored_data
+from shared.storage.rows import Checkpoint, Numbered, checkpoints, correlation, numbered, numbered_entry
+from shared.wire import NumberedEntry, encode
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
 SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
 SITES_AHEAD: Final = 100  # learnt beside those that are needed: chains of the same time need them soon
 CENSUS_S: Final = 10.0  # how old the number of chains may be
 INFINITY: Final = 2**63 - 1
-
-Numbered = tuple[int, StoredEntry]  # row id and entry
-Checkpoint = tuple[int, int, int, str, str, str, str, int]
-"""Chain, instant, row id; source, direction, operation, endpoint; 1 where an error is reported."""
 
 
 class Chain(NamedTuple):
@@ -110,7 +107,8 @@ class Reader:
         row = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)})
         if row[0] is None:
             return None
-        id, base, entries, expired, balanced, newest = row[:6]
+        with self._pool.decoding():
+            id, base, entries, expired, balanced, newest = map(int, row[:6])
         chain = Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
         return chain, await self._stretch(correlation_id, row[6:], after)
 
@@ -134,7 +132,7 @@ class Reader:
 
     async def entries(self, ids: list[int]) -> list[Numbered]:
         """The entries with these row ids that are left."""
-        return numbered(await self._pool.rows(queries.THESE, (encode(ids).decode(),)))
+        return await self._numbered(queries.THESE, (encode(ids).decode(),))
 
     async def may_have_lost(self, correlation_id: str, after: int, oldest: int) -> bool:
         """Whether a chain may have had entries behind row id `after` that are not left; `oldest` is what is.
@@ -148,7 +146,7 @@ class Reader:
     async def entries_after(self, after: int, upto: int, limit: int) -> list[Numbered]:
         """Entries of all chains by row id, `after` < id <= `upto`."""
         query = f"{queries.ENTRIES} WHERE entry.id > ? AND entry.id <= ? ORDER BY entry.id LIMIT ?"
-        return numbered(await self._pool.rows(query, (after, upto, limit)))
+        return await self._numbered(query, (after, upto, limit))
 
     async def recent(self, limit: int, since_id: int | None, source: str) -> list[NumberedEntry]:
         """The newest entries, or the next ones behind `since_id`, oldest first; `source` is the beginning of a source.
@@ -159,7 +157,7 @@ class Reader:
         if since_id is None:
             start = newest - (SCAN_ENTRIES if source else limit)
             rows = await self._pool.rows(queries.PREFIXED.format("DESC"), (start, newest, len(source), source, limit))
-            return [_numbered_entry(row) for row in reversed(rows)]
+            return self._numbered_entries(rows[::-1])
         found: list[Row] = []
         start = max(since_id, await self.oldest() - 1)
         while start < newest and len(found) < limit:
@@ -167,7 +165,7 @@ class Reader:
             parameters = (start, end, len(source), source, limit - len(found))
             found += await self._pool.rows(queries.PREFIXED.format("ASC"), parameters)
             start = end
-        return [_numbered_entry(row) for row in found]
+        return self._numbered_entries(found)
 
     async def correlations(self, limit: int, before: int | None, chosen: Chosen) -> Page:
         """Chains, newest activity first; a page that looks into chains ends after SCAN_CHAINS even when it is not full.
@@ -185,10 +183,12 @@ class Reader:
         among = {"before": start, "floor": floor, "scan": scan}
         test = {"q": q, "source": key, "complete": complete, "errors": errors, "limit": limit + 1}
         rows = await self._pool.rows(queries.SUMMARIES, {**among, **test})
+        with self._pool.decoding():
+            found = [correlation(row) for row in rows[:limit]]
         if len(rows) > limit:
-            return Page([_correlation(row) for row in rows[:limit]], rows[limit - 1][8])
+            return Page(found, rows[limit - 1][8])
         last = await self._pool.row(queries.SCANNED, among) if filtered else None
-        return Page([_correlation(row) for row in rows], last[0] if last else None)
+        return Page(found, last[0] if last else None)
 
     async def first_since(self, at_ms: float) -> int:
         """The first row id that, by the marks, came at `at_ms` (Unix time) or later; behind the newest if none did."""
@@ -200,13 +200,16 @@ class Reader:
 
     async def checkpoints(self, chains: list[int]) -> list[Checkpoint]:
         """All checkpoints of some short chains, chain by chain, each in order of time."""
-        return cast(list[Checkpoint], await self._pool.rows(queries.CHECKPOINTS_OF_CHAINS, (encode(chains).decode(),)))
+        rows = await self._pool.rows(queries.CHECKPOINTS_OF_CHAINS, (encode(chains).decode(),))
+        with self._pool.decoding():
+            return checkpoints(rows)
 
     async def checkpoints_of(self, chain: int, after: Position, limit: int) -> tuple[list[Checkpoint], Position]:
         """Checkpoints of one chain behind a position, in order of time, and the position behind them."""
         parameters = {"chain": chain, "instant": after.instant, "id": after.id, "limit": limit}
-        rows = cast(list[Checkpoint], await self._pool.rows(queries.CHECKPOINTS_OF_CHAIN, parameters))
-        return rows, Position(rows[-1][1], rows[-1][2]) if rows else after
+        rows = await self._pool.rows(queries.CHECKPOINTS_OF_CHAIN, parameters)
+        with self._pool.decoding():
+            return checkpoints(rows), Position(rows[-1][1], rows[-1][2]) if rows else after
 
     async def chains(self) -> int:
         """How many chains there are, or were up to CENSUS_S ago."""
@@ -232,6 +235,15 @@ class Reader:
         query = "SELECT at FROM arrival WHERE first_entry <= ? ORDER BY first_entry DESC LIMIT 1"
         return max(1.0, time.time() - await self._number(query, (row_id,)) / 1000)
 
+    async def _numbered(self, query: str, parameters: Any) -> list[Numbered]:
+        rows = await self._pool.rows(query, parameters)
+        with self._pool.decoding():
+            return numbered(rows)
+
+    def _numbered_entries(self, rows: list[Row]) -> list[NumberedEntry]:
+        with self._pool.decoding():
+            return [numbered_entry(row) for row in rows]
+
     async def _in_time(self, chain: str, parameters: dict[str, Any]) -> Row:
         source = queries.OF_ANY_SOURCE if parameters["source"] is None else queries.OF_SOURCE
         (row,) = await self._pool.rows(queries.IN_TIME.format(chain=chain, source=source), parameters)
@@ -241,16 +253,19 @@ class Reader:
         found, ids, instants, sites, *columns = row
         if not found:
             return Stretch("", 0, after)
-        numbers, times = integers(sites), integers(instants)
+        with self._pool.decoding():
+            numbers, times = integers(sites), integers(instants)
         if unknown := self._rendering.unknown(numbers):
             parameters = (encode(unknown).decode(), unknown[0], SITES_AHEAD)
             self._rendering.learn(await self._pool.rows(queries.SITES, parameters))
-        text = self._rendering.entries(correlation_id, times, numbers, columns)
-        return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])))
+        with self._pool.decoding():
+            text = self._rendering.entries(correlation_id, times, numbers, columns)
+            return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])))
 
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
-        return default if row is None or row[0] is None else int(row[0])
+        with self._pool.decoding():
+            return default if row is None or row[0] is None else int(row[0])
 
     def _within(self, chain: Chain, source: str | None, since: int) -> dict[str, Any]:
         at = max(-INFINITY, min(since - chain.base, INFINITY))
@@ -264,33 +279,3 @@ def _named(correlation_id: str) -> dict[str, Any]:
 def start_of(since_ts: float | None) -> Position:
     """The position behind everything up to a timestamp (milliseconds), or before everything."""
     return Position(-INFINITY if since_ts is None else instant(since_ts), INFINITY)
-
-
-def _stored(row: Row) -> StoredEntry:
-    _, source_id, correlation_id, at, suffix, direction, operation, endpoint, data, hostname, raw_line = row
-    return StoredEntry(
-        source_id, correlation_id, timestamp(at), suffix, direction, operation, endpoint, stored_data(data), hostname,
-        raw_line,
-    )  # fmt: skip
-
-
-def numbered(rows: list[Row]) -> list[Numbered]:
-    """Rows of entries as entries."""
-    return [(row[0], _stored(row)) for row in rows]
-
-
-def _numbered_entry(row: Row) -> NumberedEntry:
-    id, source_id, correlation_id, at, suffix, direction, operation, endpoint, data, hostname, raw_line = row
-    return NumberedEntry(
-        source_id, correlation_id, timestamp(at), suffix, direction, operation, endpoint, stored_data(data), hostname,
-        raw_line, id,
-    )  # fmt: skip
-
-
-def _correlation(row: Row) -> Correlation:
-    correlation_id, entries, first, last, sources, expired, balanced, errors, newest, arrived = row
-    first_ts, last_ts = timestamp(first), timestamp(last)
-    return Correlation(
-        correlation_id, entries, first_ts, last_ts, last_ts - first_ts, list(decode_sources(sources)),
-        None if expired else bool(balanced), errors, expired, newest, arrived,
-    )  # fmt: skip

@@ -55,6 +55,8 @@ class Rendering:
         return "".join(concatenated.from_iterable(rows))[:-1]
 
     def _parts(self, site: int, id: str) -> Parts:
+        if site not in self._sites:
+            raise BadFile(f"an entry is of site {site}, which is not in the file: restore a snapshot")
         start, middle, end = self._sites[site]
         return f'{start}{id},"timestamp":', middle, end
 

@@ -9,6 +9,7 @@ import contextlib
 import enum
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,9 @@ BUSY_MS: Final = 250  # how long a write waits for a program that locks the file
 CHECKPOINT_PAGES: Final = 4_000  # of 4 KiB; smaller shortens the worst pause and costs rate
 WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
 CACHE_KIB: Final = 32 * 1024
+PLENTY: Final = 2**30  # bytes: no transaction needs so many
+DAMAGE: Final = (TypeError, ValueError, OverflowError, struct.error)
+"""How values that no writer stored come to notice: SQLite gives whatever a damaged row says, of any type."""
 
 
 def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
@@ -102,7 +106,7 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _ours(error, path) from error
-    except UnicodeDecodeError as error:
+    except DAMAGE as error:
         raise BadFile(f"{path} is damaged ({error}): move it away or restore a snapshot") from error
     except OSError as error:
         raise BadFile(f"cannot use {path}: {error.strerror}") from None
@@ -113,12 +117,13 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Locked(f"another program holds a lock on {path}")
     if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"no room left for {path}", retry_after=5)
-    is_damaged = code in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_ERROR,
-    )  # a table that is missing
+        return _no_room(path)
+    if code == sqlite3.SQLITE_ERROR:  # a table or a column that is missing
+        return BadFile(
+            f"{path} is not laid out as this version expects ({error}): a development version wrote it or it is "
+            "damaged; move it away or restore a snapshot"
+        )
+    is_damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     if is_damaged or "decode to UTF-8" in str(error):  # that has no code
         return BadFile(f"{path} is damaged or no database ({error}): move it away or restore a snapshot")
     if code == sqlite3.SQLITE_CANTOPEN:
@@ -126,3 +131,13 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     if code == sqlite3.SQLITE_READONLY:
         return Unavailable(f"{path} is read-only for this user")
     return FileFault(f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')})", retry_after=5)
+
+
+def _no_room(path: Path) -> DiskFull:
+    """SQLite takes some damage for a full disk; who finds room on the disk has to know."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(path)
+        if disk.f_bavail * disk.f_frsize > PLENTY:
+            detail = "its disk has room: unless a quota is why, the file is damaged; move it away or restore a snapshot"
+            return DiskFull(f"no room left for {path}; {detail}", retry_after=5)
+    return DiskFull(f"no room left for {path}", retry_after=5)

@@ -1,0 +1,76 @@
+"""What a damaged file comes to: one clear error that says what to do, wherever it shows."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BadFile
+from shared.storage.glance import Glance
+from shared.storage.reader import INFINITY, Chosen, Reader, start_of
+from shared.storage.writer import Writer
+from shared.wire import Entry
+
+HOUR_MS = 3_600_000
+ENTRY = Entry("MA", "chain", 1.0, "a", "->", "REST", "/a")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with an entry in it."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS)) as writer:
+        writer.write([[ENTRY]], HOUR_MS)
+    return path
+
+
+def _change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+async def _read_all(path: Path) -> None:
+    reader = await Reader.open(path, 1)
+    try:
+        for call in (
+            reader.newest(),
+            reader.chain("chain", 10, None, start_of(None)),
+            reader.correlations(10, None, Chosen()),
+            reader.recent(10, None, ""),
+            reader.entries_after(0, INFINITY, 10),
+            reader.checkpoints([1]),
+        ):
+            with pytest.raises(BadFile, match="restore a snapshot"):
+                await call
+    finally:
+        await reader.close()
+
+
+async def test_values_of_the_wrong_type(path: Path) -> None:
+    """Where a number should be stands something else: every way to read it says so, the glance of a stream as well."""
+    _change(path, "UPDATE chain SET base = 1e300", "UPDATE sqlite_sequence SET seq = 'x'")
+    await _read_all(path)
+    with closing(Glance(path)) as glance:
+        for look in (glance.newest, lambda: glance.entries_after(0)):
+            with pytest.raises(BadFile, match="restore a snapshot"):
+                look()
+    with pytest.raises(BadFile, match="restore a snapshot"):
+        Writer(path, HOUR_MS)
+
+
+async def test_an_entry_of_no_site(path: Path) -> None:
+    """A chain whose entry names a site that is not there is not a failure of the service."""
+    _change(path, "DELETE FROM site")
+    reader = await Reader.open(path, 1)
+    with pytest.raises(BadFile, match="restore a snapshot"):
+        await reader.chain("chain", 10, None, start_of(None))
+    await reader.close()
+
+
+def test_a_file_of_a_development_version(path: Path) -> None:
+    """A layout that never was released is refused in one sentence that says what to do."""
+    _change(path, "ALTER TABLE era DROP COLUMN sieve")
+    with pytest.raises(BadFile, match=r"no such column: sieve.*development version.*move it away"):
+        Writer(path, HOUR_MS)
