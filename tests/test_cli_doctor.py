@@ -64,7 +64,6 @@ def gone(path: Path) -> None:
 
 def gone_with_its_folder(path: Path) -> None:
     shutil.rmtree(path.parent)
-    path.parent.with_suffix(".kept").mkdir()
 
 
 def damaged(path: Path) -> None:
