@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import resource
 import signal
@@ -23,8 +22,6 @@ from shared.web.farewell import Farewell
 FAREWELL_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
 SHUTDOWN_S: Final = 1.0  # for those that are left then
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
-M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
-LARGE_BYTES: Final = 128 * 1024
 CANCEL_HANDLERS: Final = web.AppKey("cancel_handlers", bool)  # when the client has gone
 
 _log = logging.getLogger("tracehub")
@@ -48,7 +45,6 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     give_large_blocks_back()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
-    _return_large_blocks()
     try:
         refuse_taken(settings, port_field)  # before the file is touched
         asyncio.run(_serve(program, app, settings, port_field))
@@ -57,12 +53,6 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     except (errors.TraceHubError, OSError) as error:
         give_up(program, str(error), 1)
     sys.exit(0)
-
-
-def _return_large_blocks() -> None:
-    """Give the memory of large bodies back when they are done with; glibc would keep more the larger they were."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def make_runner(app: web.Application) -> web.AppRunner:
