@@ -11,9 +11,11 @@ from typing import Final
 LARGE: Final = 2**20  # bytes
 
 _MMAP_THRESHOLD: Final = -3  # of mallopt(3)
+_TRIM_THRESHOLD: Final = -1
 
 
 def give_large_blocks_back() -> None:
     """Have large blocks come from the system and return to it, in this process from now on; glibc only."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_MMAP_THRESHOLD, LARGE)
+        mallopt(_TRIM_THRESHOLD, 2 * LARGE)  # or the heap would shrink and grow with every read from a socket
