@@ -4,6 +4,7 @@ There is no delay to tune: an idle service commits at once, a busy one in larger
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -11,9 +12,12 @@ from typing import Final
 
 from ingest_svc.desk import Desk
 from shared.doorbell import Doorbell
+from shared.errors import TraceHubError
+from shared.storage.writer import Writer
 from shared.wire import Entry
 
 GROUP_ENTRIES: Final = 2_000  # that a transaction takes before it leaves the rest to the next; a larger batch is long
+GAP_ENTRIES: Final = 5_000  # new ones since the last time, before a gap is used to fold the WAL into the file
 
 Report = tuple[str, int]  # of a sender: its id, and the entries it dropped since its start
 _Waiting = tuple[Sequence[Entry], Report | None, bool, asyncio.Future[int]]
@@ -27,6 +31,7 @@ class GroupCommit:
         self._doorbell = doorbell
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._unfolded = 0
         self.commits = 0
         self.inserted = 0
         self.duplicates = 0
@@ -54,6 +59,7 @@ class GroupCommit:
                 counts = [error] * len(group)
             for (*_, settled), count in zip(group, counts, strict=True):
                 _settle(settled, count)
+            await self._use_the_gap()
 
     async def _gather(self) -> None:
         """Wait for a batch, and then for as long as every turn of the event loop brings more that was on its way."""
@@ -62,6 +68,14 @@ class GroupCommit:
         while len(self._waiting) > gathered:
             gathered = len(self._waiting)
             await asyncio.sleep(0)
+
+    async def _use_the_gap(self) -> None:
+        """While nobody waits, do what a commit would have to do later: fold the WAL into the file."""
+        if self._waiting or self._unfolded < GAP_ENTRIES:
+            return
+        self._unfolded = 0
+        with contextlib.suppress(TraceHubError):  # the desk has logged it, and opens the file anew
+            await self._desk.call(Writer.checkpoint, is_long=True)
 
     def _take(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -84,6 +98,7 @@ class GroupCommit:
         self._doorbell.ring()
         self.commit_seconds += time.perf_counter() - started
         self.commits += 1
+        self._unfolded += sum(counts)
         self.inserted += sum(counts)
         self.duplicates += sum(map(len, batches)) - sum(counts)
         return counts

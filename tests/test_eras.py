@@ -54,7 +54,7 @@ def test_an_era_that_ends_before_it_was_read_is_looked_into(path: Path) -> None:
         writer.write([[checkpoint(number, correlation_id="more") for number in range(40)]], NOW_MS)
         writer.write([[checkpoint(correlation_id="next")]], NOW_MS)
         assert rows(path, "SELECT id FROM era WHERE sieve IS NULL") == [(3,), (4,)]
-        writer._chains.known.clear()
+        writer._chains.recall()
         assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(20, 25)]], NOW_MS) == [0]
 
 

@@ -1,8 +1,9 @@
 """Group commit: whoever waits is settled, each with its own count, in one transaction where that is possible."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from conftest import until
 from test_writer import checkpoint, rows
 
 from ingest_svc.desk import Desk
-from ingest_svc.group_commit import GROUP_ENTRIES, GroupCommit
+from ingest_svc.group_commit import GAP_ENTRIES, GROUP_ENTRIES, GroupCommit
 from shared.doorbell import Doorbell
 from shared.env import Settings
 from shared.errors import DiskFull, FileFault, Unavailable
@@ -29,6 +30,24 @@ async def commits_into(settings: Settings) -> AsyncIterator[tuple[GroupCommit, D
     finally:
         await writer.close()
         doorbell.close()
+
+
+def in_the_file_itself(path: Path) -> int:
+    """How many entries a reader finds that does not look into the WAL."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM entry").fetchone()[0])
+        except sqlite3.DatabaseError:  # read while it was written
+            return 0
+
+
+async def test_a_gap_folds_the_wal_into_the_file(settings: Settings) -> None:
+    """When enough was written and nobody waits, what the WAL holds is in the file itself."""
+    async with commits_into(settings) as (commits, _):
+        await commits.commit([checkpoint(number) for number in range(GAP_ENTRIES - 1)])
+        assert in_the_file_itself(settings.path) < GAP_ENTRIES - 1
+        await commits.commit([checkpoint(GAP_ENTRIES)])
+        await until(lambda: in_the_file_itself(settings.path) == GAP_ENTRIES)
 
 
 async def test_what_waits_is_one_transaction_and_each_has_its_count(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from shared.errors import BadFile
 from shared.storage.eras import Eras
 
 BALANCE_MASK: Final = (1 << 48) - 1
-MAX_KNOWN: Final = 20_000  # chains in memory; when it is reached, the half written longest ago is let go
+MAX_KNOWN: Final = 20_000  # chains in memory: half of them newly used, half of them let go next
 
 _FIND: Final = """
     SELECT id, base, first_at, last_at, newest, entries, balance, errors, sources FROM chain
@@ -72,17 +72,20 @@ class Chains:
     def recall(self) -> None:
         """Believe nothing but the file; called when it was opened and when a transaction failed."""
         self.known: dict[str, Chain] = {}
+        self._resting: dict[str, Chain] = {}
         self._fresh: dict[str, tuple[int, Chain]] = {}  # correlation id -> key and chain
         (self._newest_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM chain").fetchone()
 
     def open(self, correlation_id: str, instant: int) -> Chain:
         """The chain of an id that is not among the `known`; `instant` becomes the base of a new one."""
-        key = hash48(correlation_id)
-        chain = self._find(key, correlation_id)
+        chain = self._resting.pop(correlation_id, None)
         if chain is None:
-            self._newest_id += 1
-            chain = Chain(self._newest_id, instant)
-            self._fresh[correlation_id] = key, chain
+            key = hash48(correlation_id)
+            chain = self._find(key, correlation_id)
+            if chain is None:
+                self._newest_id += 1
+                chain = Chain(self._newest_id, instant)
+                self._fresh[correlation_id] = key, chain
         self.known[correlation_id] = chain
         return chain
 
@@ -114,16 +117,20 @@ class Chains:
 
     def take_back(self, correlation_ids: Iterable[str]) -> None:
         """A transaction that touched these chains, and perhaps no others, was undone before it saved them."""
-        for correlation_id in correlation_ids:
-            self.known.pop(correlation_id, None)
+        self.forget(correlation_ids)
         self._newest_id -= len(self._fresh)
         self._fresh.clear()
 
+    def forget(self, correlation_ids: Iterable[str]) -> None:
+        """Ask the file for these chains when they are next wanted."""
+        for correlation_id in correlation_ids:
+            self.known.pop(correlation_id, None)
+            self._resting.pop(correlation_id, None)
+
     def let_go(self) -> None:
-        """Keep memory bounded, whatever the number of chains."""
-        if len(self.known) > MAX_KNOWN:
-            by_age = sorted(self.known.items(), key=lambda item: item[1].newest)
-            self.known = dict(by_age[-MAX_KNOWN // 2 :])
+        """Keep memory bounded, whatever the number of chains, without going through those that stay."""
+        if len(self.known) > MAX_KNOWN // 2:
+            self.known, self._resting = {}, self.known
 
     def _find(self, key: int, correlation_id: str) -> Chain | None:
         for era in self._eras.may_hold(key):

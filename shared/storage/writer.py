@@ -96,8 +96,7 @@ class Writer:
         if count <= 0:
             return 0
         with self._transaction():
-            for correlation_id in expiry.delete_entries(self._db, self.oldest, last):
-                self._chains.known.pop(correlation_id, None)
+            self._chains.forget(expiry.delete_entries(self._db, self.oldest, last))
             expiry.delete_marks(self._db, last + 1)
             self._eras.leave(last + 1)
         self.oldest = last + 1
@@ -112,6 +111,11 @@ class Writer:
         """Write something, to see whether writing works."""
         with self._transaction():
             self._db.execute(f"PRAGMA user_version={VERSION}")
+
+    def checkpoint(self) -> None:
+        """Fold into the file what the WAL holds, as far as readers let it; commits do so every 16 MB."""
+        with translated(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def horizon(self, cutoff_ms: float, now_ms: float) -> int:
         """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time)."""

@@ -15,7 +15,7 @@ from shared import errors
 from shared.address import explained, refuse_taken
 from shared.env import BAD_SETTING, SettingError, Settings, give_up
 from shared.log import set_up_log
-from shared.memory import give_large_blocks_back
+from shared.memory import give_large_blocks_back, search_less_for_garbage
 from shared.web.connection import Runner
 from shared.web.farewell import Farewell
 
@@ -43,6 +43,7 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     """Serve until SIGTERM or SIGINT, then answer what is on its way and end the process."""
     set_up_log()
     give_large_blocks_back()
+    search_less_for_garbage()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
     try:
