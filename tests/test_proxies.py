@@ -43,7 +43,7 @@ def caddy(services: Services, port: int, folder: Path) -> list[str]:
     example = (DEPLOY / "caddy/Caddyfile").read_text()
     site = f"https://{NAME}:{port} {{\n\ttls {folder}/tracehub.pem {folder}/tracehub.key\n\tbind 127.0.0.1\n"
     config = folder / "Caddyfile"
-    options = "{\n\tadmin off\n\tauto_https off\n}\n"
+    options = "{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s\n}\n"  # or it waits for streams to end
     config.write_text(options + _with_ports(example.replace(f"{NAME} {{\n", site, 1), services))
     return ["caddy", "run", "--config", str(config)]
 
