@@ -74,3 +74,12 @@ def test_a_file_of_a_development_version(path: Path) -> None:
     _change(path, "ALTER TABLE era DROP COLUMN sieve")
     with pytest.raises(BadFile, match=r"no such column: sieve.*development version.*move it away"):
         Writer(path, HOUR_MS)
+
+
+def test_a_damaged_layout_is_told_in_one_line(path: Path) -> None:
+    """SQLite quotes the layout that it cannot read, line breaks included; a log line stays one."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"key   INTEGER NOT NULL, ", b'key   "NTEGER NOT NULL, '))
+    with pytest.raises(BadFile, match="restore a snapshot") as caught:
+        Writer(path, HOUR_MS)
+    assert "\n" not in str(caught.value)

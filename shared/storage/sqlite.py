@@ -107,12 +107,13 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _ours(error, path) from error
     except DAMAGE as error:
-        raise BadFile(f"{path} is damaged ({error}): move it away or restore a snapshot") from error
+        raise BadFile(f"{path} is damaged ({_on_one_line(error)}): move it away or restore a snapshot") from error
     except OSError as error:
         raise BadFile(f"cannot use {path}: {error.strerror}") from None
 
 
 def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
+    said = _on_one_line(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Locked(f"another program holds a lock on {path}")
@@ -120,17 +121,17 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
         return _no_room(path)
     if code == sqlite3.SQLITE_ERROR:  # a table or a column that is missing
         return BadFile(
-            f"{path} is not laid out as this version expects ({error}): a development version wrote it or it is "
+            f"{path} is not laid out as this version expects ({said}): a development version wrote it or it is "
             "damaged; move it away or restore a snapshot"
         )
     is_damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     if is_damaged or "decode to UTF-8" in str(error):  # that has no code
-        return BadFile(f"{path} is damaged or no database ({error}): move it away or restore a snapshot")
+        return BadFile(f"{path} is damaged or no database ({said}): move it away or restore a snapshot")
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")
     if code == sqlite3.SQLITE_READONLY:
         return Unavailable(f"{path} is read-only for this user")
-    return FileFault(f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')})", retry_after=5)
+    return FileFault(f"{path}: {said} ({getattr(error, 'sqlite_errorname', 'no code')})", retry_after=5)
 
 
 def _no_room(path: Path) -> DiskFull:
@@ -141,3 +142,8 @@ def _no_room(path: Path) -> DiskFull:
             detail = "its disk has room: unless a quota is why, the file is damaged; move it away or restore a snapshot"
             return DiskFull(f"no room left for {path}; {detail}", retry_after=5)
     return DiskFull(f"no room left for {path}", retry_after=5)
+
+
+def _on_one_line(error: Exception) -> str:
+    """What the error says; of a damaged layout SQLite quotes whatever stands there."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())

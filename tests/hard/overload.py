@@ -63,7 +63,7 @@ async def run(scale: Scale, report: Report) -> None:
         crowd = Crowd(port)
         crowd.is_over = True
         async with connected(port) as connection:
-            for _ in range(scale.of(5, 40)):  # the caches of a service that has worked for a while are full
+            for _ in range(scale.of(3, 40)):  # the caches of a service that has worked for a while are full
                 await crowd._until_stored(connection)
         alone = await latencies(port, scale.of(0.5, 5), size=10)
         memory = [memory_mb(pid)]
