@@ -11,7 +11,8 @@ LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB=
 RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run-ingest run-query demo screenshots test test-hard lint types clean test-hard-proves
+.PHONY: help setup run-all run-ingest run-query demo screenshots test test-hard test-hard-proves
+.PHONY: bench bench-quick bench-growth profile lint types clean
 
 help: ## say what there is
 	@echo "TraceHub: checkpoint traces in, whole chains out, live."

@@ -126,11 +126,12 @@ export function sourcesView(context, route) {
   };
 }
 
-// Which of the two limits applied.
+// Which of the limits applied.
 function windowWords(answer) {
   if (!answer) return 'This server has no figures of durations.';
   const pairs = plural(answer.pairs, 'pair', 'pairs');
   if (answer.limited_by === 'pairs') return `The last ${pairs} of entry and exit, the most that are counted: ${duration(answer.window_s * 1000)} of a possible hour.`;
+  if (answer.limited_by === 'entries') return `The last ${pairs} of entry and exit among the newest entries that are looked at: ${duration(answer.window_s * 1000)} of a possible hour.`;
   return `The last hour: ${pairs} of entry and exit.`;
 }
 
