@@ -62,7 +62,7 @@ def shots(url: str, died: str) -> Iterator[Shot]:
     quick, slow = pair(chains_of(url))
     yield Shot("chains", "#/")
     yield Shot("chains-dark", "#/", "dark")
-    yield Shot("hung", f"#/traces/{died}", "dark", click=".fact.open button, .fact.open a")
+    yield Shot("hung", f"#/traces/{died}", "dark", click=".facts button")
     yield Shot("timeline", f"#/traces/{slow}")
     yield Shot("sequence", f"#/traces/{slow}?view=sequence", "dark")
     yield Shot("tail", "#/tail", height=560)
