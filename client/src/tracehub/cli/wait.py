@@ -7,6 +7,7 @@ import queue
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any, Callable, Union
 
@@ -36,7 +37,7 @@ def seconds(text: str) -> float:
     return float(found[1]) * UNITS_S[found[2]]
 
 
-class Goal:
+class Goal(ABC):
     """What is waited for: `reached` is asked of each entry."""
 
     quiet_s = math.inf
@@ -48,9 +49,9 @@ class Goal:
         """Whether this entry makes it so."""
         return False
 
+    @abstractmethod
     def missing(self, count: int) -> str:
         """What there is instead, after so many entries."""
-        raise NotImplementedError
 
 
 class Complete(Goal):
