@@ -102,6 +102,9 @@ class Correlation(msgspec.Struct):
     duration_ms: Milliseconds
     sources: list[str]
     complete: bool | None
+    open: Annotated[
+        int | None, Meta(description="Entries (->) less exits (<-): below 0 an exit lacks its entry; null as complete")
+    ]
     errors: Annotated[int, Meta(description="Entries whose data reports an error")]
     expired: Annotated[int, Meta(description="Entries that retention removed")]
     last_id: Annotated[int, Meta(description="Row id of the entry that came last")]

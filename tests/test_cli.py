@@ -176,6 +176,14 @@ def test_recent_chains_are_listed(shell: Shell) -> None:
     assert shell.run("list", "--grep", "no such id").stderr == "no chain is like that\n"
 
 
+def test_an_exit_without_entry_is_not_called_open(shell: Shell) -> None:
+    """Where nothing waits for an exit, `show` and `list` say that an entry is missing."""
+    step = {"correlation_id": "alone-1", "source_id": "MA"}
+    shell.store(entry(**step), entry(**step, direction="<-"), entry(**step, direction="<-"))
+    assert shell.run("show", "alone-1").stdout.startswith("alone-1  no entry")
+    assert "no entry" in shell.run("list", "--grep", "alone-1").stdout
+
+
 def test_the_id_in_force_is_the_environments_else_the_saved_one(shell: Shell) -> None:
     """`new` saves and exports; `current` exits with 1 and a hint when there is none."""
     none = shell.run("trace", "current", program="kiberos")

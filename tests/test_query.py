@@ -232,9 +232,9 @@ async def test_correlations_newest_activity_first(ingest: Client, query: Client)
     assert answer == {
         "correlations": [
             {"correlation_id": "a", "trace_count": 2, "first_ts": 40.5, "last_ts": 100, "duration_ms": 59.5,
-             "sources": ["MA", "WS"], "complete": False, "errors": 0, "expired": 0, "last_id": 3},
+             "sources": ["MA", "WS"], "complete": False, "open": 0, "errors": 0, "expired": 0, "last_id": 3},
             {"correlation_id": "b", "trace_count": 1, "first_ts": 50, "last_ts": 50, "duration_ms": 0,
-             "sources": ["MA"], "complete": False, "errors": 0, "expired": 0, "last_id": 2},
+             "sources": ["MA"], "complete": False, "open": 1, "errors": 0, "expired": 0, "last_id": 2},
         ],
         "count": 2,
         "next": None,

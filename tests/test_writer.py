@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shared.errors import BadFile, DiskFull, Unavailable
 from shared.storage import chains, eras, sites
 from shared.storage import writer as storage
-from shared.storage.chains import decode_sources, hash48
+from shared.storage.chains import decode_sources, hash48, open_in
 from shared.storage.instants import timestamp
 from shared.storage.sqlite import VERSION, read_only_uri
 from shared.storage.writer import Writer
@@ -117,11 +117,11 @@ class Model:
         summaries = rows(
             path,
             """SELECT correlation_id, base + first_at, base + last_at, newest, entries, expired, errors, sources,
-               balance = 0, id FROM chain""",
+               balance, id FROM chain""",
         )
         keys = rows(path, "SELECT key, chain FROM chain_key WHERE era IN (SELECT id FROM era)")
         assert sorted(summary[0] for summary in summaries) == sorted({one.correlation_id for one in self.entries})
-        for id, first, last, newest, count, expired, errors, sources, balanced, number in summaries:
+        for id, first, last, newest, count, expired, errors, sources, balance, number in summaries:
             numbered = [(self.gone + n, one) for n, one in enumerate(self.entries, 1) if one.correlation_id == id]
             of_chain = [one for _, one in numbered]
             times = [one.timestamp for one in of_chain]
@@ -129,7 +129,8 @@ class Model:
             assert (newest, count, expired) == (numbered[-1][0], len(of_chain), self.expired[id])
             assert errors == sum(one.data in FAILED for one in of_chain)
             assert decode_sources(sources) == Counter(one.source_id for one in of_chain)
-            assert expired or bool(balanced) == is_complete(of_chain)
+            assert expired or (balance == 0) == is_complete(of_chain)
+            assert expired or open_in(balance) == sum(1 if one.direction == "->" else -1 for one in of_chain)
             assert (hash48(id), number) in keys
         for number, *place in rows(path, "SELECT * FROM site"):
             assert self.places.setdefault(number, place) == place, "a site number was given twice"

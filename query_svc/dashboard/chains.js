@@ -42,7 +42,7 @@ export function chainsView(context, route) {
     const stuck = serverNow() - STUCK_MS;
     return {
       limit: PAGE, q: filter.q, source: filter.source,
-      complete: { running: 'false', stuck: 'false', complete: 'true' }[filter.state],
+      complete: { running: 'false', stuck: 'false', alone: 'false', complete: 'true' }[filter.state],
       errors: filter.state === 'error' ? 'true' : null,
       active_after: Math.max(minute ?? 0, filter.state === 'running' ? stuck : 0) || null,
       active_before: filter.state === 'stuck' ? stuck : null,
@@ -254,7 +254,7 @@ function makeRow(id) {
         state.dataset.state = now;
         state.replaceChildren(stateMark(now));
       }
-      const open = chain.complete === false;
+      const open = chain.complete === false && now !== 'alone';
       setText(long, open ? `open ${duration(Math.max(1_000, chain.duration_ms + quietMs(chain)))}` : duration(chain.duration_ms));
       fill.hidden = open;
       setText(old, age(quietMs(chain)));

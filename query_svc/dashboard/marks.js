@@ -33,6 +33,7 @@ export function stateOf(chain) {
   if (chain.errors > 0) return 'error';
   if (chain.complete === true) return 'complete';
   if (chain.complete === null) return 'expired';
+  if (chain.open < 0) return 'alone';
   return quietMs(chain) > STUCK_MS ? 'stuck' : 'running';
 }
 

@@ -1,6 +1,7 @@
 // Everything as it comes, oldest above. The server filters; the tab keeps a bounded number of entries, as the text that
 // came, and reads only those that are on the screen. Who reads further up is never moved: when the room is used up, the
-// stream is held where it is, and the file keeps the rest until somebody scrolls on. So nothing is lost unsaid.
+// stream is held where it is, and the file keeps the rest until somebody scrolls on. So nothing is lost unsaid. What
+// comes meanwhile is told by the row ids, or, where a filter chooses among them, counted as it comes and let go.
 
 import { h, atMostEvery, button, setText } from './element.js';
 import { get } from './api.js';
@@ -30,7 +31,8 @@ export function tailView(context, route) {
   let kept = [];
   let follow = true;
   let held = null; // 'pause': somebody asked; 'full': no room
-  let position = 0; // row id of the newest entry that came
+  let position = 0; // row id of the newest entry that is kept
+  let counted = 0; // that came while held and pass the filter
   let came = 0;
   let before = { came: 0, fills: 0, at: performance.now() };
   let speed = 0;
@@ -77,13 +79,14 @@ export function tailView(context, route) {
       path: 'stream', parameters: filter, from,
       entry(text, id) {
         if (id <= position) return;
+        if (held) { counted += 1; return; }
         position = id;
         came += 1;
         push(text);
         if (speed > FAST) slowly();
         else paint();
       },
-      again: (why) => (why === 'replaced' ? load() : note(`${plural(live.newest - position, 'entry', 'entries')} of all sources passed over while the connection was lost`)),
+      again: (why) => (why === 'replaced' ? load() : held ? null : note(`${plural(live.newest - position, 'entry', 'entries')} of all sources passed over while the connection was lost`)),
       gap: (lost) => note(`Retention removed ${lost.lost === undefined ? 'some entries' : plural(lost.lost, 'entry', 'entries')} before they could be shown`),
     });
   }
@@ -112,17 +115,26 @@ export function tailView(context, route) {
     if (kept.length === 1) tell();
   }
 
+  const filtered = () => Object.values(filter).some(Boolean);
+  const meanwhile = () => (filtered() ? counted : Math.max(0, live.newest - position));
+
   function hold(why) {
     held = why;
-    live.hold();
+    counted = 0;
+    if (!filtered()) live.hold();
     say();
+  }
+
+  function goOn() {
+    held = null;
+    if (filtered()) go(position);
+    else live.resume();
   }
 
   function resume() {
     // what came meanwhile does not rush by: who was at the end begins to read where the pause began
-    if (live.newest - position > rows.visible) follow = false;
-    held = null;
-    live.resume();
+    if (meanwhile() > rows.visible) follow = false;
+    goOn();
     say();
   }
 
@@ -137,9 +149,9 @@ export function tailView(context, route) {
   function newest() {
     follow = true;
     if (held) {
-      const missed = live.newest - position;
+      const missed = meanwhile();
       held = null;
-      if (missed > 0) note(`${plural(missed, 'entry', 'entries')} of all sources passed over`);
+      if (missed > 0) note(`${plural(missed, 'entry', 'entries')} passed over`);
       position = 0;
       go(null);
     }
@@ -152,8 +164,7 @@ export function tailView(context, route) {
     if (wish !== follow && held !== 'full') { follow = wish; say(); }
     if (held === 'full' && rows.end - rows.below < NEAR) {
       drop(kept.length - Math.max(BEHIND, rows.end - rows.below + NEAR));
-      held = null;
-      live.resume();
+      goOn();
     }
   };
 
@@ -169,23 +180,22 @@ export function tailView(context, route) {
 
   function say(shown = Infinity) {
     const waiting = rows.end - rows.below;
-    const meanwhile = Math.max(0, live.newest - position);
-    if (held) setText(pace, `${held === 'full' ? 'held, for you read further up' : 'paused'}${meanwhile ? ` · ${count(meanwhile)} came meanwhile` : ''}`);
+    const later = held ? meanwhile() : 0;
+    if (held) setText(pace, `${held === 'full' ? 'held, for you read further up' : 'paused'}${later ? ` · ${count(later)} came meanwhile` : ''}`);
     else if (follow && speed > FAST && shown < speed * 0.95) setText(pace, `showing ${count(shown)} of ${rate(speed)}`);
     else setText(pace, rate(speed));
     pace.classList.toggle('held', Boolean(held));
     setText(pause, held === 'pause' ? 'Go on' : 'Pause');
     pause.setAttribute('aria-pressed', String(held === 'pause'));
-    const more = Math.max(0, waiting) + (held ? meanwhile : 0);
+    const more = Math.max(0, waiting) + later;
     pill.hidden = follow || more < 1;
     setText(pill, `${count(more)} newer ↓`);
   }
 
   function tell() {
     const none = kept.every((item) => item.note);
-    const filtered = Object.values(filter).some(Boolean);
     rows.node.hidden = none;
-    empty.replaceChildren(...(none ? [filtered
+    empty.replaceChildren(...(none ? [filtered()
       ? nothing('Nothing like this yet', h('p', {}, 'It shows as soon as it comes. Source and operation are whole words; endpoint and id may hold * and ?.'))
       : nothing('No entries yet', h('p', {}, 'Waiting for the first. It shows here at once. Send one:'), curlLine())] : []));
     say();

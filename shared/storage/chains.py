@@ -10,7 +10,8 @@ import msgspec
 from shared.errors import BadFile
 from shared.storage.eras import Eras
 
-BALANCE_MASK: Final = (1 << 48) - 1
+BALANCE_MASK: Final = (1 << 62) - 1
+COUNT_BITS: Final = 22  # of a balance, which count: each `->` adds one, each `<-` takes one
 MAX_KNOWN: Final = 20_000  # chains in memory: half of them newly used, half of them let go next
 
 _FIND: Final = """
@@ -43,6 +44,18 @@ def encode_sources(sources: dict[str, int]) -> str:
 def hash48(*texts: str) -> int:
     """48 bits, the same in every process; where one text ends and the next begins counts."""
     return int.from_bytes(blake2b("".join(f"{len(text)}:{text}" for text in texts).encode(), digest_size=6).digest())
+
+
+def weight(source_id: str, direction: str, operation: str, endpoint: str) -> int:
+    """What an entry adds to the balance of its chain: above, 40 bits that tell its step; below, its direction."""
+    step = (hash48(source_id, operation, endpoint) << COUNT_BITS | 1) & BALANCE_MASK
+    return step if direction == "->" else -step & BALANCE_MASK
+
+
+def open_in(balance: int) -> int:
+    """Entries less exits, of a balance: right for chains with less than two million open."""
+    half = 1 << COUNT_BITS - 1
+    return ((balance + half) & (2 * half - 1)) - half
 
 
 class Chain:

@@ -47,7 +47,7 @@ MAY_HAVE_LOST: Final = f"""
         OR EXISTS (SELECT 1 FROM ({_OF_KEY}) WHERE chain NOT IN (SELECT id FROM chain))
         OR :after + 1 < (SELECT max(first_entry) FROM era WHERE first_entry <= :oldest)"""
 SUMMARIES: Final = """
-    SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance = 0, errors, newest,
+    SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance, errors, newest,
         (SELECT at FROM arrival WHERE first_entry <= newest ORDER BY first_entry DESC LIMIT 1)
     FROM (
         SELECT * FROM chain WHERE newest < :before AND newest >= :floor ORDER BY newest DESC LIMIT :scan

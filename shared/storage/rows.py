@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Final, cast
 
 from shared.api import Correlation
-from shared.storage.chains import decode_sources
+from shared.storage.chains import decode_sources, open_in
 from shared.storage.instants import timestamp
 from shared.storage.pool import Row
 from shared.wire import NumberedEntry, StoredEntry, stored_data
@@ -49,9 +49,9 @@ def numbered_entry(row: Row) -> NumberedEntry:
 
 def correlation(row: Row) -> Correlation:
     """A chain's summary, for the list."""
-    correlation_id, entries, first, last, sources, expired, balanced, errors, newest, arrived = row
+    correlation_id, entries, first, last, sources, expired, balance, errors, newest, arrived = row
     first_ts, last_ts = timestamp(first), timestamp(last)
     return Correlation(
         correlation_id, entries, first_ts, last_ts, last_ts - first_ts, list(decode_sources(sources)),
-        None if expired else bool(balanced), errors, expired, newest, arrived,
+        None if expired else balance == 0, None if expired else open_in(balance), errors, expired, newest, arrived,
     )  # fmt: skip

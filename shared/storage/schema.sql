@@ -37,7 +37,7 @@ CREATE TABLE chain (
     entries        INTEGER NOT NULL,
     expired        INTEGER NOT NULL,
     errors         INTEGER NOT NULL,    -- entries that report an error
-    balance        INTEGER NOT NULL,    -- hashes of `->` less those of `<-`, modulo 2^48: 0 when each entry has its exit
+    balance        INTEGER NOT NULL,    -- a sum, modulo 2^62, of `weight` in shared/storage/chains.py: 0 when each entry has its exit
     sources        TEXT NOT NULL        -- JSON object: source_id to number of entries
 );
 CREATE INDEX chain_by_newest ON chain(newest);      -- /correlations

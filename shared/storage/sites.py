@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final, NamedTuple
 
-from shared.storage.chains import BALANCE_MASK, hash48
+from shared.storage.chains import weight
 
 MAX_KNOWN: Final = 65_536  # sites in memory; past it they are stored anew, which costs room and is right all the same
 
@@ -11,7 +11,7 @@ Place = tuple[str, str, str, str, str, bool]  # source_id, direction, operation,
 
 
 class Site(NamedTuple):
-    """`weight` adds up to 0, modulo 2^48, over the entries of a chain when each entry has its exit."""
+    """`weight` adds up to 0, modulo 2^62, over the entries of a chain when each entry has its exit."""
 
     id: int
     weight: int
@@ -35,8 +35,7 @@ class Sites:
     def open(self, place: Place) -> Site:
         """A new site for a place that is not among the `known`."""
         source_id, direction, operation, endpoint, _, _ = place
-        weight = hash48(source_id, operation, endpoint)
-        site = Site(self.next_id, weight if direction == "->" else -weight & BALANCE_MASK)
+        site = Site(self.next_id, weight(source_id, direction, operation, endpoint))
         if len(self.known) >= MAX_KNOWN:
             self.known.clear()
         self.known[place] = site

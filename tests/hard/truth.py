@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from shared.storage.chains import BALANCE_MASK, hash48
+from shared.storage.chains import BALANCE_MASK, weight
 from shared.storage.sqlite import read_only_uri
 
 
@@ -57,7 +57,7 @@ def _counted(db: sqlite3.Connection) -> dict[int, dict[str, Any]]:
         it["first_at"] = min(it["first_at"], first)
         it["last_at"] = max(it["last_at"], last)
         it["newest"] = max(it["newest"], newest)
-        weight = hash48(source_id, operation, endpoint) * (1 if direction == "->" else -1)
-        it["balance"] = (it["balance"] + count * weight) & BALANCE_MASK
+        one = weight(source_id, direction, operation, endpoint)
+        it["balance"] = (it["balance"] + count * one) & BALANCE_MASK
         it["sources"][source_id] = it["sources"].get(source_id, 0) + count
     return found

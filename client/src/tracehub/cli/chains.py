@@ -99,9 +99,13 @@ def _state(chain: Json) -> Text:
     if chain["complete"] is None:
         state = Text("expired", "yellow")
     else:
-        state = Text("complete", "green") if chain["complete"] else Text("open", "bold red")
+        state = Text("complete", "green") if chain["complete"] else Text(_open(chain), "bold red")
     errors = int(chain.get("errors") or 0)
     return Text.assemble(state, (f", {errors:,} err", "red")) if errors else state
+
+
+def _open(chain: Json) -> str:
+    return "no entry" if int(chain.get("open") or 0) < 0 else "open"
 
 
 def _sources(sources: list[str], named: bool) -> Text:

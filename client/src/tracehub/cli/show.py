@@ -12,7 +12,7 @@ from tracehub.cli.command import command, complete_id
 from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slowest
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
-from tracehub.cli.timeline import rows_of, steps_of
+from tracehub.cli.timeline import Step, rows_of, steps_of
 from tracehub.cli.words import age, clean, clock, duration, several
 
 Json = dict[str, Any]
@@ -77,31 +77,32 @@ def _draw(screen: Screen, chain: Json, verbose: bool) -> None:
     steps = steps_of(entries)
     rows = list(rows_of(steps, fold=not verbose))
     lanes = Lanes(steps, width)
-    screen.show(_head(chain, len(steps), len(lanes.sources)))
+    screen.show(_head(chain, steps, len(lanes.sources)))
     screen.show(*legend(lanes, steps, width), Text(), heading(lanes))
     for line in drawn(rows, lanes, width, verbose):
         screen.line(line)
     if len(rows) > screen.out.height - 6 and screen.out.is_terminal:
-        screen.show(heading(lanes), *legend(lanes, steps, width), _head(chain, len(steps), len(lanes.sources)))
+        screen.show(heading(lanes), *legend(lanes, steps, width), _head(chain, steps, len(lanes.sources)))
     slow = slowest(steps)
     screen.show(*open_steps(steps), *([slow] if slow else []))
 
 
-def _head(chain: Json, steps: int, sources: int) -> Text:
+def _head(chain: Json, steps: list[Step], sources: int) -> Text:
     """Two lines: what it is, and how large and how old."""
     entries = chain["traces"]
     first, last = float(entries[0]["timestamp"]), float(entries[-1]["timestamp"])
     head = Text.assemble((clean(chain["correlation_id"]), "bold"))
-    head.append("  ").append_text(state(chain))
+    head.append("  ").append_text(_state(chain, steps))
     head.append(f"  {duration(last - first)}\n")
     head.append(
-        f"{several(len(entries), 'entry', 'entries')}, {several(steps, 'step')}, {several(sources, 'source')}  "
+        f"{several(len(entries), 'entry', 'entries')}, {several(len(steps), 'step')}, {several(sources, 'source')}  "
     )
     return head.append(f"{clock(first, day=True)}, {age(first)}", "dim")
 
 
-def state(chain: Json) -> Text:
-    """Whether a chain is complete."""
+def _state(chain: Json, steps: list[Step]) -> Text:
     if chain.get("complete") is None:
         return Text(f"{chain.get('expired') or 'some'} expired", "yellow")
-    return Text("complete", "green") if chain["complete"] else Text("open", "bold red")
+    if chain["complete"]:
+        return Text("complete", "green")
+    return Text("open" if any(step.entry is not None and step.is_open for step in steps) else "no entry", "bold red")
