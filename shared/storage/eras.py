@@ -7,15 +7,14 @@ there. The sieve of the newest is in memory; after a start it is filled again, s
 import sqlite3
 from typing import Final
 
-from shared.storage.sieve import Sieve
+from shared.storage.sieve import Sieve, Sieves
 
 KEYS_AT_A_TIME: Final = 1_000  # that are read again after a start
 SLICE: Final = 500  # keys and sites that leave at a time
 
 _AFTER: Final = "SELECT key FROM chain_key WHERE era = ? AND key > ? ORDER BY key LIMIT ?"
 _INSERT: Final = "INSERT OR IGNORE INTO chain_key VALUES (?, ?, ?)"  # a chain that has gone may have left the same
-
-
+_BEGIN: Final = "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?) RETURNING id"
 _OLDEST: Final = """
     SELECT id, sites FROM (SELECT id, lead(first_entry) OVER era AS entries, lead(first_site) OVER era AS sites
     FROM era WINDOW era AS (ORDER BY id) LIMIT 1) WHERE entries <= ?"""
@@ -33,12 +32,14 @@ class Eras:
 
     def recall(self) -> None:
         """Believe nothing but the file; called when it was opened, and when a transaction failed."""
-        rows = self._db.execute("SELECT id, first_entry, started, sieve FROM era ORDER BY id").fetchall()
+        rows = self._db.execute("SELECT id, first_entry, started, sieve IS NULL FROM era ORDER BY id").fetchall()
         self.newest: int
         self.first_entry: int
         self.started_ms: int
-        self.newest, self.first_entry, self.started_ms, _ = rows[-1] if rows else (0, 0, 0, None)
-        self._ended = [(id, None if bits is None else Sieve(bytearray(bits))) for id, _, _, bits in rows[:-1]]
+        self.newest, self.first_entry, self.started_ms, _ = rows[-1] if rows else (0, 0, 0, 0)
+        self._sieves = Sieves()  # of those that have ended
+        self._unsieved = [id for id, *_, is_without in rows[:-1] if is_without]  # and are always looked into
+        self._unread = [id for id, *_, is_without in rows[:-1] if not is_without]  # until their sieve has been read
         self._sieve: Sieve | None = None  # of the newest
         self._keys = 0  # in it
         self._read: int | None = -1  # the greatest key that was read into it from the file; None: it holds all
@@ -48,14 +49,19 @@ class Eras:
         if self._sieve and self._read is None:
             bits = self._sieve.folded(self._keys)
             self._db.execute("UPDATE era SET sieve = ? WHERE id = ?", (bits, self.newest))
-        self._db.execute(
-            "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?)", (first_entry, first_site, now_ms)
-        )
-        self.recall()
+            self._take(self.newest, bits)
+        elif self.newest:
+            self._unsieved.append(self.newest)
+        row = self._db.execute(_BEGIN, (first_entry, first_site, now_ms)).fetchone()
+        (self.newest,), self.first_entry, self.started_ms = row, first_entry, now_ms
+        self._keys = 0
         self._sieve, self._read = Sieve.sized(entries), None
 
     def read_on(self, entries: int) -> None:
-        """Read some more keys of the newest era, of about so many entries, into its sieve, unless it holds all."""
+        """Read a sieve, and some keys of the newest era, of about so many entries, into its own; until all is there."""
+        if self._unread:
+            era = self._unread.pop()
+            self._take(era, *self._db.execute("SELECT sieve FROM era WHERE id = ?", (era,)).fetchone())
         if self._read is None:
             return
         self._sieve = self._sieve or Sieve.sized(entries)
@@ -66,11 +72,11 @@ class Eras:
         self._read = keys[-1] if len(keys) == KEYS_AT_A_TIME else None
 
     def may_hold(self, key: int) -> list[int]:
-        """The eras to look for a key in, the newest first."""
-        eras = [id for id, sieve in self._ended if sieve is None or sieve.may_hold(key)]
+        """The eras to look for a key in."""
+        eras = self._unread + self._unsieved + self._sieves.may_hold(key)
         if self._sieve is None or self._read is not None or self._sieve.may_hold(key):
-            eras.append(self.newest)
-        return eras[::-1]
+            return [self.newest, *eras]
+        return eras
 
     def add(self, keys: list[tuple[int, int]]) -> None:
         """Put (key, chain) of these chains into the newest era."""
@@ -99,4 +105,10 @@ class Eras:
             self.add([(key, chain) for key, chain, is_there in keys if is_there])
         if sites < SLICE and len(keys) < SLICE:
             self._db.execute("DELETE FROM era WHERE id = ?", (era,))
-            self._ended = [ended for ended in self._ended if ended[0] != era]
+            self._sieves.drop(era)
+            self._unsieved = [id for id in self._unsieved if id != era]
+            self._unread = [id for id in self._unread if id != era]
+
+    def _take(self, era: int, bits: bytes) -> None:
+        if not self._sieves.put(era, bits):
+            self._unsieved.append(era)

@@ -1,13 +1,18 @@
 """Which chains an era cannot hold: a Bloom filter over their keys, so that a new chain is not looked for in the file.
 
 It may say that a key could be there when it is not, which costs a look. It never says that a key is missing which is
-there.
+there. Those of eras that have ended stand side by side, so that asking all of them costs what asking one does.
 """
 
+import sys
 from typing import Final
 
+from shared.errors import BadFile
+
 PROBES: Final = 3  # bits that a key sets
-BITS_A_KEY: Final = 8  # kept when an era ends: one key in fifty or fewer is looked for in vain
+BITS_A_KEY: Final = 12  # kept when an era ends: one key in a hundred or fewer is looked for in vain
+MOST_BYTES: Final = 512 * 1024  # kept of an era: of half a million chains and more, some are looked for in vain
+SLOTS: Final = 32  # eras side by side, bits of a word; further ones are looked into
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _WORD: Final = (1 << 64) - 1
 _HALF: Final = (1 << 32) - 1
@@ -49,11 +54,72 @@ class Sieve:
     def folded(self, keys: int) -> bytes:
         """The same in as little room as so many keys need: half laid upon half."""
         bits = bytes(self._bits)
-        while len(bits) > 64 and len(bits) * 8 // 2 >= keys * BITS_A_KEY:
+        while len(bits) > 64 and (len(bits) * 8 // 2 >= keys * BITS_A_KEY or len(bits) > MOST_BYTES):
             half = len(bits) // 2
             low, high = (int.from_bytes(part) for part in (bits[:half], bits[half:]))
             bits = (low | high).to_bytes(half)
         return bits
+
+
+class Sieves:
+    """Those of up to SLOTS eras: at each place a word with a bit for each of them."""
+
+    def __init__(self) -> None:
+        self._eras: list[int | None] = [None] * SLOTS
+        self._lay_out(bytearray(SLOTS // 8 * 64 * 8))
+
+    def put(self, era: int, bits: bytes) -> bool:
+        """Take an era's sieve as it was folded, unless all slots are taken; tells whether."""
+        if None not in self._eras:
+            return False
+        if len(bits) < 64 or len(bits) & len(bits) - 1:
+            raise BadFile("the sieve of an era is damaged: move the file away or restore a snapshot")
+        slot = self._eras.index(None)
+        column = _a_byte_each(bits)
+        if len(column) > self._last + 1:
+            self._lay_out(self._table * (len(column) // (self._last + 1)))
+        column *= (self._last + 1) // len(column)
+        plane = _plane(slot)
+        there = int.from_bytes(self._table[plane]) | int.from_bytes(column) << slot % 8
+        self._table[plane] = there.to_bytes(len(column))
+        self._eras[slot] = era
+        return True
+
+    def drop(self, era: int) -> None:
+        """The era has gone."""
+        if era not in self._eras:
+            return
+        slot = self._eras.index(era)
+        plane = _plane(slot)
+        others = bytes(byte & ~(1 << slot % 8) for byte in range(256))
+        self._table[plane] = self._table[plane].translate(others)
+        self._eras[slot] = None
+
+    def may_hold(self, key: int) -> list[int]:
+        """The eras that may hold a key, the newest first."""
+        words, last = self._words, self._last
+        place, step = _places(key)
+        found = words[place & last] & words[place + step & last] & words[place + 2 * step & last]
+        if not found:
+            return []
+        return sorted((era for slot, era in enumerate(self._eras) if era and found >> slot & 1), reverse=True)
+
+    def _lay_out(self, table: bytearray) -> None:
+        self._table = table
+        self._words = memoryview(table).cast("I")
+        self._last = len(self._words) - 1
+
+
+def _plane(slot: int) -> slice:
+    """The bytes of the table that hold a slot's bits."""
+    place = slot // 8
+    return slice(place if sys.byteorder == "little" else SLOTS // 8 - 1 - place, None, SLOTS // 8)
+
+
+def _a_byte_each(bits: bytes) -> bytes:
+    """0 or 1 for each bit, the first one first."""
+    digits = format(int.from_bytes(bits, "little"), f"0{len(bits) * 8}b")
+    return digits.encode().translate(bytes(48) + b"\0\1" + bytes(206))[::-1]
 
 
 def _places(key: int) -> tuple[int, int]:
