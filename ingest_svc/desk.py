@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from shared.env import Settings
-from shared.errors import BadFile, FileFault, Locked, TraceHubError, Unavailable
+from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, Unavailable
 from shared.storage.claim import Claim
 from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
@@ -47,14 +47,14 @@ class Desk:
         self.calls = 0
 
     async def open(self) -> None:
-        """Take the file, or raise BadFile. One that is to be upgraded, or that others hold, opens in the background."""
+        """Take the file, or raise BadFile. One that cannot be had at once opens in the background."""
         self._claim = Claim(self._path)
         try:
             if not await self._in_thread(lambda: needs_upgrade(self._path)):
                 await self._in_thread(self._open)
                 return
             self._why_not = self._upgrading
-        except Locked as error:
+        except (Locked, DiskFull) as error:
             self._why_not = error
         self._opening = asyncio.create_task(self._open_in_time())
 

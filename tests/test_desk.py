@@ -222,7 +222,7 @@ async def test_everything_beside_the_file_is_private(services: Services, http: a
     async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
         assert response.status == 200
     files = list(services.db.parent.glob("tracehub.db*"))
-    assert len(files) == 5
+    assert len(files) == 6
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 

@@ -31,7 +31,7 @@ def test_what_services_keep(run: Callable[..., Terminal]) -> None:  # noqa: F811
     folder = terminal.db.parent
     beside = {name.removeprefix(terminal.db.name): mode for name, mode in modes(folder).items()}
     beside.pop(str(Path(terminal.db.with_suffix(".log").name)))  # this test's own
-    expected = ("", "-wal", "-shm", ".lock", ".pid", ".supervisor.sock", ".supervisor.pid")
+    expected = ("", "-wal", "-shm", ".lock", ".reserve", ".pid", ".supervisor.sock", ".supervisor.pid")
     assert set(expected) <= set(beside)
     assert any(name.startswith(".bell-") for name in beside)
     assert {name: oct(mode) for name, mode in beside.items() if mode != 0o600} == {}

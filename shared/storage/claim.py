@@ -1,5 +1,6 @@
 """The lock that makes an ingest process the only writer of its database file."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -26,7 +27,8 @@ class Claim:
             os.close(self._file)
             raise BadFile(f"another ingest process (pid {holder or 'unknown'}) writes {path}") from None
         os.ftruncate(self._file, 0)
-        os.write(self._file, b"%d\n" % os.getpid())
+        with contextlib.suppress(OSError):  # a full disk has no room for who it is, and the lock holds all the same
+            os.write(self._file, b"%d\n" % os.getpid())
 
     def release(self) -> None:
         """Let another process write."""

@@ -21,7 +21,8 @@ from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, U
 APPLICATION_ID: Final = 0x54726348  # "TrcH"
 VERSION: Final = 1
 BUSY_MS: Final = 250  # how long a write waits for a program that locks the file
-CHECKPOINT_PAGES: Final = 4_000  # of 4 KiB; smaller shortens the worst pause and costs rate
+PAGE_BYTES: Final = 4_096
+CHECKPOINT_PAGES: Final = 4_000  # at most in the WAL; fewer shorten the worst pause and cost rate
 WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
 CACHE_KIB: Final = 32 * 1024
 PLENTY: Final = 2**30  # bytes: no transaction needs so many
@@ -29,10 +30,10 @@ DAMAGE: Final = (TypeError, ValueError, OverflowError, struct.error)
 """How values that no writer stored come to notice: SQLite gives whatever a damaged row says, of any type."""
 
 
-def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
+def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:
     """The read-write connection, in a file of mode 0600; transactions are written out (`BEGIN`).
 
-    `synced`: a commit returns when its data is on the disk.
+    A WAL of `wal_pages` is folded into the file. `synced`: a commit returns when its data is on the disk.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -43,7 +44,7 @@ def connect_writer(path: Path, *, synced: bool) -> sqlite3.Connection:
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
     db.execute("PRAGMA journal_mode=WAL")
     db.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
-    db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    db.execute(f"PRAGMA wal_autocheckpoint={wal_pages}")
     db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
     db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     db.execute("PRAGMA temp_store=MEMORY")
@@ -117,7 +118,7 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Locked(f"another program holds a lock on {path}")
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
         return _no_room(path)
     if code == sqlite3.SQLITE_ERROR:  # a table or a column that is missing
         return BadFile(

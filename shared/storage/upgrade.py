@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from shared.errors import Unavailable
+from shared.storage.reserve import with_room
 from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry, encode
@@ -41,6 +42,10 @@ def needs_upgrade(path: Path) -> bool:
     """
     if not path.exists():
         return False
+    return with_room(path, lambda: _is_earlier(path))
+
+
+def _is_earlier(path: Path) -> bool:
     address = f"{path.resolve().as_uri()}?mode=rw"
     with translated(path), closing(sqlite3.connect(address, uri=True, timeout=BUSY_MS / 1000)) as db:
         return file_kind(db, path) is FileKind.EARLIER

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from shared.errors import DiskFull
 from shared.failure import may_report_error, reports_error
 from shared.storage import expiry
 from shared.storage.chains import Chain, Chains
 from shared.storage.eras import Eras
 from shared.storage.instants import instants
 from shared.storage.ledger import Ledger
+from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
 from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, identity, translated
 from shared.wire import Entry
@@ -39,7 +41,8 @@ class Writer:
     """The database file, opened for writing. Every method is one transaction or nothing.
 
     Errors are those of `translated`. After one, nothing of the call is in the file.
-    `oldest` and `newest` are the row ids of the entries that the file holds.
+    `oldest` and `newest` are the row ids of the entries that the file holds. One that is being made may go without
+    syncs, and keeps no reserve then.
     """
 
     def __init__(self, path: Path, retention_ms: float, *, synced: bool = True) -> None:
@@ -50,10 +53,16 @@ class Writer:
         self.oldest: int
         self.newest: int
         self._last_mark_ms: int
-        with translated(path):
-            self._db = connect_writer(path, synced=synced)
-            self._identity = identity(path)
-            if file_kind(self._db, path) is FileKind.EMPTY:
+        self._reserve = Reserve(path, wanted=synced)
+        with_room(path, lambda: self._open(synced))
+        with contextlib.suppress(DiskFull):  # then entries are refused
+            self._reserve.take()
+
+    def _open(self, synced: bool) -> None:
+        with translated(self.path):
+            self._db = connect_writer(self.path, self._reserve.wal_pages, synced=synced)
+            self._identity = identity(self.path)
+            if file_kind(self._db, self.path) is FileKind.EMPTY:
                 create_schema(self._db)
             self._eras = Eras(self._db)
             self._chains = Chains(self._db, self._eras)
@@ -80,6 +89,7 @@ class Writer:
 
         A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
         """
+        self._reserve.take()
         entries = list(concatenated.from_iterable(batches))
         duplicates = self._insert_unless_duplicates(entries, drops, now_ms)
         if not duplicates:
@@ -91,6 +101,9 @@ class Writer:
 
     def expire(self, horizon: int, limit: int) -> int:
         """Delete the oldest entries, those before row id `horizon` and at most `limit`; returns how many."""
+        return self._reserve.deleting(lambda entries: self._expire(horizon, entries), limit, self.checkpoint)
+
+    def _expire(self, horizon: int, limit: int) -> int:
         last = min(horizon - 1, self.newest, self.oldest + limit - 1)
         count = last - self.oldest + 1
         if count <= 0:
@@ -109,6 +122,7 @@ class Writer:
 
     def probe(self) -> None:
         """Write something, to see whether writing works."""
+        self._reserve.take()
         with self._transaction():
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
@@ -128,7 +142,17 @@ class Writer:
             return expiry.used_bytes(self._db)
 
     def give_back(self, spare_part: int | None, limit: int) -> int:
-        """Give up to `limit` unused pages back, keeping one in `spare_part` of all; returns how many."""
+        """Give up to `limit` unused pages back, keeping one in `spare_part` of all unless the reserve lacks room."""
+        if is_short := not self._reserve.is_held:
+            spare_part = None
+        count = self._reserve.deleting(lambda pages: self._give_back(spare_part, pages), limit, self.checkpoint)
+        if is_short:
+            with contextlib.suppress(DiskFull):
+                self.checkpoint()  # only this cuts the file off
+                self._reserve.take()
+        return count
+
+    def _give_back(self, spare_part: int | None, limit: int) -> int:
         with translated(self.path):
             return expiry.give_back(self._db, spare_part, limit)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,18 +18,22 @@ from hard.truth import is_whole, rows
 
 PROMISE = (
     "On a full disk writers get 507 within a second, memory stays flat, reading goes on, and with room writing goes on "
-    "by itself"
+    "by itself; a start and deletions work on it, and make room"
 )
-HOW = "A small tmpfs that entries fill and that is made larger; where none can be mounted, writes that find no room"
+HOW = (
+    "A small tmpfs that entries fill and that is made larger, and one on which another program takes the last byte and "
+    "both services start anew; where none can be mounted, writes that find no room"
+)
 WRITERS = 4
 FILLER = "x" * 2_000
 
 
 async def run(scale: Scale, report: Report) -> None:
-    """Fill, stay full for a while, make room."""
+    """Fill, stay full for a while, make room; fill, start, delete."""
     try:
-        with _small_disk() as (services, grow):
+        with _small_disk(8) as (services, grow):
             await _try(services, grow, scale, report)
+        await _delete(scale, report)
         report.figure("disk", "tmpfs")
     except NotHere:
         with troubled("ingest_svc", "query_svc") as (services, trouble):
@@ -39,13 +44,11 @@ async def run(scale: Scale, report: Report) -> None:
 
 
 @contextlib.contextmanager
-def _small_disk() -> Iterator[tuple[Services, Callable[[], None]]]:
+def _small_disk(megabytes: int) -> Iterator[tuple[Services, Callable[[], None]]]:
     with started() as services:
         place = services.db.parent
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", place], capture_output=True, check=False
-        )
-        if mounted.returncode:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", place]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
             raise NotHere("a tmpfs cannot be mounted")
         try:
             for name in ("ingest_svc", "query_svc"):
@@ -94,7 +97,7 @@ async def _try(services: Services, grow: Callable[[], None], scale: Scale, repor
 
     async with beside(*(write(number) for number in range(WRITERS)), read()):
         await asyncio.wait_for(is_full.wait(), 60)
-        await asyncio.sleep(1)
+        await asyncio.sleep(scale.of(1, 15))  # the heap takes its size
         pids = [process.pid for process in services.processes.values()]
         before, full_s = [memory_mb(pid) for pid in pids], scale.of(1, 30)
         for second in range(full_s):
@@ -115,3 +118,42 @@ async def _try(services: Services, grow: Callable[[], None], scale: Scale, repor
     report.figure("refusal_p50_ms", percentile(refusals_ms, 50))
     report.figure("refusal_max_ms", max(refusals_ms))
     report.figure("memory_grew_mb", grew)
+
+
+async def _delete(scale: Scale, report: Report) -> None:
+    """Fill the disk to the last byte, start on it, delete what is past retention, and write again."""
+    waits_ms: list[float] = []
+    rounds = scale.of(1, 20)
+    for number in range(rounds):
+        report.progress(number, rounds, "full disks with deletions")
+        with _small_disk(scale.of(8, 40 + 20 * (number % 3))) as (services, _):
+            newest = await _fill(services)
+            services.kill("ingest_svc", (signal.SIGKILL, signal.SIGTERM)[number % 2])
+            with contextlib.suppress(OSError), services.db.with_name("of-others").open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            services.environ["TRACEHUB_RETENTION_HOURS"] = "0.0003"
+            await asyncio.to_thread(services.start, "ingest_svc")
+            begun = time.monotonic()
+            async with connected(services.ingest_port) as connection:
+                answer = await connection.call("DELETE", "/cleanup")
+                assert answer.status == 200, answer
+                while (await connection.post([entry()])).status != 200:
+                    assert time.monotonic() - begun < 20, f"no room after deletions: {services.log('ingest_svc')}"
+                    await asyncio.sleep(0.02)
+            waits_ms.append((time.monotonic() - begun) * 1000)
+            while rows(services.db, "SELECT count(*) FROM entry WHERE id <= ?", (newest,)) != [(0,)]:
+                assert time.monotonic() - begun < 20, "entries past retention are still there"
+                await asyncio.sleep(0.02)
+            await asyncio.to_thread(is_whole, services.db)
+    report.tried(rounds, "full disks with deletions")
+    report.figure("writing_again_max_ms", max(waits_ms))
+
+
+async def _fill(services: Services) -> int:
+    """Write until there is no room; returns the newest row id."""
+    async with connected(services.ingest_port) as connection:
+        while True:
+            batch = [entry(correlation_id=f"c{n}", data={"filler": FILLER}) for n in range(10)]
+            if (await connection.post(batch)).status == 507:
+                return int(rows(services.db, "SELECT max(id) FROM entry")[0][0])

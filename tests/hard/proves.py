@@ -37,6 +37,7 @@ MUTANTS = (
     ),
     Mutant("commit without a sync", "power_loss", "shared/storage/sqlite.py", "'FULL' if synced else 'OFF'", "'OFF'"),
     Mutant("leave in the WAL what could not be synced", "io_error", "shared/storage/writer.py", "self._bury()", "pass"),
+    Mutant("keep the reserve for good", "disk_full", "shared/storage/reserve.py", "            self.let_go()\n", ""),
     Mutant(
         "take no lock",
         "bad_files",

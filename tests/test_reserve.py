@@ -1,0 +1,126 @@
+"""A full disk is no trap: what is past retention leaves it all the same, and then there is room again."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import Services, entry, until
+from hard.stage import connected
+from test_writer import HOUR_MS
+
+from shared.errors import DiskFull
+from shared.storage.writer import Writer
+from shared.wire import Entry
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", place]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a tmpfs cannot be mounted")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)  # a mount that stays would outlive the directory around it
+
+
+def fill(place: Path) -> None:
+    """Leave no room for anybody."""
+    with contextlib.suppress(OSError), (place / "of-others").open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def write(writer: Writer, number: int) -> None:
+    """Ten entries of 2 KB."""
+    data = '{"x":"' + "y" * 2_000 + '"}'
+    batch = [Entry("MA", f"c{number}", 1.0 * place, "", "->", "REST", "/a", data) for place in range(10)]
+    writer.write([batch], HOUR_MS)
+
+
+def test_deletions_make_room(place: Path) -> None:
+    """A disk that entries have filled: they can be deleted, their pages leave the file, and new ones come in."""
+    with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
+        with pytest.raises(DiskFull):
+            for number in range(10_000):
+                write(writer, number)
+        before = writer.path.stat().st_size
+        while writer.expire(writer.newest + 1, 1_000):
+            pass
+        while writer.give_back(8, 256):
+            pass
+        writer.checkpoint()
+        assert writer.path.stat().st_size < before / 4
+        write(writer, 10_000)
+
+
+def test_the_reserve_is_for_deletions(place: Path) -> None:
+    """While it is not whole no entry takes of it, though there would be room; when it is, entries come in again."""
+    with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
+        write(writer, 0)
+        fill(place)
+        writer._reserve.let_go()
+        (place / "of-others-too").write_bytes(bytes(500_000))
+        for call in (lambda: write(writer, 1), writer.probe):
+            with pytest.raises(DiskFull, match="kept for deletions"):
+                call()
+        assert writer.expire(2, 1) == 1
+        (place / "of-others").unlink()
+        write(writer, 1)
+        assert writer.path.with_name("tracehub.db.reserve").stat().st_blocks * 512 == 2**20
+
+
+async def test_a_start_on_a_full_disk(place: Path, services: Services) -> None:
+    """Both services start where not a byte is free, reading goes on, retention makes room, and writing goes on."""
+    services.db = place / "tracehub.db"
+
+    async def post() -> int:
+        async with connected(services.ingest_port) as ingest:
+            return (await ingest.post([entry(data={"x": "y" * 2_000}) for _ in range(10)])).status
+
+    async def until_full() -> None:
+        while (status := await post()) == 200:
+            pass
+        assert status == 507
+
+    services.start("ingest_svc")
+    await until_full()
+    services.kill("ingest_svc")
+    for leftover in ("tracehub.db-shm", "ingest_svc.log"):
+        (place / leftover).unlink()
+    fill(place)
+    for name in ("ingest_svc", "query_svc"):
+        services.start(name)
+    await until_full()  # what the WAL had may be free now
+    async with connected(services.query_port) as query:
+        assert (await query.get("/traces/chain?limit=1")).status == 200
+    services.kill("ingest_svc", signal.SIGTERM)
+    fill(place)
+    services.environ["TRACEHUB_RETENTION_HOURS"] = "0.0003"
+    services.start("ingest_svc")
+
+    async def is_stored() -> bool:
+        return await post() == 200
+
+    await until(is_stored)
+
+
+async def test_a_start_without_a_reserve(place: Path, services: Services) -> None:
+    """Where there never was room the service starts, says so, and begins when there is."""
+    services.db = place / "tracehub.db"
+    (place / "ingest_svc.log").touch()
+    fill(place)
+    services.start("ingest_svc")
+    async with connected(services.ingest_port) as ingest:
+        assert (await ingest.post([entry()])).status == 503
+        (place / "of-others").unlink()
+
+        async def is_stored() -> bool:
+            return (await ingest.post([entry()])).status == 200
+
+        await until(is_stored)
