@@ -6,6 +6,7 @@ upgrade. What is here may be public: it says nothing of the traces.
 
 import gzip
 import hashlib
+import re
 from importlib import resources
 from typing import Final, NamedTuple
 
@@ -13,6 +14,9 @@ from aiohttp import web
 
 _TYPES: Final = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
 _PAGE: Final = "index.html"
+_FIRST: Final = "main.js"  # and what it imports: what shows the list of chains
+_SAVED: Final = "offline.js"  # runs in a chain that was saved, and nowhere else
+_IMPORT: Final = re.compile(rb"^import .* from '\./([\w.]+)';$", re.MULTILINE)
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -33,16 +37,28 @@ def _read() -> tuple[str, dict[str, Asset]]:
     version = hashlib.sha256(b"\0".join(part for name in files for part in (name.encode(), files[name]))).hexdigest()[
         :16
     ]
-    # named ahead, all modules are fetched at once, and not each when the one that imports it has come
-    modules = "\n".join(
-        f'<link rel="modulepreload" href="assets/{{version}}/{name}">' for name in files if name.endswith(".js")
-    )
-    files[_PAGE] = files[_PAGE].replace(b"{modules}", modules.encode()).replace(b"{version}", version.encode())
+    first = _first(files)
+    rest = [name for name in files if name.endswith(".js") and name not in (*first, _SAVED)]
+    for place, text in ((b"{first}", _preloads(first)), (b"{rest}", _preloads(rest)), (b"{version}", version)):
+        files[_PAGE] = files[_PAGE].replace(place, text.encode())
     assets = {
         name: Asset(body, gzip.compress(body, 9, mtime=0), _TYPES[name.rpartition(".")[2]])
         for name, body in files.items()
     }
     return version, assets
+
+
+def _first(files: dict[str, bytes]) -> list[str]:
+    """The modules that the page begins with."""
+    names = [_FIRST]
+    for name in names:
+        names += [found for each in _IMPORT.findall(files[name]) if (found := each.decode()) not in names]
+    return names
+
+
+def _preloads(modules: list[str]) -> str:
+    """Links: named ahead, modules are fetched at once, and not each when the one that imports it has come."""
+    return "\n".join(f'<link rel="modulepreload" href="assets/{{version}}/{name}">' for name in modules)
 
 
 VERSION, ASSETS = _read()

@@ -41,6 +41,23 @@ def test_modules_import_what_there_is() -> None:
             assert {each.split()[0] for each in names.split(b",")} <= exported, (name, module)
 
 
+async def test_the_list_comes_first(query: Client) -> None:
+    """The page names the modules of its list, all of them and no others, and those of the other views for later."""
+    async with query.get("/") as response:
+        page = await response.text()
+    first, rest = (set(re.findall(r'modulepreload" href="[^"]+/([\w.]+)"', part)) for part in page.split("<template"))
+    needed = {"main.js"}
+    for _ in ASSETS:
+        needed |= {
+            module.decode()
+            for name in needed
+            for module in re.findall(rb"^import .* from '\./([\w.]+)';$", ASSETS[name].body, re.MULTILINE)
+        }
+    assert first == needed
+    assert first | rest == {name for name in ASSETS if name.endswith(".js")} - {"offline.js"}
+    assert {"chains.js", "chain.js"} - first == {"chain.js"}
+
+
 async def test_links_of_the_page_lead_somewhere(query: Client) -> None:
     """The page is asked for each time; what it names is there, and may be kept for ever."""
     async with query.get("/") as response:

@@ -40,6 +40,20 @@ async def test_dark_and_light(page: Any, hub: Services) -> None:
     assert await page.evaluate(ground) == dark
 
 
+async def test_a_view_that_does_not_load_says_so(page: Any, hub: Services) -> None:
+    """What was shown stays, and a button loads the page anew, in the view that was wanted."""
+    page.forgiven = ["ERR_FAILED"]
+    await page.route("**/tail.js", lambda route: route.abort())
+    await page.goto(hub.query_url)
+    await page.wait_for_selector(".chains-view")
+    await page.keyboard.press("2")
+    await page.wait_for_selector(".banner:has-text('did not load')")
+    assert await page.locator(".chains-view").count() == 1
+    await page.unroute("**/tail.js")
+    await page.get_by_text("Reload").click()
+    await page.wait_for_selector(".tail-view")
+
+
 @pytest.mark.parametrize("view", VIEWS)
 async def test_narrow_and_wide(page: Any, hub: Services, view: str) -> None:
     """From 400 to 2,560 pixels nothing has to be scrolled sideways."""

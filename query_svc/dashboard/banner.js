@@ -48,9 +48,9 @@ export function makeBanner(live) {
       shown = false;
       if (upgraded) show('back', 'TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
     },
-    tell(text) {
-      show('back', text);
-      stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
+    tell(text, label, action) {
+      show('back', text, label, action);
+      if (!action) stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
     },
   };
 }

@@ -9,7 +9,7 @@ import { chainLink, go, link, remember } from './router.js';
 import { mark, quietMs, stateMark, stateOf, STUCK_MS } from './marks.js';
 import { step } from './keyboard.js';
 
-const PAGE = 60;
+const PAGE = Math.ceil(innerHeight / 32) + 14; // what a screen shows, and what scrolling wants to have ahead
 const MARKS = 8; // of sources in a row; the rest is a number
 const REFRESH_MS = 700;
 const LOOKS = 25; // short pages that one scroll to the end goes through before it asks

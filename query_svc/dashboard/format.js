@@ -1,7 +1,6 @@
 // How numbers, times and foreign text look. Pure.
 
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const whole = new Intl.NumberFormat('en-US');
 
 // Text of an entry, fit to show: what would be invisible, or would turn the line around, is spelled out.
 export function visible(text) {
@@ -15,7 +14,7 @@ export function shorten(text, most) {
 }
 
 export function count(number) {
-  return whole.format(Math.round(number));
+  return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ','); // Intl takes 8 ms to begin
 }
 
 export function plural(number, one, many = `${one}s`) {

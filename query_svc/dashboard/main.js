@@ -1,29 +1,35 @@
-// The page put together: header, banner, the view that the address names, and the one live connection.
+// The page put together: header, banner, the view that the address names, and the one live connection. The list of
+// chains, which most come for, is there with the page; the other views come behind it.
 
 import { h, button, setText } from './element.js';
 import { whenRefused } from './api.js';
-import { chainView } from './chain.js';
 import { chainsView } from './chains.js';
-import { compareView } from './compare.js';
 import { showHelp, startKeys, viewKeys } from './keyboard.js';
 import { Live } from './live.js';
 import { loginView, logOut, wasLoggedIn } from './login.js';
 import { makeBanner } from './banner.js';
 import { go, here, link } from './router.js';
-import { keepAndShare } from './share.js';
-import { sourcesView } from './sources.js';
-import { tailView } from './tail.js';
 import { nextTheme, startTheme, theme } from './theme.js';
 import { statusBar } from './status.js';
 
-const VIEWS = { chains: chainsView, traces: chainView, tail: tailView, sources: sourcesView, compare: compareView };
+const VIEWS = { // but for the list
+  traces: async () => {
+    const [chain, share] = await Promise.all([import('./chain.js'), import('./share.js')]);
+    context.share = share.keepAndShare;
+    return chain.chainView;
+  },
+  tail: async () => (await import('./tail.js')).tailView,
+  sources: async () => (await import('./sources.js')).sourcesView,
+  compare: async () => (await import('./compare.js')).compareView,
+};
+const REST_MS = 500; // until modules are fetched that nobody has asked for yet
 const TABS = [['chains', 'Chains'], ['tail', 'Tail'], ['sources', 'Sources'], ['compare', 'Compare']];
 
 startTheme();
 const live = new Live();
 const banner = makeBanner(live);
 const said = h('div', { class: 'offscreen', role: 'status', 'aria-live': 'polite' });
-const context = { live, say: (text) => setText(said, text), banner, back, share: keepAndShare };
+const context = { live, say: (text) => setText(said, text), banner, back };
 const status = statusBar(live);
 const tabs = TABS.map(([name, label]) => h('a', { href: link(name), 'data-name': name }, label));
 const themeButton = button('', 'Light, dark, or as the system wishes (t)', () => switchTheme(), { class: 'plain' });
@@ -58,17 +64,31 @@ function show(made) {
   made.start();
 }
 
-function route() {
+async function route() {
   const at = here();
-  walked += 1;
+  const mine = (walked += 1);
   locked = false;
-  const make = VIEWS[at.name] ?? chainsView;
   const tab = at.name === 'traces' ? 'chains' : at.name;
   for (const each of tabs) {
     if (each.dataset.name === tab) each.setAttribute('aria-current', 'page');
     else each.removeAttribute('aria-current');
   }
-  show(make(context, at));
+  let make = chainsView;
+  if (VIEWS[at.name]) {
+    fetchRest();
+    try {
+      make = await VIEWS[at.name]();
+    } catch {
+      banner.tell('This view did not load: the server is away, or TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
+      return;
+    }
+  }
+  if (mine === walked && !locked) show(make(context, at));
+}
+
+// The modules of all other views, at once and not each when the one that imports it has come.
+function fetchRest() {
+  document.head.append(document.getElementById('rest').content);
 }
 
 whenRefused(() => {
@@ -100,3 +120,5 @@ startKeys({
 });
 addEventListener('hashchange', route);
 route();
+status.look();
+setTimeout(fetchRest, REST_MS);

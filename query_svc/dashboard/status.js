@@ -58,7 +58,6 @@ export function statusBar(live) {
   }
 
   draw();
-  poll();
   setInterval(second, 1_000);
   setInterval(poll, EVERY_MS);
   document.addEventListener('visibilitychange', () => { last = null; poll(); });

@@ -28,8 +28,10 @@ export function filters(filter, changed) {
   const bar = h('div', { class: 'bar', role: 'search' }, search,
     text('source', 'Source, the whole name', 'Source', { list: 'known-sources', class: 'source' }),
     choice('state', 'State', WANTED), choice('minutes', 'Active within', TIMES), known);
-  get('stats/sources').then((answer) => known.append(...(answer?.sources ?? []).map((each) =>
-    h('option', { value: each.source_id }, rate(each.rate))))).catch(() => {});
+  bar.querySelector('.source').addEventListener('focus', async () => {
+    const answer = await get('stats/sources').catch(() => null);
+    if (answer) known.replaceChildren(...answer.sources.map((each) => h('option', { value: each.source_id }, rate(each.rate))));
+  });
   return { bar, search };
 }
 
