@@ -14,7 +14,7 @@ SLICE: Final = 500  # keys and sites that leave at a time
 
 _AFTER: Final = "SELECT key FROM chain_key WHERE era = ? AND key > ? ORDER BY key LIMIT ?"
 _INSERT: Final = "INSERT OR IGNORE INTO chain_key VALUES (?, ?, ?)"  # a chain that has gone may have left the same
-_BEGIN: Final = "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?) RETURNING id"
+_BEGIN: Final = "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?)"
 _OLDEST: Final = """
     SELECT id, sites FROM (SELECT id, lead(first_entry) OVER era AS entries, lead(first_site) OVER era AS sites
     FROM era WINDOW era AS (ORDER BY id) LIMIT 1) WHERE entries <= ?"""
@@ -52,8 +52,8 @@ class Eras:
             self._take(self.newest, bits)
         elif self.newest:
             self._unsieved.append(self.newest)
-        row = self._db.execute(_BEGIN, (first_entry, first_site, now_ms)).fetchone()
-        (self.newest,), self.first_entry, self.started_ms = row, first_entry, now_ms
+        self.newest = self._db.execute(_BEGIN, (first_entry, first_site, now_ms)).lastrowid or 0
+        self.first_entry, self.started_ms = first_entry, now_ms
         self._keys = 0
         self._sieve, self._read = Sieve.sized(entries), None
 

@@ -4,15 +4,18 @@ Entries leave in the order of their row ids, a slice at a time, so that commits 
 """
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Final
 
 from shared.storage.chains import decode_sources, encode_sources
 
+_GOING: Final = "SELECT correlation_id FROM chain WHERE newest BETWEEN ? AND ?"
+_GO: Final = "DELETE FROM chain WHERE newest BETWEEN ? AND ?"
 _COUNTS: Final = """
-    SELECT chain, source_id, count(*), sum(failed) FROM entry CROSS JOIN site ON site.id = entry.site
-    WHERE entry.id BETWEEN ? AND ? GROUP BY chain, source_id"""
-_SUMMARIES: Final = "SELECT id, correlation_id, entries, sources FROM chain WHERE id IN ({})"
+    SELECT chain.id, site.source_id, count(*), sum(site.failed)
+    FROM entry CROSS JOIN chain ON chain.id = entry.chain CROSS JOIN site ON site.id = entry.site
+    WHERE entry.id BETWEEN ? AND ? GROUP BY entry.chain, entry.site"""
+_SUMMARIES: Final = "SELECT id, correlation_id, sources FROM chain WHERE id IN ({})"
 _UNCOUNT: Final = """
     UPDATE chain SET entries = entries - ?1, expired = expired + ?1, errors = errors - ?4, sources = ?2,
         first_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at LIMIT 1),
@@ -38,29 +41,26 @@ def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> i
 
 def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
     """Delete the entries of these row ids, of which `first` is the oldest; returns the correlation ids concerned."""
-    counts: dict[int, dict[str, int]] = defaultdict(dict)
-    errors: dict[int, int] = defaultdict(int)
+    correlation_ids = [id for (id,) in db.execute(_GOING, (first, last))]
+    db.execute(_GO, (first, last))  # what is left of these chains is all among the entries: nothing has to be counted
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    errors: Counter[int] = Counter()
     for chain, source_id, count, failed in db.execute(_COUNTS, (first, last)):
-        counts[chain][source_id] = count
+        counts[chain][source_id] += count
         errors[chain] += failed
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
     db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
-    gone, shorter, correlation_ids = [], [], []
-    for chain, correlation_id, entries, sources in db.execute(_SUMMARIES.format(",".join(map(str, counts)))):
-        count = sum(counts[chain].values())
+    shorter = []
+    for chain, correlation_id, sources in db.execute(_SUMMARIES.format(",".join(map(str, counts)))):
         correlation_ids.append(correlation_id)
-        if count == entries:
-            gone.append((chain,))
-        else:
-            shorter.append((count, _less(sources, counts[chain]), chain, errors[chain]))
-    db.executemany("DELETE FROM chain WHERE id = ?", gone)
+        shorter.append((counts[chain].total(), _less(sources, counts[chain]), chain, errors[chain]))
     db.executemany(_UNCOUNT, shorter)
     return correlation_ids
 
 
-def _less(sources: str, gone: dict[str, int]) -> str:
+def _less(sources: str, gone: Counter[str]) -> str:
     """The numbers of entries by source, less those that have gone."""
-    left = {source_id: number - gone.get(source_id, 0) for source_id, number in decode_sources(sources).items()}
+    left = {source_id: number - gone[source_id] for source_id, number in decode_sources(sources).items()}
     return encode_sources({source_id: number for source_id, number in left.items() if number})
 
 
