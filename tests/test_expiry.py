@@ -117,7 +117,7 @@ def test_a_slice_is_no_larger_than_asked(writer: Writer) -> None:
 def test_marks_eras_and_sites_go_with_their_entries(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Years of turnover leave no more behind than the entries that are there need."""
     monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 20)
-    monkeypatch.setattr(eras, "SLICE", 50)
+    monkeypatch.setattr(eras, "LEAST", 50)
 
     def leftovers() -> list[Any]:
         return [

@@ -166,7 +166,7 @@ def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> N
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(storage, "MIN_ERA_ENTRIES", 6)  # everything that has a size is at its edge soon
         patch.setattr(storage, "ROWS", 4)
-        patch.setattr(eras, "SLICE", 2)
+        patch.setattr(eras, "LEAST", 2)
         patch.setattr(eras, "KEYS_AT_A_TIME", 2)
         patch.setattr(chains, "MAX_KNOWN", 3)
         patch.setattr(sites, "MAX_KNOWN", 3)

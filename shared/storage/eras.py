@@ -10,7 +10,7 @@ from typing import Final
 from shared.storage.sieve import Sieve, Sieves
 
 KEYS_AT_A_TIME: Final = 1_000  # that are read again after a start
-SLICE: Final = 500  # keys and sites that leave at a time
+LEAST: Final = 500  # keys and sites that leave at a time
 
 _AFTER: Final = "SELECT key FROM chain_key WHERE era = ? AND key > ? ORDER BY key LIMIT ?"
 _INSERT: Final = "INSERT OR IGNORE INTO chain_key VALUES (?, ?, ?)"  # a chain that has gone may have left the same
@@ -87,23 +87,25 @@ class Eras:
                 self._sieve.add(key)
         self._keys += len(keys)
 
-    def leave(self, oldest: int) -> None:
+    def leave(self, oldest: int, limit: int) -> None:
         """Delete a slice of the oldest era if all of its entries came before `oldest`, the oldest that is left.
 
-        Its sites go, and the keys of chains that have gone; those of others move to the newest era.
+        Its sites go, and the keys of chains that have gone; those of others move to the newest era. As many as `limit`
+        of each, for entries that have a chain each, or LEAST.
         """
         row = self._db.execute(_OLDEST, (oldest,)).fetchone()
         if row is None:
             return
         era, first_site = row
+        limit = max(LEAST, limit)
         sites = self._db.execute(
-            "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, SLICE)
+            "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, limit)
         ).rowcount
-        keys = self._db.execute(_LEAVING, (era, SLICE)).fetchall()
+        keys = self._db.execute(_LEAVING, (era, limit)).fetchall()
         if keys:
             self._db.execute("DELETE FROM chain_key WHERE era = ? AND (key, chain) <= (?, ?)", (era, *keys[-1][:2]))
             self.add([(key, chain) for key, chain, is_there in keys if is_there])
-        if sites < SLICE and len(keys) < SLICE:
+        if sites < limit and len(keys) < limit:
             self._db.execute("DELETE FROM era WHERE id = ?", (era,))
             self._sieves.drop(era)
             self._unsieved = [id for id in self._unsieved if id != era]

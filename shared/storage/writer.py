@@ -111,7 +111,7 @@ class Writer:
         with self._transaction():
             self._chains.forget(expiry.delete_entries(self._db, self.oldest, last))
             expiry.delete_marks(self._db, last + 1)
-            self._eras.leave(last + 1)
+            self._eras.leave(last + 1, 2 * count)
         self.oldest = last + 1
         return count
 
