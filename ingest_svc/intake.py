@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-import math
-import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final, NoReturn, cast
 
 from aiohttp import web
 
 from ingest_svc.inflate import inflate
+from ingest_svc.pieces import Pieces
+from ingest_svc.timetable import Pace, Sender, Timetable
 from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
 ON_LOOP_BYTES: Final = 64 * 1024  # compressed bodies below this size are inflated on the event loop,
@@ -19,13 +19,15 @@ DECODED_BYTES: Final = 2 * 2**20  # of bodies that are entries at one time: entr
 SMALL_BYTES: Final = 64 * 1024  # bodies up to this size are not kept waiting by larger ones:
 SMALL_PART: Final = 4  # one byte in so many of the queue is for them alone,
 PASSING_BYTES: Final = 2**20  # and so many of them become entries without waiting for their turn
-MAX_RETRY_S: Final = 10
+READ_BYTES: Final = 64 * 1024  # that the event loop takes at a time from a connection with a large body,
+REFUSED_BYTES: Final = 16 * 1024  # and of one that is refused and read to its end all the same
+PROMISE_S: Final = 2.0  # that room is kept for a body which was announced; then only what has come of it counts
 
 
 class Intake:
-    """Room for the bodies of all requests together. When it is full, a request is refused with 503.
+    """Room for the bodies of all requests together; for a large one it is taken as soon as the body is announced.
 
-    Retry-After is the time that what is held will take, at the pace since the queue was last empty.
+    When there is none, the request is refused with 503, and Retry-After is its appointment.
     """
 
     def __init__(self, queue_bytes: int, max_body_bytes: int, receive_s: float) -> None:
@@ -35,15 +37,15 @@ class Intake:
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._decoded = 0
         self._passing = 0
-        self._busy_since = 0.0
-        self._done_bytes = 0  # since then
+        self.pace = Pace()
+        self.timetable = Timetable(self.pace)
         self.held = 0
         self.refused = 0
 
     @contextlib.asynccontextmanager
     async def body(self, request: web.Request) -> AsyncIterator[bytes]:
         """The request's body, inflated, when it is its turn to become entries; the room is given back at the end."""
-        room = _Room(self)
+        room = _Room(self, request)
         try:
             body = await self._receive(request, room)
             encoding = request.headers.get("Content-Encoding")
@@ -51,40 +53,40 @@ class Intake:
                 body = await self._inflate(body, encoding.strip().lower(), room)
             async with self._turn(len(body)):
                 yield body
-                self._done_bytes += len(body)
+                self.pace.count(len(body))
         finally:
             room.give_back()
 
-    def begin_to_be_busy(self) -> None:
-        """The first bytes of what may become a queue."""
-        self._busy_since = time.monotonic()
-        self._done_bytes = 0
-
-    def retry_after(self) -> int:
-        """Seconds until there is room, as far as can be told."""
-        busy_s = time.monotonic() - self._busy_since
-        return min(MAX_RETRY_S, math.ceil(self.held * busy_s / self._done_bytes)) if self._done_bytes else 1
+    def limit(self, size: int, taken: int = 0) -> int:
+        """How much may be held together with a body of that size, of which so much is held already."""
+        is_one_of_many = self.held > taken and size > SMALL_BYTES
+        return self.queue_bytes - self.queue_bytes // SMALL_PART if is_one_of_many else self.queue_bytes
 
     async def _receive(self, request: web.Request, room: "_Room") -> bytes:
         room.refuse(request.content_length or 0)
         content = request.content
         if content.is_eof():
             body = content.read_nowait(-1)
-            room.take(len(body))
+            room.enter(len(body))
             return body
-        chunks: list[bytes] = []
+        _read_at_once(request, READ_BYTES)
+        length = request.content_length
+        room.enter(length if length and length > SMALL_BYTES else 0)
+        pieces = Pieces(length or self.max_body_bytes)
         try:
-            async with asyncio.timeout(self._receive_s):
-                while chunk := await content.readany():
-                    room.take(len(chunk))
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise TooSlow(f"The body did not arrive within {self._receive_s:g} s") from None
+            for seconds in (min(PROMISE_S, self._receive_s), self._receive_s - PROMISE_S):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        while piece := await content.readany():
+                            room.come(len(piece))
+                            pieces.add(piece)
+                        return pieces.whole()
+                room.give_back_what_did_not_come()
         except ConnectionError:
             raise BadRequest("The sender left in the middle of the body") from None
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body does not follow its transfer encoding: {error}") from None
-        return b"".join(chunks)
+        raise TooSlow(f"The body did not arrive within {self._receive_s:g} s")
 
     async def _inflate(self, body: bytes, encoding: str, room: "_Room") -> bytes:
         inflated = None
@@ -134,12 +136,20 @@ class Intake:
                 turn.set_result(None)
 
 
+def _read_at_once(request: web.Request, size: int) -> None:
+    """Have the event loop take so much from a connection at a time, which is in no account before it is asked for."""
+    if request.transport is not None:
+        cast(Any, request.transport).max_size = size
+
+
 class _Room:
     """What one request holds of the Intake."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, request: web.Request) -> None:
         self._intake = intake
-        self.taken = 0
+        self._request = request
+        self._come = 0  # of the body
+        self._taken = 0
 
     def refuse(self, size: int) -> None:
         """Refuse a body of that size if it is more than one may have."""
@@ -147,20 +157,60 @@ class _Room:
             limit = self._intake.max_body_bytes
             raise TooLarge(f"A body holds at most {limit:,} bytes, before and after decompression")
 
+    def enter(self, size: int) -> None:
+        """Take room for a body before it is read. Who comes new has to leave the room that was promised to others."""
+        intake = self._intake
+        if not len(intake.timetable):
+            self.take(size)
+            return
+        sender = self._sender()
+        appointment = intake.timetable.keep(sender) if sender else None
+        if appointment is not None and intake.timetable.is_due(appointment):
+            self.take(max(size, appointment.size))  # compressed, it may have been refused for what it becomes
+        elif intake.timetable.is_free(size, intake.held, intake.limit(size)):
+            self.take(size)
+        else:
+            self._refuse_for_now(size)
+
+    def come(self, size: int) -> None:
+        """So many bytes have come, perhaps more than were announced."""
+        self._come += size
+        if self._come > self._taken:
+            self.take(self._come - self._taken)
+
     def take(self, size: int) -> None:
         """Take room for more bytes, or refuse the request."""
-        self.refuse(self.taken + size)
+        whole = self._taken + size
+        self.refuse(whole)
         intake = self._intake
-        is_one_of_many = intake.held > self.taken and self.taken + size > SMALL_BYTES
-        reserved = intake.queue_bytes // SMALL_PART if is_one_of_many else 0
-        if intake.held + size > intake.queue_bytes - reserved:
-            intake.refused += 1
-            raise Unavailable("The queue is full: senders are faster than the disk", intake.retry_after())
+        if intake.held + size > intake.limit(whole, self._taken):
+            self._refuse_for_now(whole)
         if not intake.held:
-            intake.begin_to_be_busy()
+            intake.pace.begin()
         intake.held += size
-        self.taken += size
+        self._taken = whole
+
+    def give_back_what_did_not_come(self) -> None:
+        """A sender that dawdles holds what it has sent."""
+        self._intake.held -= self._taken - self._come
+        self._taken = self._come
 
     def give_back(self) -> None:
-        self._intake.held -= self.taken
-        self.taken = 0
+        """Give everything back."""
+        self._intake.held -= self._taken
+        self._taken = 0
+
+    def _refuse_for_now(self, size: int) -> NoReturn:
+        intake, sender = self._intake, self._sender()
+        size = max(size, self._request.content_length or 0)
+        intake.refused += 1
+        self.give_back()
+        _read_at_once(self._request, REFUSED_BYTES)
+        wait_s = intake.timetable.appoint(sender, size, intake.held, intake.limit(size)) if sender else 1
+        raise Unavailable("The queue is full: senders are faster than the disk", wait_s)
+
+    def _sender(self) -> Sender | None:
+        request = self._request
+        if request.transport is None:
+            return None
+        return Sender(request.transport, request.remote or "", request.content_length)

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -179,13 +178,51 @@ async def test_small_bodies_pass_by_large_ones(start: Start, monkeypatch: pytest
     assert [(await response).status for response in large] == [200, 200]
 
 
-async def test_retry_after_is_what_the_queue_takes(start: Start) -> None:
-    """Whoever is refused is told how long what is held will take, at the pace so far."""
-    _, intake = await start()
-    for size, busy_s, told in ((0, 0, 1), (10_000, 1, 4), (10_000, 0.1, 1), (1, 5, room.MAX_RETRY_S)):
-        intake.held, intake._done_bytes, intake._busy_since = 40_000, size, time.monotonic() - busy_s
-        assert intake.retry_after() in (told, told + 1)
-    intake.held = 0
+async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was announced has its room for a while; of a body that dawdles only what has come of it counts then."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    monkeypatch.setattr(room, "PROMISE_S", 0.1)
+    client, intake = await start(receive_s=0.3)
+    reader, writer = await connect(client)
+    writer.write(head(30_000) + b"x" * 500)
+    await until(lambda: intake.held == 30_000)
+    await until(lambda: intake.held == 500)
+    assert await status(reader) == 408
+    assert intake.held == 0
+    writer.close()
+
+
+async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that comes back when told finds the room that others wanted meanwhile, before its body is read."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    monkeypatch.setattr(room, "DECODED_BYTES", QUEUE)
+    doors = [asyncio.Event() for _ in range(3)]
+    waiting = iter(doors)
+
+    async def use(body: bytes) -> None:
+        if body[:1] == b"w":
+            await next(waiting).wait()
+
+    client, intake = await start(use)
+    first = [asyncio.create_task(client.post("/", data=b"w" * 37_000)) for _ in range(2)]
+    await until(lambda: intake.held == 74_000)
+    reader, writer = await connect(client)
+    writer.write(head(37_000))
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 503 " in answer and b"Retry-After: 1\r\n" in answer
+    await reader.readuntil(b"}")
+    writer.write(b"x" * 37_000)
+    await asyncio.sleep(1)
+    doors[0].set()
+    await until(lambda: intake.held == 37_000)
+    async with client.post("/", data=b"x" * 37_000) as response:
+        assert response.status == 503  # room there is, for another
+    writer.write(head(37_000) + b"x" * 37_000)
+    assert await status(reader) == 200
+    for door in doors:
+        door.set()
+    assert [(await response).status for response in first] == [200, 200]
+    writer.close()
 
 
 async def test_bodies_become_entries_in_turn(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,13 @@ MUTANTS = (
     ),
     Mutant("drop what is on its way", "shutdown", "shared/web/serve.py", "await farewell.bid(FAREWELL_S)", "pass"),
     Mutant("skip the Host check", "strangers", "shared/web/access.py", "if host in self._known:", "if host != self:"),
-    Mutant("take any number of bodies", "overload", "ingest_svc/intake.py", "intake.queue_bytes - reserved", "10**12"),
+    Mutant(
+        "take any number of bodies",
+        "overload",
+        "ingest_svc/intake.py",
+        "is_one_of_many = self.held > taken and size > SMALL_BYTES",
+        "return 10**12",
+    ),
 )
 
 
