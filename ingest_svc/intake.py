@@ -166,7 +166,8 @@ class _Room:
         sender = self._sender()
         appointment = intake.timetable.keep(sender) if sender else None
         if appointment is not None and intake.timetable.is_due(appointment):
-            self.take(max(size, appointment.size))  # compressed, it may have been refused for what it becomes
+            is_the_same = appointment.sender.length == self._request.content_length
+            self.take(max(size, appointment.size) if is_the_same else size)  # it may be more when it is inflated
         elif intake.timetable.is_free(size, intake.held, intake.limit(size)):
             self.take(size)
         else:

@@ -27,11 +27,16 @@ class Sender(NamedTuple):
 
 
 class Appointment(NamedTuple):
-    """The second in which a sender was told to come back, and the room that is kept for it."""
+    """When a sender was told to come back, and the room that is kept for it."""
 
-    second: int
+    at_s: float
     size: int
     sender: Sender
+
+    @property
+    def second(self) -> int:
+        """That it is in."""
+        return int(self.at_s)
 
 
 class Pace:
@@ -87,7 +92,7 @@ class Timetable:
 
     def is_due(self, appointment: Appointment) -> bool:
         """Whether the sender has waited as long as it was told."""
-        return appointment.second <= self._now() + EARLY_S
+        return appointment.at_s <= self._now() + EARLY_S
 
     def is_free(self, size: int, held: int, limit: int) -> bool:
         """Whether so many bytes fit in now, beside what is held, and all who will come back still fit in after that."""
@@ -103,7 +108,7 @@ class Timetable:
         wait_s = last_full + 1
         if wait_s > MAX_RETRY_S or len(self) >= MAX_APPOINTMENTS:
             return MAX_RETRY_S
-        appointment = Appointment(int(self._now()) + wait_s, size, sender)
+        appointment = Appointment(self._now() + wait_s, size, sender)
         self._by_connection[sender.connection] = self._by_body[sender.address, sender.length] = appointment
         self._bytes[appointment.second] += size
         return wait_s
