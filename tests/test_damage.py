@@ -5,10 +5,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shared.errors import BadFile
 from shared.storage.glance import Glance
 from shared.storage.reader import INFINITY, Chosen, Reader, start_of
+from shared.storage.sqlite import PAGE_BYTES
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -67,6 +69,21 @@ async def test_an_entry_of_no_site(path: Path) -> None:
     with pytest.raises(BadFile, match="restore a snapshot"):
         await reader.chain("chain", 10, None, start_of(None))
     await reader.close()
+
+
+def test_damage_that_looks_like_a_full_disk(path: Path) -> None:
+    """A page number beyond all pages is a lack of room to SQLite; where the disk has room, it is damage to us."""
+    with closing(Writer(path, HOUR_MS)) as writer:
+        for number in range(20):
+            writer.write([[replace(ENTRY, suffix=f"{number} {place}") for place in range(200)]], HOUR_MS)
+        writer.expire(writer.newest, 3_500)
+    content = bytearray(path.read_bytes())
+    for place in range(PAGE_BYTES, 2 * PAGE_BYTES, 5):  # what refers to each page: its kind, and where that is
+        if content[place] == 5:
+            content[place + 1 : place + 5] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with closing(Writer(path, HOUR_MS)) as writer, pytest.raises(BadFile, match=r"room for more.*restore a snapshot"):
+        writer.give_back(None, 1_000)
 
 
 def test_a_file_of_a_development_version(path: Path) -> None:

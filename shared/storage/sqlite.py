@@ -125,7 +125,11 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
             f"{path} is not laid out as this version expects ({said}): a development version wrote it or it is "
             "damaged; move it away or restore a snapshot"
         )
-    is_damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    is_damaged = code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CONSTRAINT,
+    )  # contradicts itself
     if is_damaged or "decode to UTF-8" in str(error):  # that has no code
         return BadFile(f"{path} is damaged or no database ({said}): move it away or restore a snapshot")
     if code == sqlite3.SQLITE_CANTOPEN:
@@ -135,14 +139,25 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     return FileFault(f"{path}: {said} ({getattr(error, 'sqlite_errorname', 'no code')})", retry_after=5)
 
 
-def _no_room(path: Path) -> DiskFull:
-    """SQLite takes some damage for a full disk; who finds room on the disk has to know."""
-    with contextlib.suppress(OSError):
-        disk = os.statvfs(path)
-        if disk.f_bavail * disk.f_frsize > PLENTY:
-            detail = "its disk has room: unless a quota is why, the file is damaged; move it away or restore a snapshot"
-            return DiskFull(f"no room left for {path}; {detail}", retry_after=5)
+def _no_room(path: Path) -> TraceHubError:
+    """A full disk, or a damaged file: a page number beyond all that SQLite allows is a lack of room to it."""
+    if _has_plenty(path.parent):
+        return BadFile(f"{path} is damaged (its disk has room for more pages): move it away or restore a snapshot")
     return DiskFull(f"no room left for {path}", retry_after=5)
+
+
+def _has_plenty(place: Path) -> bool:
+    """Whether there is room for any transaction; tried, since a quota may leave less than is free."""
+    with contextlib.suppress(OSError, AttributeError):  # a system or a file system that cannot tell: not known
+        disk = os.statvfs(place)
+        if disk.f_bavail * disk.f_frsize > PLENTY:
+            file = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, WAL_LIMIT)
+            finally:
+                os.close(file)
+            return True
+    return False
 
 
 def _on_one_line(error: Exception) -> str:
