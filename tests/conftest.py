@@ -67,6 +67,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is never taken for one with plenty of room, so a lack of it, such as a limit of pages, is no damage."""
+    monkeypatch.setattr("shared.storage.sqlite.PLENTY", 2**62)
+
+
+@pytest.fixture
 async def start_ingest(aiohttp_client: Any) -> Callable[[Settings], Any]:
     """Start an ingest service within this process; gives a client of it."""
 

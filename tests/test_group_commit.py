@@ -71,7 +71,7 @@ async def test_a_request_that_gave_up_costs_the_others_nothing(settings: Setting
         assert await asyncio.wait_for(commits.commit([checkpoint(9)]), 5) == 1
 
 
-async def test_a_failure_is_told_to_all_of_its_group_and_passes(settings: Settings) -> None:
+async def test_a_failure_is_told_to_all_of_its_group_and_passes(scarce: None, settings: Settings) -> None:
     """A transaction that fails stores nothing of its group; the next one works."""
     batches = [[checkpoint(number, data=f'{{"a":"{"x" * 5000}"}}')] for number in range(200)]
     async with commits_into(settings) as (commits, writer):

@@ -380,7 +380,7 @@ async def test_a_locked_file_is_a_503_and_passes(ingest: Client, settings: Setti
     assert count(settings) == 1
 
 
-async def test_a_full_disk_is_a_507_and_passes(ingest: Client, settings: Settings) -> None:
+async def test_a_full_disk_is_a_507_and_passes(scarce: None, ingest: Client, settings: Settings) -> None:
     """Without room nothing is stored and the answer is 507; with room it goes on by itself."""
 
     def limit(pages: int) -> Any:

@@ -246,7 +246,7 @@ def test_a_chain_that_outlives_its_era_is_still_found(writer: Writer, monkeypatc
     writer_again.close()
 
 
-def test_a_full_disk_leaves_all_as_it_was_and_passes(writer: Writer) -> None:
+def test_a_full_disk_leaves_all_as_it_was_and_passes(scarce: None, writer: Writer) -> None:
     """Without room a write is DiskFull and nothing; with room again the same write is whole."""
     before = [checkpoint(number) for number in range(50)]
     writer.write([before], NOW_MS)
