@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shared.errors import BadFile
 from shared.storage.glance import Glance
 from shared.storage.reader import INFINITY, Chosen, Reader, start_of
-from shared.storage.sqlite import PAGE_BYTES
+from shared.storage.sqlite import PAGE_BYTES, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -60,6 +60,13 @@ async def test_values_of_the_wrong_type(path: Path) -> None:
                 look()
     with pytest.raises(BadFile, match="restore a snapshot"):
         Writer(path, HOUR_MS)
+
+
+def test_a_fault_of_ours_is_no_damage(path: Path) -> None:
+    """What fails while a sound row is made sense of stays what it is: nobody is sent for a snapshot."""
+    for fault in (TypeError, ValueError):
+        with pytest.raises(fault), translated(path):
+            raise fault
 
 
 async def test_an_entry_of_no_site(path: Path) -> None:

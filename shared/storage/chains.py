@@ -9,6 +9,7 @@ import msgspec
 
 from shared.errors import BadFile
 from shared.storage.eras import Eras
+from shared.storage.sound import shape, sound
 
 BALANCE_MASK: Final = (1 << 62) - 1
 COUNT_BITS: Final = 22  # of a balance, which count: each `->` adds one, each `<-` takes one
@@ -23,6 +24,7 @@ _INSERT: Final = """
 _UPDATE: Final = """
     UPDATE chain SET first_at = ?, last_at = ?, newest = ?, entries = ?, balance = ?, errors = ?, sources = ?
     WHERE id = ?"""
+_FOUND: Final = shape(int, int, int, int, int, int, int, int, str)
 
 _decode: Final = msgspec.json.Decoder(dict[str, int]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -149,6 +151,7 @@ class Chains:
         for era in self._eras.may_hold(key):
             row = self._db.execute(_FIND, (era, key, correlation_id)).fetchone()
             if row is not None:
+                sound([row], _FOUND)
                 chain = Chain(row[0], row[1])
                 chain.first_at, chain.last_at, chain.newest, chain.entries, chain.balance, chain.errors = row[2:8]
                 chain.sources = decode_sources(row[8])

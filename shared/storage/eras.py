@@ -8,6 +8,7 @@ import sqlite3
 from typing import Final
 
 from shared.storage.sieve import Sieve, Sieves
+from shared.storage.sound import shape, sound
 
 KEYS_AT_A_TIME: Final = 1_000  # that are read again after a start
 LEAST: Final = 500  # keys and sites that leave at a time
@@ -22,6 +23,10 @@ _LEAVING: Final = """
     SELECT key, chain, EXISTS (SELECT 1 FROM chain WHERE chain.id = chain_key.chain) FROM chain_key
     WHERE era = ? ORDER BY key, chain LIMIT ?"""
 
+_ERA: Final = shape(int, int, int, int)
+_SIEVE: Final = shape(bytes)
+_KEY: Final = shape(int)
+
 
 class Eras:
     """The eras of a file."""
@@ -33,6 +38,7 @@ class Eras:
     def recall(self) -> None:
         """Believe nothing but the file; called when it was opened, and when a transaction failed."""
         rows = self._db.execute("SELECT id, first_entry, started, sieve IS NULL FROM era ORDER BY id").fetchall()
+        sound(rows, _ERA)
         self.newest: int
         self.first_entry: int
         self.started_ms: int
@@ -61,11 +67,13 @@ class Eras:
         """Read a sieve, and some keys of the newest era, of about so many entries, into its own; until all is there."""
         if self._unread:
             era = self._unread.pop()
-            self._take(era, *self._db.execute("SELECT sieve FROM era WHERE id = ?", (era,)).fetchone())
+            (row,) = sound(self._db.execute("SELECT sieve FROM era WHERE id = ?", (era,)).fetchall(), _SIEVE)
+            self._take(era, *row)
         if self._read is None:
             return
         self._sieve = self._sieve or Sieve.sized(entries)
-        keys = [key for (key,) in self._db.execute(_AFTER, (self.newest, self._read, KEYS_AT_A_TIME))]
+        rows = self._db.execute(_AFTER, (self.newest, self._read, KEYS_AT_A_TIME)).fetchall()
+        keys = [key for (key,) in sound(rows, _KEY)]
         for key in keys:
             self._sieve.add(key)
         self._keys += len(keys)
@@ -101,7 +109,7 @@ class Eras:
         sites = self._db.execute(
             "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, limit)
         ).rowcount
-        keys = self._db.execute(_LEAVING, (era, limit)).fetchall()
+        keys = sound(self._db.execute(_LEAVING, (era, limit)).fetchall(), _KEY)
         if keys:
             self._db.execute("DELETE FROM chain_key WHERE era = ? AND (key, chain) <= (?, ?)", (era, *keys[-1][:2]))
             self.add([(key, chain) for key, chain, is_there in keys if is_there])

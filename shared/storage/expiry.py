@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from typing import Final
 
 from shared.storage.chains import decode_sources, encode_sources
+from shared.storage.sound import shape, sound
 
 _GOING: Final = "SELECT correlation_id FROM chain WHERE newest BETWEEN ? AND ?"
 _GO: Final = "DELETE FROM chain WHERE newest BETWEEN ? AND ?"
@@ -21,6 +22,9 @@ _UNCOUNT: Final = """
         first_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at LIMIT 1),
         last_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at DESC LIMIT 1)
     WHERE id = ?3"""
+
+_COUNT: Final = shape(int, str, int, int)
+_SUMMARY: Final = shape(int, str, str)
 
 
 def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> int:
@@ -45,13 +49,14 @@ def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
     db.execute(_GO, (first, last))  # what is left of these chains is all among the entries: nothing has to be counted
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     errors: Counter[int] = Counter()
-    for chain, source_id, count, failed in db.execute(_COUNTS, (first, last)):
+    for chain, source_id, count, failed in sound(db.execute(_COUNTS, (first, last)).fetchall(), _COUNT):
         counts[chain][source_id] += count
         errors[chain] += failed
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
     db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
     shorter = []
-    for chain, correlation_id, sources in db.execute(_SUMMARIES.format(",".join(map(str, counts)))):
+    summaries = db.execute(_SUMMARIES.format(",".join(map(str, counts)))).fetchall()
+    for chain, correlation_id, sources in sound(summaries, _SUMMARY):
         correlation_ids.append(correlation_id)
         shorter.append((counts[chain].total(), _less(sources, counts[chain]), chain, errors[chain]))
     db.executemany(_UNCOUNT, shorter)

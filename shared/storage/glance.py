@@ -13,6 +13,7 @@ from shared.errors import Unavailable
 from shared.storage import queries
 from shared.storage.pool import refuse_other_files
 from shared.storage.rows import Numbered, numbered
+from shared.storage.sound import number
 from shared.storage.sqlite import identity, read_only_uri, translated
 
 TURN_ENTRIES: Final = 500  # in one look
@@ -47,7 +48,7 @@ class Glance:
         """The newest row id ever given, 0 before the first."""
         with translated(self._path):
             row = self._db.execute(queries.NEWEST).fetchone()
-            return 0 if row is None else int(row[0])
+            return 0 if row is None else number(row[0])
 
     def entries_after(self, row_id: int) -> tuple[list[Numbered], bool]:
         """The next entries of all chains, and whether there may be more."""
@@ -59,6 +60,8 @@ class Glance:
         ):
             for row in found:
                 rows.append(row)
+                if type(row[8]) is not str:
+                    break  # `numbered` will say so
                 size += len(row[8]) + len(row[10] or "")
                 if size > TURN_BYTES:
                     break

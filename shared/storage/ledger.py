@@ -7,7 +7,11 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
+from shared.storage.sound import shape, sound
+
 MAX_SENDERS: Final = 1_000  # the ones that reported last
+
+_SENDER: Final = shape(str, int)
 
 
 class Ledger:
@@ -19,7 +23,8 @@ class Ledger:
 
     def recall(self) -> None:
         """Believe nothing but the file."""
-        self.dropped: dict[str, int] = dict(self._db.execute("SELECT id, dropped FROM sender ORDER BY reported"))
+        rows = self._db.execute("SELECT id, dropped FROM sender ORDER BY reported").fetchall()
+        self.dropped: dict[str, int] = dict(sound(rows, _SENDER))
 
     def save(self, reports: Mapping[str, int], now_ms: int) -> None:
         """Write what is news in the reports."""

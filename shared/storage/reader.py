@@ -10,7 +10,8 @@ from shared.storage.chains import hash48
 from shared.storage.instants import instant
 from shared.storage.pool import CONNECTIONS, Pool, Row
 from shared.storage.rendering import Rendering, integers
-from shared.storage.rows import Checkpoint, Numbered, checkpoints, correlation, numbered, numbered_entry
+from shared.storage.rows import Checkpoint, Numbered, checkpoints, correlations, numbered, numbered_entries
+from shared.storage.sound import number, shape, sound
 from shared.wire import NumberedEntry, encode
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
@@ -18,6 +19,9 @@ SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
 SITES_AHEAD: Final = 100  # learnt beside those that are needed: chains of the same time need them soon
 CENSUS_S: Final = 10.0  # how old the number of chains may be
 INFINITY: Final = 2**63 - 1
+
+_STRETCH: Final = shape(int, str, str, str, str, str, str)  # how many; columns as text
+_NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch follows
 
 
 class Chain(NamedTuple):
@@ -108,7 +112,7 @@ class Reader:
         if row[0] is None:
             return None
         with self._pool.decoding():
-            id, base, entries, expired, balanced, newest = map(int, row[:6])
+            ((id, base, entries, expired, balanced, newest, *_),) = sound([row], _NAMED)
         chain = Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
         return chain, await self._stretch(correlation_id, row[6:], after)
 
@@ -184,7 +188,7 @@ class Reader:
         test = {"q": q, "source": key, "complete": complete, "errors": errors, "limit": limit + 1}
         rows = await self._pool.rows(queries.SUMMARIES, {**among, **test})
         with self._pool.decoding():
-            found = [correlation(row) for row in rows[:limit]]
+            found = correlations(rows[:limit])
         if len(rows) > limit:
             return Page(found, rows[limit - 1][8])
         last = await self._pool.row(queries.SCANNED, among) if filtered else None
@@ -242,7 +246,7 @@ class Reader:
 
     def _numbered_entries(self, rows: list[Row]) -> list[NumberedEntry]:
         with self._pool.decoding():
-            return [numbered_entry(row) for row in rows]
+            return numbered_entries(rows)
 
     async def _in_time(self, chain: str, parameters: dict[str, Any]) -> Row:
         source = queries.OF_ANY_SOURCE if parameters["source"] is None else queries.OF_SOURCE
@@ -254,6 +258,7 @@ class Reader:
         if not found:
             return Stretch("", 0, after)
         with self._pool.decoding():
+            sound([row], _STRETCH)
             numbers, times = integers(sites), integers(instants)
         if unknown := self._rendering.unknown(numbers):
             parameters = (encode(unknown).decode(), unknown[0], SITES_AHEAD)
@@ -265,7 +270,7 @@ class Reader:
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
         with self._pool.decoding():
-            return default if row is None or row[0] is None else int(row[0])
+            return default if row is None or row[0] is None else number(row[0])
 
     def _within(self, chain: Chain, source: str | None, since: int) -> dict[str, Any]:
         at = max(-INFINITY, min(since - chain.base, INFINITY))

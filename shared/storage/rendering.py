@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from shared.errors import BadFile
 from shared.storage.instants import timestamps
+from shared.storage.sound import Unsound
 from shared.wire import encode
 
 MAX_SITES: Final = 50_000  # rendered and kept; past it all are let go
@@ -62,8 +63,11 @@ class Rendering:
 
 
 def integers(column: str) -> "array[int]":
-    """A column of numbers with commas in between."""
-    return array("q", map(int, column.split(",")))
+    """A column of numbers with commas in between; raises Unsound."""
+    try:
+        return array("q", map(int, column.split(",")))
+    except (ValueError, OverflowError) as error:
+        raise Unsound(f"a column of whole numbers cannot be read: {error}") from None
 
 
 def _json(text: Any) -> str:

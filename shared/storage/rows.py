@@ -1,26 +1,26 @@
-"""Rows of the file as what they mean. Those of a damaged file may mean nothing: what raises here is `sqlite.DAMAGE`."""
+"""Rows of the file as what they mean. Those of a damaged file may mean nothing: `sqlite.DAMAGE` is raised then."""
 
-from array import array
-from operator import itemgetter
 from typing import Final, cast
 
 from shared.api import Correlation
 from shared.storage.chains import decode_sources, open_in
 from shared.storage.instants import timestamp
 from shared.storage.pool import Row
+from shared.storage.sound import shape, sound
 from shared.wire import NumberedEntry, StoredEntry, stored_data
 
 Numbered = tuple[int, StoredEntry]  # row id and entry
 Checkpoint = tuple[int, int, int, str, str, str, str, int]
 """Chain, instant, row id; source, direction, operation, endpoint; 1 where an error is reported."""
 
-_instant: Final = itemgetter(1)
+_ENTRY: Final = shape(int, str, str, int, str, str, str, str, str, str, str | None)
+_CHAIN: Final = shape(str, object, int, int, str)  # what is reckoned with: there are many
+_CHECKPOINT: Final = shape(object, int)
 
 
 def checkpoints(rows: list[Row]) -> list[Checkpoint]:
     """Rows as checkpoints, of which nothing is made: there are very many."""
-    array("q", map(_instant, rows))
-    return cast(list[Checkpoint], rows)
+    return cast(list[Checkpoint], sound(rows, _CHECKPOINT))
 
 
 def _stored(row: Row) -> StoredEntry:
@@ -33,13 +33,20 @@ def _stored(row: Row) -> StoredEntry:
 
 def numbered(rows: list[Row]) -> list[Numbered]:
     """Rows of entries as entries."""
-    for row in rows:
-        "".join((*row[1:3], *row[4:8], row[9]))  # what is no text ends here, not in those who look at it
-    return [(row[0], _stored(row)) for row in rows]
+    return [(row[0], _stored(row)) for row in sound(rows, _ENTRY)]
 
 
-def numbered_entry(row: Row) -> NumberedEntry:
-    """An entry with its row id, for an answer."""
+def numbered_entries(rows: list[Row]) -> list[NumberedEntry]:
+    """Entries with their row ids, for an answer."""
+    return [_numbered_entry(row) for row in sound(rows, _ENTRY)]
+
+
+def correlations(rows: list[Row]) -> list[Correlation]:
+    """Summaries of chains, for the list."""
+    return [_correlation(row) for row in sound(rows, _CHAIN)]
+
+
+def _numbered_entry(row: Row) -> NumberedEntry:
     id, source_id, correlation_id, at, suffix, direction, operation, endpoint, data, hostname, raw_line = row
     return NumberedEntry(
         source_id, correlation_id, timestamp(at), suffix, direction, operation, endpoint, stored_data(data), hostname,
@@ -47,8 +54,7 @@ def numbered_entry(row: Row) -> NumberedEntry:
     )  # fmt: skip
 
 
-def correlation(row: Row) -> Correlation:
-    """A chain's summary, for the list."""
+def _correlation(row: Row) -> Correlation:
     correlation_id, entries, first, last, sources, expired, balance, errors, newest, arrived = row
     first_ts, last_ts = timestamp(first), timestamp(last)
     return Correlation(

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from shared.storage.chains import weight
+from shared.storage.sound import number
 
 MAX_KNOWN: Final = 65_536  # sites in memory; past it they are stored anew, which costs room and is right all the same
 
@@ -28,9 +29,10 @@ class Sites:
         """Believe nothing but the file, and begin to intern anew."""
         self.known: dict[Place, Site] = {}
         self._fresh: dict[int, Place] = {}
-        (self.next_id,) = self._db.execute(
+        (next_id,) = self._db.execute(
             "SELECT max(coalesce((SELECT max(id) + 1 FROM site), 1), coalesce((SELECT max(first_site) FROM era), 1))"
         ).fetchone()
+        self.next_id = number(next_id)
 
     def open(self, place: Place) -> Site:
         """A new site for a place that is not among the `known`."""

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, Unavailable
+from shared.storage.sound import Unsound
 
 APPLICATION_ID: Final = 0x54726348  # "TrcH"
 VERSION: Final = 1
@@ -26,8 +27,8 @@ CHECKPOINT_PAGES: Final = 4_000  # at most in the WAL; fewer shorten the worst p
 WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
 CACHE_KIB: Final = 32 * 1024
 PLENTY: Final = 2**30  # bytes: no transaction needs so many
-DAMAGE: Final = (TypeError, ValueError, OverflowError, struct.error)
-"""How values that no writer stored come to notice: SQLite gives whatever a damaged row says, of any type."""
+DAMAGE: Final = (Unsound, OverflowError, struct.error)
+"""How values that no writer stored come to notice; sums of numbers that are no times are beyond 64 bits."""
 
 
 def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:

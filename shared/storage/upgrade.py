@@ -104,7 +104,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         correlation_id=str(correlation_id),
         timestamp=_number(timestamp, -sys.float_info.max, sys.float_info.max),
         suffix=str(suffix),
-        direction=direction,
+        direction=str(direction),  # type: ignore[arg-type]  # nothing of an old file is left behind
         operation=str(operation),
         endpoint=str(endpoint),
         data="" if data is None else _readable(data if isinstance(data, str) else str(data)),

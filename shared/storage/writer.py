@@ -20,6 +20,7 @@ from shared.storage.instants import instants
 from shared.storage.ledger import Ledger
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
+from shared.storage.sound import number
 from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, identity, translated
 from shared.wire import Entry
 
@@ -41,8 +42,7 @@ class Writer:
     """The database file, opened for writing. Every method is one transaction or nothing.
 
     Errors are those of `translated`. After one, nothing of the call is in the file.
-    `oldest` and `newest` are the row ids of the entries that the file holds. One that is being made may go without
-    syncs, and keeps no reserve then.
+    `oldest` and `newest` are the row ids of the entries that the file holds. Without syncs it keeps no reserve.
     """
 
     def __init__(self, path: Path, retention_ms: float, *, synced: bool = True) -> None:
@@ -297,4 +297,4 @@ class Writer:
 
     def _value(self, query: str, default: int) -> int:
         row = self._db.execute(query).fetchone()
-        return default if row is None or row[0] is None else int(row[0])
+        return default if row is None or row[0] is None else number(row[0])
