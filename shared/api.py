@@ -257,8 +257,9 @@ class Call(NamedTuple):
 _ID = Parameter("correlation_id", "path", wire.CorrelationId, "Quoted: a slash is %2F")
 _SOURCE = Parameter("source", "query", str, "Only entries of this source")
 _TIMEOUT = Parameter("timeout", "query", Annotated[float, Meta(ge=1, le=3600)], "Seconds until the stream ends, 60")
-_LAST_ID = Parameter("Last-Event-ID", "header", int, "Resume behind this event")
-_LAST_ID_QUERY = Parameter("last_event_id", "query", int, "The same, for clients that cannot set headers")
+_ROW_ID = Annotated[int, Meta(ge=0)]
+_LAST_ID = Parameter("Last-Event-ID", "header", _ROW_ID, "Resume behind this event")
+_LAST_ID_QUERY = Parameter("last_event_id", "query", _ROW_ID, "The same, for clients that cannot set headers")
 _WRITE_ERRORS = (400, 408, 413, 415, 503, 507)
 _EVENTS = "text/event-stream"
 _METRICS = "text/plain"
@@ -316,7 +317,7 @@ CALLS: tuple[Call, ...] = (
         "recent", "GET", "/recent", "query", "reader", "The newest entries over all chains", Recent,
         parameters=(
             Parameter("limit", "query", Annotated[int, Meta(ge=1, le=1000)], "Entries, 200; larger is clamped"),
-            Parameter("since_id", "query", int, "The entries that follow this row id, instead of the newest"),
+            Parameter("since_id", "query", _ROW_ID, "The entries that follow this row id, instead of the newest"),
             Parameter("source", "query", str, "Only entries whose source begins with this"),
         ),
         errors=(400, 503),

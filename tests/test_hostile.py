@@ -12,14 +12,16 @@ from conftest import Services, entry
 from hostile import MIB, Hostile, corpus, with_data
 
 MEMORY = 50 * MIB  # that a service may hold more of than before
-PATIENCE_S = 1.0  # ten times what is promised: machines have other things to do
+TURN_S = 0.1  # that no body may hold the event loop for
+TRIES = 5  # of a body that seems to: what it costs it costs each time, what others on the machine do it does not
 
 
 class Heart:
     """A process beside this one that feels the service's event loop."""
 
     def __init__(self, services: Services) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("heartbeat.py")), str(services.ingest_port)]
+        numbers = (services.ingest_port, services.processes["ingest_svc"].pid)
+        command = [sys.executable, str(Path(__file__).with_name("heartbeat.py")), *map(str, numbers)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.slowest_s()
 
@@ -85,7 +87,11 @@ async def try_out(services: Services, http: aiohttp.ClientSession, cases: Iterab
         async with http.post(f"{services.ingest_url}/ingest/single", json=entry()) as response:
             if response.status != 200:
                 found.append(f"{case.name}: the next one got {response.status}")
-        turns.append((heart.slowest_s(), case.name))
+        turn_s, tries = heart.slowest_s(), 1
+        while turn_s > TURN_S and tries < TRIES:
+            await send(http, url, case)
+            turn_s, tries = min(turn_s, heart.slowest_s()), tries + 1
+        turns.append((turn_s, case.name))
     heart.stop()
     return Tried(found, memory(services) - before, sorted(turns, reverse=True))
 
@@ -96,5 +102,5 @@ async def test_hostile_bodies_get_their_answers(services: Services, http: aiohtt
     tried = await try_out(services, http, corpus(whole=False))
     assert tried.faults == []
     assert tried.grown < MEMORY
-    assert tried.turns[0][0] < PATIENCE_S, tried.turns[:5]
+    assert tried.turns[0][0] <= TURN_S, tried.turns[:5]
     assert "Traceback" not in services.log("ingest_svc")

@@ -37,6 +37,7 @@ ROWS = (
     "memory",
     "shutdown",
     "strangers",
+    "inert",
     "bodies",
     "documented",
 )
