@@ -15,17 +15,12 @@ PROMISE = (
     "within TRACEHUB_QUEUE_MB of before; a small sender beside it gets its entries in all the while"
 )
 HOW = "Senders of batches of 5,000 that hold more than the queue and come back when told; one of batches of 10"
-FILLS_CACHES = 8  # bodies of a chain for each entry: a service that has worked for a while remembers many
-LEAST_MB = 48  # what a few bodies of 1.5 MB cost as entries, however small the queue
+FILLS_CACHES = 60  # bodies: a service that has worked for a while holds 20,000 chains, and pages of the file
+LEAST_MB = 24  # what a few bodies of 1.5 MB cost as entries, however small the queue
 TOKEN = "T" * 32
-
-
-def _body(chains: int) -> str:
-    rows = [entry(correlation_id=f"{TOKEN}{n % chains}", data={"filler": "x" * 100}) for n in range(5_000)]
-    return json.dumps({"traces": rows})
-
-
-BODY, SPREAD_BODY = _body(500), _body(5_000)
+BODY = json.dumps(
+    {"traces": [entry(correlation_id=f"{TOKEN}{n % 500}", data={"filler": "x" * 100}) for n in range(5_000)]}
+)
 
 
 class Crowd:
@@ -47,9 +42,9 @@ class Crowd:
                 self.attempts.append(await self.until_stored(connection))
                 self.stored += 1
 
-    async def until_stored(self, connection: Connection, text: str = BODY) -> int:
+    async def until_stored(self, connection: Connection) -> int:
         """Send one body until it is stored; how often that took."""
-        body = text.replace(TOKEN, uuid.uuid4().hex).encode()
+        body = BODY.replace(TOKEN, uuid.uuid4().hex).encode()
         attempts = 1
         while (answer := await connection.call("POST", "/ingest", body)).status != 200:
             assert answer.status == 503, answer
@@ -73,7 +68,7 @@ async def run(scale: Scale, report: Report) -> None:
         crowd.is_over = True
         async with connected(port) as connection:
             for _ in range(FILLS_CACHES):
-                await crowd.until_stored(connection, SPREAD_BODY)
+                await crowd.until_stored(connection)
         alone = await latencies(port, scale.of(0.5, 5), size=10)
         memory = [memory_mb(pid)]
         crowd.is_over = False
