@@ -41,8 +41,8 @@ screenshots: setup ## take the pictures of docs/ anew, from a run of the demo
 test: setup ## run the tests
 	@$(BIN)/python -m pytest
 
-test-hard: setup ## try every promise until it would break, an hour or so; ROWS="crash clock" for some, QUICK=1, HOUR=1
-	@PYTHONPATH=tests $(BIN)/python -m hard $(ROWS) $(if $(QUICK),--quick) $(if $(HOUR),--hour)
+test-hard: setup ## try every promise until it would break, an hour or so; ROWS="crash clock" for some, QUICK=1, HOUR=1, RESUME=1
+	@PYTHONPATH=tests $(BIN)/python -m hard $(ROWS) $(if $(QUICK),--quick) $(if $(HOUR),--hour) $(if $(RESUME),--resume)
 
 test-hard-proves: setup ## break copies of the product on purpose and see the right row of test-hard go red each time
 	@PYTHONPATH=tests $(BIN)/python -m hard.proves $(MUTANTS)

@@ -1,5 +1,6 @@
 """What a row says of itself: how far it is, how often it tried, what it measured, how it ended."""
 
+import contextlib
 import json
 import sys
 import textwrap
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+HOLDS = "holds"
 PAUSE_S = 10.0  # between progress lines where nobody watches a terminal
 
 
@@ -74,6 +76,15 @@ def table(reports: Iterable[Report]) -> str:
         for text in (row.promise, f"Tried: {row.how}", figures, row.reason):
             lines += textwrap.wrap(text, 115, initial_indent=" " * 5, subsequent_indent=" " * 7) if text else []
     return "\n".join(lines)
+
+
+def read(directory: Path) -> dict[str, Report]:
+    """The rows of the report that was left there."""
+    with contextlib.suppress(OSError):
+        return {
+            row.name: row for row in msgspec.json.decode((directory / "report.json").read_bytes(), type=list[Report])
+        }
+    return {}
 
 
 def write(directory: Path, reports: list[Report]) -> None:
