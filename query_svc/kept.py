@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Answers by what they were made from."""
+    """Answers by what was asked."""
 
     def __init__(self) -> None:
         self._answers: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
@@ -26,8 +26,9 @@ class Kept(Generic[T]):
         return found[0]
 
     def put(self, key: Hashable, answer: T, size: int) -> None:
-        """Keep an answer of so many bytes, unless it is small or larger than all may be."""
-        if not LEAST_BYTES <= size <= MOST_BYTES or key in self._answers:
+        """Keep an answer of so many bytes instead of an earlier one, unless it is small or larger than all may be."""
+        self._bytes -= self._answers.pop(key, (None, 0))[1]
+        if not LEAST_BYTES <= size <= MOST_BYTES:
             return
         self._answers[key] = answer, size
         self._bytes += size

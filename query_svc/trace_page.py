@@ -25,10 +25,11 @@ _POSITION: Final = re.compile(r"-?\d{1,19}\.\d{1,18}", re.ASCII)
 
 
 class Answer(NamedTuple):
-    """The body of an answer, and whether a client that waits has what it waits for."""
+    """The body of an answer, whether a client that waits has what it waits for, and the chain that was read for it."""
 
     body: bytes
     says_something: bool
+    chain: Chain | None = None
 
 
 class RenderedPage(TracePage):
@@ -49,16 +50,15 @@ class TraceQuery(msgspec.Struct, frozen=True):
 
 async def read_page(reader: Reader, kept: Kept[Answer], query: TraceQuery) -> Answer:
     """The page, of the chain as it is at the first read: entries that come meanwhile are left out."""
+    before = kept.get((reader, query))
+    if before is not None and before.chain == await reader.summary(query.correlation_id):
+        return before
     position = start_of(query.since_ts) if query.after is None else _position(query.after)
     opened = await reader.chain(query.correlation_id, min(FIRST_ENTRIES, query.limit), query.source, position)
     if opened is None:
         return Answer(encode(TracePage(query.correlation_id, [], 0, False, 0, None)), says_something=False)
-    chain, first = opened
-    key = (reader, query, chain)
-    answer = kept.get(key)
-    if answer is None:
-        answer = await _read_on(reader, query, chain, first)
-        kept.put(key, answer, len(answer.body))
+    answer = await _read_on(reader, query, *opened)
+    kept.put((reader, query), answer, len(answer.body))
     return answer
 
 
@@ -83,7 +83,7 @@ async def _read_on(reader: Reader, query: TraceQuery, chain: Chain, first: Stret
         chain.expired,
         f"{end.instant}.{end.id}" if more else None,
     )
-    return Answer(encode(page), says_something=found > 0 or chain.complete is True)
+    return Answer(encode(page), found > 0 or chain.complete is True, chain)
 
 
 async def wait_for_page(tail: Tail, windows: Windows, kept: Kept[Answer], query: TraceQuery, seconds: float) -> Answer:

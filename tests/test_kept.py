@@ -20,7 +20,7 @@ def test_the_latest_used_are_kept_within_the_bound() -> None:
     assert [kept.get(name) for name in ("small", "large", "b", "c", "a")] == [None, None, "b", "c", "a"]
     kept.put("d", "d", MOST_BYTES // 3)
     kept.put("d", "again", MOST_BYTES // 3)
-    assert [kept.get(name) for name in "abcd"] == ["a", None, "c", "d"]
+    assert [kept.get(name) for name in "abcd"] == ["a", None, "c", "again"]
 
 
 async def test_a_kept_answer_is_true(ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ CENSUS_S: Final = 10.0  # how old the number of chains may be
 INFINITY: Final = 2**63 - 1
 
 _STRETCH: Final = shape(int, str, str, str, str, str, str)  # how many; columns as text
-_NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch follows
+_NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch may follow
 
 
 class Chain(NamedTuple):
@@ -111,10 +111,12 @@ class Reader:
         row = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)})
         if row[0] is None:
             return None
-        with self._pool.decoding():
-            ((id, base, entries, expired, balanced, newest, *_),) = sound([row], _NAMED)
-        chain = Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
-        return chain, await self._stretch(correlation_id, row[6:], after)
+        return self._summary(correlation_id, row), await self._stretch(correlation_id, row[6:], after)
+
+    async def summary(self, correlation_id: str) -> Chain | None:
+        """The chain of an id, without its entries."""
+        row = await self._pool.row(queries.SUMMARY, _named(correlation_id))
+        return None if row is None else self._summary(correlation_id, row)
 
     async def in_time(self, chain: Chain, limit: int, source: str | None, after: Position) -> Stretch:
         """Entries of a chain behind a position, by timestamp, then by arrival.
@@ -252,6 +254,11 @@ class Reader:
         source = queries.OF_ANY_SOURCE if parameters["source"] is None else queries.OF_SOURCE
         (row,) = await self._pool.rows(queries.IN_TIME.format(chain=chain, source=source), parameters)
         return row
+
+    def _summary(self, correlation_id: str, row: Row) -> Chain:
+        with self._pool.decoding():
+            ((id, base, entries, expired, balanced, newest, *_),) = sound([row], _NAMED)
+        return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
 
     async def _stretch(self, correlation_id: str, row: Row, after: Position) -> Stretch:
         found, ids, instants, sites, *columns = row
