@@ -9,6 +9,7 @@ from aiohttp import web
 from query_svc import parameters
 from query_svc.kept import Kept
 from query_svc.last_hour import LastHour
+from query_svc.sending import send_json
 from query_svc.stream import Stream
 from query_svc.tail import Tail
 from query_svc.trace_page import Answer, TraceQuery, read_page, wait_for_page
@@ -31,7 +32,7 @@ PAGE_ENTRIES: Final = 50_000  # of a chain in one answer
 RATE_S: Final = 60.0  # that rates are taken over
 
 
-async def trace(request: web.Request) -> web.Response:
+async def trace(request: web.Request) -> web.StreamResponse:
     """`GET /traces/{correlation_id}`"""
     query = TraceQuery(
         request.match_info["correlation_id"],
@@ -44,11 +45,10 @@ async def trace(request: web.Request) -> web.Response:
     page = await read_page(request.app[TAIL].reader, kept, query)
     patience_s = parameters.patience(request)
     if not patience_s or page.says_something:
-        return web.Response(body=page.body, content_type="application/json")
+        return await send_json(request, page.body)
     with request.app[ACCESS].share.stream(request[CLIENT], patience_s):
         page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], kept, query, patience_s)
-    applied = {"Preference-Applied": f"wait={patience_s}"}
-    return web.Response(body=page.body, content_type="application/json", headers=applied)
+    return await send_json(request, page.body, {"Preference-Applied": f"wait={patience_s}"})
 
 
 async def stream_trace(request: web.Request) -> web.StreamResponse:
