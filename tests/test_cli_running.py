@@ -26,7 +26,8 @@ def test_start_in_the_background_and_stop(alone: Shell, tmp_path: Path) -> None:
         told = json.loads(alone.run("start", "--detach", "--json").stdout)
         assert alone.run("status").returncode == 0
         assert Path(told["db"]) == tmp_path / ".local/share/tracehub/tracehub.db"
-        assert stat.S_IMODE(Path(told["db"]).parent.stat().st_mode) == 0o700
+        made = [tmp_path / folder for folder in (".local", ".local/share", ".local/share/tracehub")]
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3
         again = alone.run("start", "--detach")
         assert again.returncode == 1 and "answers at" in again.stderr
         assert alone.run("list").stderr.startswith("no traces yet: send one with")

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +43,22 @@ def test_what_a_spool_keeps(tmp_path: Path) -> None:
     """Files for the user alone, and none but the user's directories on the way, where the spool had to make them."""
     spool = Spool(str(tmp_path / "made" / "spool"), "own", 2**20)
     spool.write(['{"n":1}'])
-    found = modes(tmp_path / "made")
-    assert {mode for path, mode in found.items() if (tmp_path / "made" / path).is_file()} == {0o600}
-    assert {mode for path, mode in found.items() if (tmp_path / "made" / path).is_dir()} == {0o700}
+    found = modes(tmp_path)
+    assert {mode for path, mode in found.items() if (tmp_path / path).is_file()} == {0o600}
+    assert {mode for path, mode in found.items() if (tmp_path / path).is_dir()} == {0o700}
     spool.close()
+
+
+def test_what_the_command_line_keeps(tmp_path: Path) -> None:
+    """The id in force, and every directory that had to be made for it; those that were there stay as they are."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    environ = {"HOME": str(home), "XDG_STATE_HOME": str(home / "of" / "state"), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-m", "tracehub.cli", "new", "run-1"], env=environ, check=True, capture_output=True)
+    assert {path: oct(mode) for path, mode in modes(tmp_path).items()} == {
+        "home": "0o755",
+        "home/of": "0o700",
+        "home/of/state": "0o700",
+        "home/of/state/tracehub": "0o700",
+        "home/of/state/tracehub/correlation-id": "0o600",
+    }

@@ -21,6 +21,12 @@ KEEP_S = 24 * 3600.0  # the server's own default for how long it keeps entries
 ADOPT_EVERY_S = 60.0
 
 
+def make_private(folder: Path) -> None:
+    """Make a directory, and what is missing on the way to it, for this user alone."""
+    for place in (*reversed(folder.parents), folder):
+        place.mkdir(mode=0o700, exist_ok=True)
+
+
 class Stored(NamedTuple):
     """One batch on disk."""
 
@@ -109,8 +115,7 @@ class Spool:
         self.let_go()
 
     def _claim(self) -> None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._own.mkdir(mode=0o700, exist_ok=True)
+        make_private(self._own)
         if self._lock is not None or fcntl is None:
             return
         fresh = self._root / f".{self._own.name}"

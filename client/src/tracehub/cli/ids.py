@@ -12,6 +12,7 @@ import click
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub
 from tracehub.cli.words import age, clean
+from tracehub.spool import make_private
 
 VARIABLE = "TRACEHUB_CORRELATION_ID"
 LONGEST = 512
@@ -49,7 +50,7 @@ def new_command(hub: Hub, correlation_id: str | None, as_export: bool) -> int:
     if not id.isprintable():
         raise click.UsageError("an id for a shell is printable text")
     path = saved_at()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(f"{id}\n")
     if hub.screen.json:

@@ -15,6 +15,7 @@ from tracehub.cli.command import command
 from tracehub.cli.hub import INGEST_PORT, QUERY_PORT, Hub, database, health, own_database
 from tracehub.cli.words import clean, duration, size
 from tracehub.errors import Unreachable
+from tracehub.spool import make_private
 
 START_S = 30.0  # for both services to answer
 FLAGS = {"host": "TRACEHUB_HOST", "port": "TRACEHUB_PORT", "query_port": "TRACEHUB_QUERY_PORT"}
@@ -42,7 +43,7 @@ def start_command(hub: Hub, detach: bool, db: str | None, **flags: str | None) -
     words = server.command_line()
     path = Path(db or os.environ.get("TRACEHUB_DB", "").strip() or own_database()).absolute()
     if path == own_database():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
     environ = {**os.environ, "TRACEHUB_DB": str(path)}
     environ.update({FLAGS[name]: value for name, value in flags.items() if value is not None})
     hub.screen.remark(f"database {path}", "dim")
