@@ -3,9 +3,13 @@
 import asyncio
 import json
 import logging
+from typing import Any
 
 import pytest
 from conftest import Client, entry
+
+from shared.env import Settings
+from shared.web import serve
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /ingest HTTP/1.1\r\nHost: localhost\r\n"
@@ -25,6 +29,7 @@ MALFORMED = {
     "a space before the colon": GET + b"X : a\r\n\r\n",
     "a folded header": GET + b"X: a\r\n b\r\n\r\n",
     "a long header": GET + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+    "65 headers": GET + b"".join(b"X%d: a\r\n" % number for number in range(64)) + b"\r\n",
     "many headers": GET + b"".join(b"X%d: a\r\n" % number for number in range(40_000)) + b"\r\n",
     "two hosts": GET + b"Host: localhost\r\n\r\n",
     "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
@@ -77,6 +82,21 @@ async def test_what_is_malformed_is_refused(
     assert not [record for record in caplog.records if "tracehub.ingest" not in record.name]
     async with ingest.post("/ingest/single", json=entry()) as response:
         assert response.status == 200
+
+
+@pytest.mark.parametrize("begun", [b"", GET, GET + b"X: " + b"a" * 5_000], ids=["silent", "half", "half a header"])
+async def test_who_asks_nothing_is_let_go(
+    start_query: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """A connection without a whole request is closed in time, and one that has asked before as well."""
+    monkeypatch.setattr(serve, "IDLE_S", 0.3)
+    client = await start_query(settings)
+    for asked in (b"", GET + b"\r\n"):
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(asked + begun)
+        answered = await asyncio.wait_for(reader.read(), 5)
+        assert answered.startswith(b"HTTP/1.1 503" if asked else b"")
+        writer.close()
 
 
 def check(name: str, answered: bytes) -> None:

@@ -21,6 +21,8 @@ from shared.web.farewell import Farewell
 
 FAREWELL_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
 SHUTDOWN_S: Final = 1.0  # for those that are left then
+IDLE_S: Final = 180.0  # that a connection may be without a whole request; proxies keep theirs for two minutes at most
+MAX_HEADERS: Final = 64  # of a request, of up to 8 KiB each
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
 CANCEL_HANDLERS: Final = web.AppKey("cancel_handlers", bool)  # when the client has gone
 
@@ -64,6 +66,8 @@ def make_runner(app: web.Application) -> web.AppRunner:
         auto_decompress=False,  # inflating is bounded by whoever reads the body
         handler_cancellation=app.get(CANCEL_HANDLERS, False),
         shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=IDLE_S,
+        max_headers=MAX_HEADERS,
     )
 
 
