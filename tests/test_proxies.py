@@ -43,8 +43,10 @@ def caddy(services: Services, port: int, folder: Path) -> list[str]:
     example = (DEPLOY / "caddy/Caddyfile").read_text()
     site = f"https://{NAME}:{port} {{\n\ttls {folder}/tracehub.pem {folder}/tracehub.key\n\tbind 127.0.0.1\n"
     config = folder / "Caddyfile"
-    options = "{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s\n}\n"  # or it waits for streams to end
-    config.write_text(options + _with_ports(example.replace(f"{NAME} {{\n", site, 1), services))
+    options = "{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s #"
+    assert "{\n\tgrace_period" in example
+    example = example.replace("{\n\tgrace_period", options, 1).replace(f"{NAME} {{\n", site, 1)
+    config.write_text(_with_ports(example, services))
     return ["caddy", "run", "--config", str(config)]
 
 
