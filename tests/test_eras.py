@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
-from shared.storage import eras
+from shared.storage import chains, eras
 from shared.storage import writer as storage
 from shared.storage.chains import hash48
 from shared.storage.writer import Writer
@@ -17,6 +17,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of 25 chains in three eras of ten."""
     monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 10)
     monkeypatch.setattr(eras, "KEYS_AT_A_TIME", 3)
+    monkeypatch.setattr(chains, "KEYS_TOGETHER", 1)
     path = tmp_path / "tracehub.db"
     with closing(Writer(path, HOUR_MS, synced=False)) as writer:
         for number in range(25):
@@ -67,3 +68,37 @@ def test_a_chain_that_returns_after_it_has_gone_has_one_key(path: Path) -> None:
     with closing(Writer(path, HOUR_MS, synced=False)) as writer:
         assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(20, 30)]], NOW_MS) == [10]
     assert rows(path, "SELECT count(*), sum(entries) FROM chain") == [(10, 10)]
+
+
+def test_keys_are_written_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until there are enough new chains they are known without their keys, also after a start; then all get theirs."""
+    monkeypatch.setattr(chains, "KEYS_TOGETHER", 4)
+    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 1_000)
+    of_last = "SELECT count(*) FROM chain_key WHERE era = (SELECT max(id) FROM era)"
+    there = rows(path, of_last)[0][0]
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        for number in range(25, 28):
+            writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS)
+    assert rows(path, of_last) == [(there,)]
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        again = [checkpoint(correlation_id=f"{number}") for number in range(25, 28)]
+        assert writer.write([again], NOW_MS) == [0]
+        writer.write([[checkpoint(correlation_id="28")]], NOW_MS)
+        writer._chains.recall()
+        assert writer.write([again], NOW_MS) == [0]
+    assert rows(path, of_last) == [(there + 4,)]
+
+
+def test_keys_are_written_before_their_era_ends_or_their_chain_goes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An era has all its keys when the next begins; a chain that goes before its key was written leaves it."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        monkeypatch.setattr(chains, "KEYS_TOGETHER", 1_000)
+        for number in range(25, 33):
+            writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS)
+        of_last = "SELECT count(*) FROM chain_key WHERE era = (SELECT max(id) FROM era)"
+        assert rows(path, of_last) == [(0,)]
+        assert rows(path, "SELECT count(*) FROM chain_key") == [(30,)]
+        writer.expire(writer.newest, 100)
+        assert rows(path, "SELECT chain FROM chain_key ORDER BY chain DESC LIMIT 2") == [(33,), (32,)]

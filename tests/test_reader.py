@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.storage import chains
 from shared.storage.reader import INFINITY, Chosen, Position, Reader, start_of
 from shared.storage.writer import Writer
 from shared.wire import Entry, StoredEntry
@@ -61,8 +62,10 @@ async def test_an_empty_file(reader: Reader) -> None:
     assert await reader.by_source(0) == []
 
 
-async def test_chains_are_what_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keys_together", [1, 2, chains.KEYS_TOGETHER])
+async def test_chains_are_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys_together: int) -> None:
     """For any batches, duplicates among them: order, summaries, completeness and row ids are those of a plain model."""
+    monkeypatch.setattr(chains, "KEYS_TOGETHER", keys_together)
     runs: list[list[list[Entry]]] = []
 
     @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,11 +13,12 @@ from shared.storage.sound import shape, sound
 
 BALANCE_MASK: Final = (1 << 62) - 1
 COUNT_BITS: Final = 22  # of a balance, which count: each `->` adds one, each `<-` takes one
+KEYS_TOGETHER: Final = 1_500  # new chains whose keys are written together
 MAX_KNOWN: Final = 20_000  # chains in memory: half of them newly used, half of them let go next
 
-_FIND: Final = """
-    SELECT id, base, first_at, last_at, newest, entries, balance, errors, sources FROM chain
-    WHERE id IN (SELECT chain FROM chain_key WHERE era = ? AND key = ?) AND correlation_id = ?"""
+_SUMMARY: Final = "SELECT id, base, first_at, last_at, newest, entries, balance, errors, sources FROM chain WHERE id"
+_FIND: Final = f"{_SUMMARY} IN (SELECT chain FROM chain_key WHERE era = ? AND key = ?) AND correlation_id = ?"
+_UNKEYED: Final = "SELECT correlation_id, id FROM chain WHERE id > ? ORDER BY id"
 _INSERT: Final = """
     INSERT INTO chain (id, correlation_id, base, first_at, last_at, newest, entries, balance, errors, sources, expired)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"""
@@ -25,6 +26,7 @@ _UPDATE: Final = """
     UPDATE chain SET first_at = ?, last_at = ?, newest = ?, entries = ?, balance = ?, errors = ?, sources = ?
     WHERE id = ?"""
 _FOUND: Final = shape(int, int, int, int, int, int, int, int, str)
+_IDS: Final = shape(str, int)
 
 _decode: Final = msgspec.json.Decoder(dict[str, int]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -89,7 +91,9 @@ class Chains:
         self.known: dict[str, Chain] = {}
         self._resting: dict[str, Chain] = {}
         self._fresh: dict[str, tuple[int, Chain]] = {}  # correlation id -> key and chain
-        (self._newest_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM chain").fetchone()
+        unkeyed = sound(self._db.execute(_UNKEYED, (self._eras.keyed,)).fetchall(), _IDS)
+        self._unkeyed = {correlation_id: (hash48(correlation_id), id) for correlation_id, id in unkeyed}
+        self._newest_id = unkeyed[-1][1] if unkeyed else self._eras.keyed
 
     def open(self, correlation_id: str, instant: int) -> Chain:
         """The chain of an id that is not among the `known`; `instant` becomes the base of a new one."""
@@ -117,8 +121,10 @@ class Chains:
                     for id, (_, c) in self._fresh.items()
                 ],
             )  # fmt: skip
-            self._eras.add([(key, chain.id) for key, chain in self._fresh.values()])
+            self._unkeyed.update({id: (key, chain.id) for id, (key, chain) in self._fresh.items()})
             self._fresh.clear()
+            if len(self._unkeyed) >= KEYS_TOGETHER:
+                self.write_keys()
         self._db.executemany(
             _UPDATE,
             [
@@ -130,11 +136,22 @@ class Chains:
             ],
         )  # fmt: skip
 
+    def write_keys(self) -> None:
+        """Put the keys of the newest chains into the newest era; until then they are few enough to look through."""
+        self._eras.add(sorted(self._unkeyed.values()), self._newest_id)
+        self._unkeyed.clear()
+
     def take_back(self, correlation_ids: Iterable[str]) -> None:
         """A transaction that touched these chains, and perhaps no others, was undone before it saved them."""
         self.forget(correlation_ids)
         self._newest_id -= len(self._fresh)
         self._fresh.clear()
+
+    def expire(self, correlation_ids: Iterable[str]) -> None:
+        """These have lost entries, or have gone: then they leave their key."""
+        if not self._unkeyed.keys().isdisjoint(correlation_ids):
+            self.write_keys()
+        self.forget(correlation_ids)
 
     def forget(self, correlation_ids: Iterable[str]) -> None:
         """Ask the file for these chains when they are next wanted."""
@@ -148,12 +165,18 @@ class Chains:
             self.known, self._resting = {}, self.known
 
     def _find(self, key: int, correlation_id: str) -> Chain | None:
+        if unkeyed := self._unkeyed.get(correlation_id):
+            return _chain(self._db.execute(f"{_SUMMARY} = ?", unkeyed[1:]).fetchone())
         for era in self._eras.may_hold(key):
             row = self._db.execute(_FIND, (era, key, correlation_id)).fetchone()
             if row is not None:
-                sound([row], _FOUND)
-                chain = Chain(row[0], row[1])
-                chain.first_at, chain.last_at, chain.newest, chain.entries, chain.balance, chain.errors = row[2:8]
-                chain.sources = decode_sources(row[8])
-                return chain
+                return _chain(row)
         return None
+
+
+def _chain(row: tuple[Any, ...]) -> Chain:
+    sound([row], _FOUND)
+    chain = Chain(row[0], row[1])
+    chain.first_at, chain.last_at, chain.newest, chain.entries, chain.balance, chain.errors = row[2:8]
+    chain.sources = decode_sources(row[8])
+    return chain

@@ -15,7 +15,7 @@ LEAST: Final = 500  # keys and sites that leave at a time
 
 _AFTER: Final = "SELECT key FROM chain_key WHERE era = ? AND key > ? ORDER BY key LIMIT ?"
 _INSERT: Final = "INSERT OR IGNORE INTO chain_key VALUES (?, ?, ?)"  # a chain that has gone may have left the same
-_BEGIN: Final = "INSERT INTO era (first_entry, first_site, started) VALUES (?, ?, ?)"
+_BEGIN: Final = "INSERT INTO era (first_entry, first_site, started, keyed) VALUES (?, ?, ?, ?)"
 _OLDEST: Final = """
     SELECT id, sites FROM (SELECT id, lead(first_entry) OVER era AS entries, lead(first_site) OVER era AS sites
     FROM era WINDOW era AS (ORDER BY id) LIMIT 1) WHERE entries <= ?"""
@@ -23,7 +23,7 @@ _LEAVING: Final = """
     SELECT key, chain, EXISTS (SELECT 1 FROM chain WHERE chain.id = chain_key.chain) FROM chain_key
     WHERE era = ? ORDER BY key, chain LIMIT ?"""
 
-_ERA: Final = shape(int, int, int, int)
+_ERA: Final = shape(int, int, int, int, int)
 _SIEVE: Final = shape(bytes)
 _KEY: Final = shape(int)
 
@@ -37,12 +37,13 @@ class Eras:
 
     def recall(self) -> None:
         """Believe nothing but the file; called when it was opened, and when a transaction failed."""
-        rows = self._db.execute("SELECT id, first_entry, started, sieve IS NULL FROM era ORDER BY id").fetchall()
+        rows = self._db.execute("SELECT id, first_entry, started, keyed, sieve IS NULL FROM era ORDER BY id").fetchall()
         sound(rows, _ERA)
         self.newest: int
         self.first_entry: int
         self.started_ms: int
-        self.newest, self.first_entry, self.started_ms, _ = rows[-1] if rows else (0, 0, 0, 0)
+        self.keyed: int  # chains up to this one have had their key written
+        self.newest, self.first_entry, self.started_ms, self.keyed, _ = rows[-1] if rows else (0, 0, 0, 0, 0)
         self._sieves = Sieves()  # of those that have ended
         self._unsieved = [id for id, *_, is_without in rows[:-1] if is_without]  # and are always looked into
         self._unread = [id for id, *_, is_without in rows[:-1] if not is_without]  # until their sieve has been read
@@ -58,7 +59,7 @@ class Eras:
             self._take(self.newest, bits)
         elif self.newest:
             self._unsieved.append(self.newest)
-        self.newest = self._db.execute(_BEGIN, (first_entry, first_site, now_ms)).lastrowid or 0
+        self.newest = self._db.execute(_BEGIN, (first_entry, first_site, now_ms, self.keyed)).lastrowid or 0
         self.first_entry, self.started_ms = first_entry, now_ms
         self._keys = 0
         self._sieve, self._read = Sieve.sized(entries), None
@@ -86,9 +87,12 @@ class Eras:
             return [self.newest, *eras]
         return eras
 
-    def add(self, keys: list[tuple[int, int]]) -> None:
-        """Put (key, chain) of these chains into the newest era."""
+    def add(self, keys: list[tuple[int, int]], keyed: int) -> None:
+        """Put (key, chain) of these chains into the newest era; those up to `keyed` have all been put then."""
         era = self.newest
+        if keyed > self.keyed:
+            self._db.execute("UPDATE era SET keyed = ? WHERE id = ?", (keyed, era))
+            self.keyed = keyed
         self._db.executemany(_INSERT, [(era, key, chain) for key, chain in keys])
         if self._sieve:
             for key, _ in keys:
@@ -112,7 +116,7 @@ class Eras:
         keys = sound(self._db.execute(_LEAVING, (era, limit)).fetchall(), _KEY)
         if keys:
             self._db.execute("DELETE FROM chain_key WHERE era = ? AND (key, chain) <= (?, ?)", (era, *keys[-1][:2]))
-            self.add([(key, chain) for key, chain, is_there in keys if is_there])
+            self.add([(key, chain) for key, chain, is_there in keys if is_there], self.keyed)
         if sites < limit and len(keys) < limit:
             self._db.execute("DELETE FROM era WHERE id = ?", (era,))
             self._sieves.drop(era)

@@ -10,7 +10,11 @@ ENTRIES: Final = """
 NEXT: Final = f"{ENTRIES} WHERE entry.id > ? ORDER BY entry.id LIMIT ?"
 NEWEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
 _OF_KEY: Final = "SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = :key"
-NAMED: Final = f"chain.id IN ({_OF_KEY}) AND chain.correlation_id = :correlation_id"
+NAMED: Final = f"""
+    chain.id = ifnull(
+        (SELECT id FROM chain WHERE id IN ({_OF_KEY}) AND correlation_id = :correlation_id),
+        (SELECT id FROM chain WHERE id > (SELECT keyed FROM era ORDER BY id DESC LIMIT 1)
+            AND correlation_id = :correlation_id))"""
 NUMBERED: Final = "chain.id = :chain"
 SUMMARY: Final = f"SELECT id, base, entries, expired, balance = 0, newest FROM chain WHERE {NAMED}"
 OF_SOURCE: Final = "(SELECT source_id FROM site WHERE site.id = entry.site) = :source"

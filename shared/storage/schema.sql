@@ -11,6 +11,7 @@ CREATE TABLE era (
     first_entry INTEGER NOT NULL,
     first_site  INTEGER NOT NULL,
     started     INTEGER NOT NULL,       -- Unix milliseconds
+    keyed       INTEGER NOT NULL,       -- of the newest era: chains up to this id have been put into `chain_key`
     sieve       BLOB                    -- a Bloom filter over the keys in it, once it has ended: shared/storage/sieve.py
 );
 
@@ -42,7 +43,8 @@ CREATE TABLE chain (
 );
 CREATE INDEX chain_by_newest ON chain(newest);      -- /correlations
 
--- From a correlation id to its chain. Keys of chains that have gone stay until their era goes.
+-- From a correlation id to its chain. The newest chains, behind `era.keyed`, are put there together, a thousand and more
+-- at a time, and are to be looked through until then. Keys of chains that have gone stay until their era goes.
 CREATE TABLE chain_key (
     era   INTEGER NOT NULL,
     key   INTEGER NOT NULL,             -- 48 bits of blake2b(correlation_id)

@@ -109,7 +109,7 @@ class Writer:
         if count <= 0:
             return 0
         with self._transaction():
-            self._chains.forget(expiry.delete_entries(self._db, self.oldest, last))
+            self._chains.expire(expiry.delete_entries(self._db, self.oldest, last))
             expiry.delete_marks(self._db, last + 1)
             self._eras.leave(last + 1, 2 * count)
         self.oldest = last + 1
@@ -245,6 +245,8 @@ class Writer:
             eras.read_on(share)
             return
         with self._transaction():
+            if eras.newest:
+                self._chains.write_keys()
             eras.begin(self.newest + 1, self._sites.next_id, now_ms, share)
         self._sites.known.clear()
 
