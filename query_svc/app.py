@@ -7,10 +7,11 @@ from aiohttp import web
 
 from query_svc import handlers, login
 from query_svc.assets import asset, dashboard
-from query_svc.handlers import KEPT, LAST_HOUR, SETTINGS, STARTED, TAIL, WINDOWS
+from query_svc.handlers import KEPT, LAST_HOUR, SETTINGS, STARTED, TAIL, TALKERS, WINDOWS
 from query_svc.kept import Kept
-from query_svc.last_hour import LastHour
+from query_svc.last_hour import last_hour
 from query_svc.tail import Tail
+from query_svc.talkers import talkers
 from query_svc.windows import Windows
 from shared.env import Settings
 from shared.web import CANCEL_HANDLERS, openapi, running, set_up
@@ -23,7 +24,8 @@ def make_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[STARTED] = time.monotonic()
     app[WINDOWS] = Windows()
-    app[LAST_HOUR] = LastHour()
+    app[LAST_HOUR] = last_hour()
+    app[TALKERS] = talkers()
     app[KEPT] = Kept()
     app.cleanup_ctx.append(_tail)
     app.on_shutdown.append(_end_waiting)
@@ -63,3 +65,4 @@ async def _tail(app: web.Application) -> AsyncIterator[None]:
 async def _end_waiting(app: web.Application) -> None:
     app[WINDOWS].close()
     app[LAST_HOUR].close()
+    app[TALKERS].close()

@@ -8,28 +8,30 @@ from aiohttp import web
 
 from query_svc import parameters
 from query_svc.kept import Kept
-from query_svc.last_hour import LastHour
+from query_svc.last_hour import Figures
+from query_svc.look import Look
 from query_svc.sending import send_json
 from query_svc.stream import Stream
 from query_svc.tail import Tail
+from query_svc.talkers import RATE_S
 from query_svc.trace_page import Answer, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
-from shared.api import CorrelationPage, Health, Recent, SourcesStats, SourceStats, Stats
+from shared.api import CorrelationPage, Health, Recent, SourcesStats, Stats
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
-from shared.storage.reader import SCAN_ENTRIES, Chosen
+from shared.storage.reader import Chosen
 from shared.web import ACCESS, CLIENT, answer
 
 SETTINGS = web.AppKey("settings", Settings)
 TAIL = web.AppKey("tail", Tail)
 WINDOWS = web.AppKey("windows", Windows)
 KEPT: web.AppKey[Kept[Answer]] = web.AppKey("kept", Kept)
-LAST_HOUR = web.AppKey("last_hour", LastHour)
+LAST_HOUR: web.AppKey[Look[Figures]] = web.AppKey("last_hour", Look)
+TALKERS: web.AppKey[Look[SourcesStats]] = web.AppKey("talkers", Look)
 STARTED = web.AppKey("started", float)
 
 PAGE_ENTRIES: Final = 50_000  # of a chain in one answer
-RATE_S: Final = 60.0  # that rates are taken over
 
 
 async def trace(request: web.Request) -> web.StreamResponse:
@@ -126,24 +128,17 @@ async def stats(request: web.Request) -> web.Response:
 
 async def stats_sources(request: web.Request) -> web.Response:
     """`GET /stats/sources`"""
-    reader = request.app[TAIL].reader
-    newest = await reader.newest()
-    a_minute_ago = await reader.arrived_before((time.time() - RATE_S) * 1000)
-    start = max(a_minute_ago, newest - SCAN_ENTRIES)
-    window_s = RATE_S if start == a_minute_ago else await reader.age_s(start + 1)
-    counts = await reader.by_source(start)
-    sources = [SourceStats(source, entries, round(entries / window_s, 3)) for source, entries in counts]
-    return answer(SourcesStats(sources, len(sources), newest - start, round(window_s, 3)))
+    return answer(await request.app[TALKERS].found(request.app[TAIL].reader))
 
 
 async def stats_endpoints(request: web.Request) -> web.Response:
     """`GET /stats/endpoints`"""
-    return answer((await request.app[LAST_HOUR].figures(request.app[TAIL].reader)).endpoints)
+    return answer((await request.app[LAST_HOUR].found(request.app[TAIL].reader)).endpoints)
 
 
 async def stats_follows(request: web.Request) -> web.Response:
     """`GET /stats/follows`"""
-    return answer((await request.app[LAST_HOUR].figures(request.app[TAIL].reader)).follows)
+    return answer((await request.app[LAST_HOUR].found(request.app[TAIL].reader)).follows)
 
 
 async def health(request: web.Request) -> web.Response:

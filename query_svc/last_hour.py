@@ -4,10 +4,10 @@ Chains are taken by newest activity, until the hour, PAIRS calls or ENTRIES entr
 STEP_ENTRIES, which keeps the event loop for about a millisecond, and no read of the file outlasts its step.
 """
 
-import asyncio
 import time
 from typing import Final
 
+from query_svc.look import Look
 from query_svc.pairs import Tally
 from shared.api import EndpointsStats, FollowsStats, LimitedBy
 from shared.storage.reader import INFINITY, Reader, start_of
@@ -30,36 +30,9 @@ class Figures:
         self.follows = FollowsStats(follows, len(follows), *said)
 
 
-class LastHour:
+def last_hour() -> Look[Figures]:
     """The figures of one file, at most some seconds old."""
-
-    def __init__(self) -> None:
-        self._reader: Reader | None = None
-        self._stale_at = 0.0
-        self._looking: asyncio.Task[Figures] | None = None
-
-    async def figures(self, reader: Reader) -> Figures:
-        """The figures; whoever asks while they are being computed gets the same. Raises Unavailable."""
-        stale = self._looking is None or (self._looking.done() and time.monotonic() >= self._stale_at)
-        if stale or reader is not self._reader:
-            self.close()
-            self._reader = reader
-            self._looking = asyncio.create_task(self._look(reader))
-        assert self._looking is not None
-        return await asyncio.shield(self._looking)  # one client that leaves does not end it for the others
-
-    def close(self) -> None:
-        """Look no further."""
-        if self._looking is not None:
-            self._looking.cancel()
-
-    async def _look(self, reader: Reader) -> Figures:
-        started = time.monotonic()
-        self._stale_at = started  # a look that failed is not kept
-        figures = await look(reader)
-        took_s = time.monotonic() - started
-        self._stale_at = time.monotonic() + max(FRESH_S, FRESH_PART * took_s)
-        return figures
+    return Look(look, lambda took_s: max(FRESH_S, FRESH_PART * took_s))
 
 
 async def look(reader: Reader) -> Figures:

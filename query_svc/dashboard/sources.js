@@ -23,6 +23,7 @@ export function sourcesView(context, route) {
   let scale = { low: 0.1, high: 1 };
   let drawn = '';
   let mine = 0;
+  let came = false; // an entry, since the view is open
 
   const headers = COLUMNS.map(([key, label], at) => h('span', { role: 'columnheader', class: `cell s${at}` }, button(label, `Sort by ${label}`, () => {
     down = state.sort === key ? -down : COLUMNS[at][2];
@@ -53,6 +54,7 @@ export function sourcesView(context, route) {
       if (asked !== mine) return;
       const none = !sources?.sources.length && !endpoints?.endpoints.length;
       full.hidden = none;
+      if (none && came) begin(); // answers may be a second old
       empty.replaceChildren(...(none ? [nothing('Nobody talks', h('p', {}, 'No entry came within the last hour. A source shows here as soon as it sends one:'), curlLine())] : []));
       showTalkers(sources?.sources ?? [], endpoints?.endpoints ?? []);
       showFollows(sources?.sources ?? [], follows?.follows ?? []);
@@ -114,7 +116,7 @@ export function sourcesView(context, route) {
   return {
     node,
     title: 'Sources',
-    start() { context.live.follow({ path: 'stream', entry: () => (full.hidden ? begin() : refresh()), again: load, gap: () => {} }); refresh(); },
+    start() { context.live.follow({ path: 'stream', entry: () => { came = true; if (full.hidden) begin(); else refresh(); }, again: load, gap: () => {} }); refresh(); },
     stop() { refresh.cancel(); begin.cancel(); rows.dispose(); mine += 1; },
     keys: {
       '/': () => search.focus(),
