@@ -109,10 +109,15 @@ GOALS = [
         at_most(page("list", "shown_ms"), 300, "ms"),
         "counted from the request of the page with nothing cached; from the list's own request it is less than half",
     ),
+    Goal(
+        "a chain that runs: an entry is on the screen within half a second of its commit",
+        at_most(page("live", "receipt_to_paint_p99_ms", "page-live"), 500, "ms p99"),
+    ),
     Goal("a chain of 20,000 entries shown within 1 s", at_most(page("chain", "shown_ms"), 1_000, "ms")),
     Goal("and moving at 50 frames/s or more", smooth),
     Goal(
-        "10 minutes of tail at 1,000 entries/s: the tab grows by at most 10 MB (half a minute is measured here)",
+        "10 minutes of tail at 1,000 entries/s: the tab grows by at most 10 MB (half a minute is measured here, "
+        "ten in docs/dashboard.md)",
         at_most(page("tail", "process_growth_mb"), 10, "MB"),
     ),
     Goal("Memory: ingest under 200 MB flat out", at_most(peak("ingest"), 200, "MB")),

@@ -61,7 +61,7 @@ def live(browser: Browser, url: str, port: int, number: int) -> dict[str, Any]:
     painted = {int(number): at for number, at in page.evaluate("window.painted").items() if at > 0}
     page.context.close()
     seen_at = {at: min(when for shown, when in painted.items() if shown > at) for at in stored}
-    return {"entries": len(stored)} | {
+    return {"case": "live", "entries": len(stored)} | {
         f"{name}_to_paint_{label}_ms": round(sorted(seen_at[at] - since[at] for at in stored)[int(len(stored) * share)])
         for name, since in (("receipt", stored), ("request", asked))
         for label, share in (("p50", 0.5), ("p99", 0.99))

@@ -220,11 +220,11 @@ def _live(figures: Figures) -> str:
 
 def _page(figures: Figures) -> str:
     rows = []
-    lines = figures.select(section="page")
-    for case in dict.fromkeys(line["case"] for line in lines if "case" in line):
-        (line, *_) = figures.select(section="page", case=case)
+    lines = [line for section in ("page", "page-live") for line in figures.select(section=section)]
+    for section, case in dict.fromkeys((line["section"], line["case"]) for line in lines):
+        (line, *_) = figures.select(section=section, case=case)
         names = [name for name, value in line.items() if isinstance(value, int | float)]
-        rows += [[case, name, spread(figures.spread(name, section="page", case=case))] for name in names]
+        rows += [[case, name, spread(figures.spread(name, section=section, case=case))] for name in names]
     return table(["", "", ""], rows)
 
 

@@ -43,6 +43,7 @@ FULL = [
     Section("reads-earlier", 15, ["peers/earlier_reads.py"]),
     Section("live", 150, ["live.py", "--rounds", "3", "--seconds", "3"]),
     Section("page", 90, ["page.py", "--minutes", "0.5"]),
+    Section("page-live", 25, ["page_live.py", "--rounds", "2"]),
     Section("client", 40, ["client_cost.py", "--json", "--rounds", "7", "--seconds", "5"]),
 ]
 QUICK = [

@@ -230,9 +230,9 @@ def keeps_up(figures: Figures) -> Verdict:
     return Verdict(said, all(line["left"] == 0 for line in lines))
 
 
-def page(case: str, figure: str) -> Callable[[Figures], float | None]:
+def page(case: str, figure: str, section: str = "page") -> Callable[[Figures], float | None]:
     """A figure of the dashboard in a browser."""
-    return lambda figures: figures.median(figure, section="page", case=case)
+    return lambda figures: figures.median(figure, section=section, case=case)
 
 
 def smooth(figures: Figures) -> Verdict:
