@@ -1,13 +1,16 @@
 """Who is asking: the address at the other end, or what a proxy that is trusted says of it."""
 
+import functools
 import ipaddress
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from shared.env import Settings
 
 IPV6_PREFIX: Final = 64  # one subscriber has so many bits of addresses to himself
+MAX_KNOWN: Final = 1_000  # addresses, each with what was said of whom it speaks for, that were looked at before
+MAX_SAID: Final = 200  # characters; what is longer is looked at each time
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -17,16 +20,21 @@ class Clients:
 
     def __init__(self, settings: Settings) -> None:
         self._proxies = settings.proxies
+        self._known = functools.lru_cache(MAX_KNOWN)(self._look)
 
     def address(self, request: web.Request) -> str:
         """The address of the client, of IPv6 the network."""
         remote = request.remote or ""
         if not self._proxies and ":" not in remote:
             return remote
+        said = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())) if self._proxies else ""
+        return self._known(remote, said) if len(said) <= MAX_SAID else self._look(remote, said)
+
+    def _look(self, remote: str, said: str) -> str:
         address = _address(remote)
         if address is None:
             return remote
-        for hop in reversed(_hops(request)):
+        for hop in reversed(said.split(",")):
             before = _address(hop) if self._trusts(address) else None
             if before is None:  # nobody says who stands before this one, or nobody who is believed
                 break
@@ -43,10 +51,6 @@ class Clients:
 
     def _trusts(self, address: _Address) -> bool:
         return any(address in network for network in self._proxies)
-
-
-def _hops(request: web.Request) -> list[str]:
-    return ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
 
 
 def _address(text: str) -> _Address | None:

@@ -2,19 +2,23 @@
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr  # names that need not be looked at letter by letter for each answer
 
-_EVERYWHERE: Final = {
-    "Server": "TraceHub",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
+_EVERYWHERE: Final[dict[str, str]] = {
+    istr("Server"): "TraceHub",
+    istr("X-Content-Type-Options"): "nosniff",
+    istr("Referrer-Policy"): "no-referrer",
+    istr("Cross-Origin-Resource-Policy"): "same-origin",
 }
-NOT_A_PAGE: Final = {**_EVERYWHERE, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-_PAGE: Final = {
+NOT_A_PAGE: Final[dict[str, str]] = {
     **_EVERYWHERE,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": (
+    istr("Content-Security-Policy"): "default-src 'none'; frame-ancestors 'none'",
+}
+_PAGE: Final[dict[str, str]] = {
+    **_EVERYWHERE,
+    istr("Cross-Origin-Opener-Policy"): "same-origin",
+    istr("Content-Security-Policy"): (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
@@ -26,5 +30,5 @@ async def protect(_: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
     if response.status == 304:
         return  # a browser would use these instead of what it keeps with the page, which then could load nothing
-    headers.update(_PAGE if headers.get("Content-Type", "").startswith("text/html") else NOT_A_PAGE)
-    headers.setdefault("Cache-Control", "no-store")
+    headers.update(_PAGE if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html") else NOT_A_PAGE)
+    headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
