@@ -133,6 +133,8 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     )  # contradicts itself
     if is_damaged or "decode to UTF-8" in str(error):  # that has no code
         return BadFile(f"{path} is damaged or no database ({said}): move it away or restore a snapshot")
+    if path.is_dir():  # to be opened for reading it is good enough, and then fails
+        return BadFile(f"cannot open {path}: it is a directory, and a file is wanted")
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")
     if code == sqlite3.SQLITE_READONLY:

@@ -32,6 +32,7 @@ ROWS = (
     "streams",
     "wal_growth",
     "retention",
+    "max_size",
     "clock",
     "upgrade",
     "memory",

@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from conftest import Services, entry
+from conftest import Services
 
 from hard.followers import follow, until_all
 from hard.report import Report, Scale
@@ -21,11 +21,10 @@ PROMISE = (
 HOW = "A file of entries that are past retention and some that are not; a steady sender before and during the deletion"
 DAY_MS = 86_400_000
 YOUNG = 2_000
-SENT_BYTES = 500
 
 
 async def run(scale: Scale, report: Report) -> None:
-    """By age, then by size."""
+    """Delete, and look at what is left."""
     old = scale.of(20_000, 1_000_000)
     with started() as services:
         await asyncio.to_thread(_fill, services.db, old, report)
@@ -38,7 +37,6 @@ async def run(scale: Scale, report: Report) -> None:
         assert oldest == old + 1, f"the oldest entry is {oldest}, not {old + 1}"
         await _gap(services, oldest, newest)
         await asyncio.to_thread(is_whole, services.db)
-    await _by_size(scale, report)
     report.tried(old, "entries deleted")
     report.figure("calm_p99_ms", percentile(calm_ms, 99))
     report.figure("p99_during_deletion_ms", percentile(busy_ms, 99))
@@ -94,32 +92,6 @@ async def _delete(services: Services, old: int, scale: Scale, report: Report) ->
     assert (answer.status, answer.json) == (200, {"deleted": old}), answer
     report.figure("deleted_in_s", time.monotonic() - begun)
     return calm_ms, busy_ms
-
-
-async def _by_size(scale: Scale, report: Report) -> None:
-    """Chains of far more than the limit: the newest are left, the file stays within it, a stream is told."""
-    limit_mb = scale.of(2, 20)
-    with started("ingest_svc", "query_svc", TRACEHUB_MAX_DB_MB=str(limit_mb)) as services:
-        async with connected(services.ingest_port) as connection:
-            sent = 0
-            while sent * SENT_BYTES < 3 * limit_mb * 2**20:
-                batch = [entry(correlation_id=f"c{(sent + n) // 10}", data={"x": "y" * SENT_BYTES}) for n in range(500)]
-                assert (await connection.post(batch)).status == 200
-                sent += len(batch)
-                report.progress(sent * SENT_BYTES / 2**20, 3 * limit_mb, "MB sent")
-            assert (await connection.call("DELETE", "/cleanup")).status == 200
-        ((oldest, newest),) = rows(services.db, "SELECT min(id), max(id) FROM entry")
-        size_mb = _pages(services.db) * 4_096 / 2**20
-        assert size_mb <= limit_mb, f"the file has {size_mb:.1f} MB instead of {limit_mb} at most"
-        assert newest == sent
-        assert size_mb > limit_mb / 2, "more was deleted than had to be"
-        follower = await follow(services.query_port, "/stream?timeout=3600", last=10)
-        await until_all([follower], lambda one: one.gaps and one.ids, 15)
-        follower.transport.abort()
-        assert follower.gaps == [(11, oldest - 1)], follower.gaps
-        await asyncio.to_thread(is_whole, services.db)
-    report.figure("limit_mb", limit_mb)
-    report.figure("file_by_size_mb", size_mb)
 
 
 async def _gap(services: Services, oldest: int, newest: int) -> None:
