@@ -105,7 +105,8 @@ def _space(path: Path) -> Finding:
 
 def _file(path: Path) -> Iterator[Finding]:
     state = path.stat()
-    told = f"{path}, {state.st_size / 1e6:,.1f} MB, mode {stat.S_IMODE(state.st_mode):04o}"
+    held = f"{_size(state.st_size)} and {_size(_wal_bytes(path))} in its WAL"
+    told = f"{path}, {held}, mode {stat.S_IMODE(state.st_mode):04o}"
     if state.st_mode & 0o077:
         yield Finding("warning", "database", f"{told}: other users may use it", f"chmod 600 {path}")
     else:
@@ -131,12 +132,20 @@ def _content(path: Path) -> Finding:
 
 
 def _wal(path: Path) -> Finding:
-    wal, _ = companions(path)
-    size = wal.stat().st_size if wal.exists() else 0
-    told = f"{size / 1e6:,.1f} MB"
+    size = _wal_bytes(path)
+    told = _size(size)
     if size > 4 * WAL_LIMIT:
         return Finding("warning", "WAL", told, "some reader holds an old snapshot of the file: find and end it")
     return Finding("ok", "WAL", told)
+
+
+def _wal_bytes(path: Path) -> int:
+    wal, _ = companions(path)
+    return wal.stat().st_size if wal.exists() else 0
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} KB"
 
 
 def _writer(path: Path) -> Finding:

@@ -1,6 +1,7 @@
 """`tracehub doctor`: each thing that can be wrong is found once, where it really is so."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import Services
 from test_cli import BIN, Shell
 from test_upgrade import earlier_file, old
 from wayward import Reply, wayward
@@ -115,14 +117,58 @@ def test_what_is_wrong_with_the_file(
     assert found[0] == level and detail in found[2]
 
 
-def test_a_disk_that_is_almost_full(path: Path) -> None:
+@pytest.mark.parametrize(("megabytes", "level"), [(20, "problem"), (400, "warning")])
+def test_a_disk_that_is_almost_full(path: Path, megabytes: int, level: str) -> None:
     """On a small file system of the test's own."""
-    small = ["unshare", "--mount", "--map-root-user", "sh", "-c", 'mount -t tmpfs -o size=20m small "$0" && exec "$@"']
-    small.append(str(path.parent))
+    mounted = f'mount -t tmpfs -o size={megabytes}m small "$0" && exec "$@"'
+    small = ["unshare", "--mount", "--map-root-user", "sh", "-c", mounted, str(path.parent)]
     if subprocess.run([*small, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a file system")
     (found,) = [one for one in findings(path, *small) if one[1] == "disk"]
-    assert found[0] == "problem"
+    assert found[0] == level
+
+
+def test_a_file_of_another_user(path: Path) -> None:
+    """Neither the file nor its directory are this user's to write, and its content cannot be looked at."""
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    reaches = [*other, BIN / "tracehub", "--version"]
+    if shutil.which("setpriv") is None or subprocess.run(reaches, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not become another")
+    path.parent.chmod(0o755)
+    told = findings(path, *other)
+    assert ("problem", "directory", f"this user may not write {path.parent}") in told
+    assert ("problem", "database", f"it belongs to user {os.getuid()}, this is 65534") in told
+
+
+def test_a_secret_that_is_missing_or_wrong(services: Services) -> None:
+    """Of each port, under its own name; the right one is taken."""
+    services.environ = {"TRACEHUB_SECRET": "right", "TRACEHUB_QUERY_SECRET": "right"}
+    services.start("ingest_svc")
+    services.start("query_svc")
+    shell = Shell(services.db.parent, services.ingest_url)
+    for given, level, detail in (
+        ("", "problem", "the port wants a secret and none is set here"),
+        ("wrong", "problem", "the port refuses the secret that is set here"),
+        ("right", "ok", "set, and taken"),
+    ):
+        ended = shell.run("doctor", "--json", "--db", str(services.db), **dict.fromkeys(services.environ, given))
+        told = {one["name"]: (one["level"], one["detail"]) for one in json.loads(ended.stdout)["findings"]}
+        assert told["ingest secret"] == told["query secret"] == (level, detail)
+
+
+def test_what_is_in_the_wal_is_told(path: Path) -> None:
+    """A file of which all is in its WAL is not called empty."""
+    writer = Writer(path, 3_600_000, synced=False)
+    try:
+        ended = subprocess.run(
+            [BIN / "tracehub", "doctor", "--json", "--db", str(path), "--url", NOBODY],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        size = path.with_name(f"{path.name}-wal").stat().st_size
+    finally:
+        writer.close()
+    (database,) = [one for one in json.loads(ended.stdout)["findings"] if one["name"] == "database"]
+    assert size > 0 and f"and {size / 1e3:,.1f} KB in its WAL" in database["detail"]
 
 
 def test_a_clock_that_differs(tmp_path: Path) -> None:

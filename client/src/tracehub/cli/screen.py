@@ -32,9 +32,15 @@ class Screen:
         return self.out.width
 
     def show(self, *what: RenderableType) -> None:
-        """Print for people. Texts must be clean."""
-        for part in what:
-            self.out.print(part)
+        """Print for people. Texts must be clean. Where there is no terminal, lines end with their text."""
+        if self.out.is_terminal:
+            self.out.print(*what, sep="\n")
+            return
+        with self.out.capture() as shown:
+            self.out.print(*what, sep="\n")
+        lines = shown.get().removesuffix("\n").split("\n")
+        self.out.file.write("".join(f"{line.rstrip(' ')}\n" for line in lines))
+        self.out.file.flush()
 
     def line(self, text: Text | str) -> None:
         """One line at once, folded by the terminal and not by us: for a stream."""

@@ -32,7 +32,7 @@ DIRECTIONS = {"->": "->", "entry": "->", "<-": "<-", "exit": "<-"}
         '{} entry SH deploy web --id deploy-17 --data \'{{"version": "1.2"}}\'',
     ],
 )
-@click.argument("direction", type=click.Choice(list(DIRECTIONS)), metavar="'->'|'<-'")
+@click.argument("direction", type=click.Choice(list(DIRECTIONS)), metavar="DIRECTION")
 @click.argument("source")
 @click.argument("operation")
 @click.argument("endpoint")
