@@ -75,6 +75,24 @@ def test_the_reserve_is_for_deletions(place: Path) -> None:
         assert writer.path.with_name("tracehub.db.reserve").stat().st_blocks * 512 == 2**20
 
 
+def test_a_part_of_the_reserve_is_kept_at_the_end(place: Path) -> None:
+    """A service that ends in the middle of deletions leaves room to begin again, though others take all the rest."""
+    with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
+        with pytest.raises(DiskFull):
+            for number in range(10_000):
+                write(writer, number)
+        fill(place)
+        writer.expire(writer.newest + 1, 10)
+        assert not writer._reserve.is_held
+    fill(place)
+    with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
+        while writer.expire(writer.newest + 1, 1_000):
+            pass
+        while writer.give_back(8, 256):
+            pass
+        write(writer, 10_000)
+
+
 async def test_a_start_on_a_full_disk(place: Path, services: Services) -> None:
     """Both services start where not a byte is free, reading goes on, retention makes room, and writing goes on."""
     services.db = place / "tracehub.db"

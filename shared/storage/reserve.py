@@ -40,24 +40,21 @@ class Reserve:
         self.is_held = not wanted
 
     def take(self) -> None:
-        """Keep the room, or raise DiskFull: a disk that has less is left to those who are on it."""
+        """Keep all of the room, or raise DiskFull: a disk that has less is left to those who are on it."""
         if self.is_held:
             return
-        disk = os.statvfs(self._path.parent)
-        if disk.f_bavail * disk.f_frsize < self._bytes - self._kept_bytes():
+        if self._free_bytes() < self._bytes - self._kept_bytes():
             raise self._too_little()
-        try:
-            file = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(file, 0, self._bytes)
-            finally:
-                os.close(file)
-        except AttributeError:  # macOS has no such call
-            self._file.unlink()
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise self._too_little() from None
+        self._keep(self._bytes)
         self.is_held = True
+
+    def take_some(self) -> None:
+        """Keep all of the room, or half of what there is: a start on a disk that is full by then needs some."""
+        try:
+            self.take()
+        except DiskFull:
+            with contextlib.suppress(DiskFull):
+                self._keep(self._kept_bytes() + self._free_bytes() // 2)
 
     def let_go(self) -> None:
         """Give the room to whoever writes next."""
@@ -76,6 +73,23 @@ class Reserve:
             self.let_go()
             with contextlib.suppress(DiskFull):
                 fold()
+
+    def _keep(self, size: int) -> None:
+        try:
+            file = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, size)
+            finally:
+                os.close(file)
+        except AttributeError:  # macOS has no such call
+            self._file.unlink()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise self._too_little() from None
+
+    def _free_bytes(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
 
     def _kept_bytes(self) -> int:
         try:

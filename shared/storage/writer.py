@@ -55,8 +55,7 @@ class Writer:
         self._last_mark_ms: int
         self._reserve = Reserve(path, wanted=synced)
         with_room(path, lambda: self._open(synced))
-        with contextlib.suppress(DiskFull):  # then entries are refused
-            self._reserve.take()
+        self._reserve.take_some()  # entries are refused until it is all
 
     def _open(self, synced: bool) -> None:
         with translated(self.path):
@@ -77,6 +76,7 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):  # the file may be why; its WAL stays and is read next time
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+        self._reserve.take_some()
 
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened."""
@@ -143,10 +143,9 @@ class Writer:
 
     def give_back(self, spare_part: int | None, limit: int) -> int:
         """Give up to `limit` unused pages back, keeping one in `spare_part` of all unless the reserve lacks room."""
-        if is_short := not self._reserve.is_held:
-            spare_part = None
+        spare_part = spare_part if self._reserve.is_held else None
         count = self._reserve.deleting(lambda pages: self._give_back(spare_part, pages), limit, self.checkpoint)
-        if is_short:
+        if not self._reserve.is_held:
             with contextlib.suppress(DiskFull):
                 self.checkpoint()  # only this cuts the file off
                 self._reserve.take()
