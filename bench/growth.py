@@ -149,7 +149,10 @@ class Growth:
         }
 
     def _disk(self, mark: int) -> None:
-        size = sum(file.stat().st_size for file in self._folder.glob("tracehub.db*"))
+        files = [
+            file for file in self._folder.glob("tracehub.db*") if file.suffix != ".reserve"
+        ]  # 64 MB, whatever the file
+        size = sum(file.stat().st_size for file in files)
         self._tell("disk", mark, bytes_per_entry=round(size / self.entries, 1), mb=_mb(size))
 
     def _query_memory(self, mark: int) -> None:
