@@ -140,7 +140,11 @@ class Desk:
         if time.monotonic() < self._reopen_at:
             raise self._why_not
         self._reopen_at = time.monotonic() + REOPEN_S
-        return self._open()
+        try:
+            return self._open()
+        except TraceHubError as error:
+            self._why_not = error
+            raise
 
     def _close(self) -> None:
         if self._writer is not None:
