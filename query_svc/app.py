@@ -10,6 +10,7 @@ from query_svc.assets import asset, dashboard
 from query_svc.handlers import KEPT, LAST_HOUR, SETTINGS, STARTED, TAIL, TALKERS, WINDOWS
 from query_svc.kept import Kept
 from query_svc.last_hour import last_hour
+from query_svc.sending import UNDER_WAY, UnderWay
 from query_svc.tail import Tail
 from query_svc.talkers import talkers
 from query_svc.windows import Windows
@@ -27,6 +28,7 @@ def make_app(settings: Settings) -> web.Application:
     app[LAST_HOUR] = last_hour()
     app[TALKERS] = talkers()
     app[KEPT] = Kept()
+    app[UNDER_WAY] = UnderWay()
     app.cleanup_ctx.append(_tail)
     app.on_shutdown.append(_end_waiting)
     set_up(

@@ -1,13 +1,50 @@
 """Sending a long answer in pieces: in one it would be copied to stand behind its headers, and what the connection does
 not take at once copied again.
+
+What clients do not take costs memory, so they have to take a piece in time, and there is an end to what is under way.
 """
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from aiohttp import web
 
+from shared.errors import Unavailable
+
 PIECE_BYTES: Final = 256 * 1024
+PIECE_S: Final = 20.0  # that a client may take for a piece; then it is hung up on
+UNDER_WAY_BYTES: Final = 128 * 2**20  # of long answers, each counted once however many clients it goes to
+
+
+class UnderWay:
+    """The long answers that are being sent. When there are too many of them, one more is refused with 503."""
+
+    def __init__(self) -> None:
+        self._clients: Counter[int] = Counter()
+        self.held = 0
+
+    @contextlib.contextmanager
+    def sent(self, body: bytes) -> Iterator[None]:
+        """A block that sends an answer; raises Unavailable."""
+        key = id(body)  # nobody else can have it while the block holds the body
+        if not self._clients[key]:
+            if self.held and self.held + len(body) > UNDER_WAY_BYTES:
+                raise Unavailable("Too many long answers wait for clients that take their time", int(PIECE_S))
+            self.held += len(body)
+        self._clients[key] += 1
+        try:
+            yield
+        finally:
+            self._clients[key] -= 1
+            if not self._clients[key]:
+                del self._clients[key]
+                self.held -= len(body)
+
+
+UNDER_WAY = web.AppKey("under_way", UnderWay)
 
 
 async def send_json(request: web.Request, body: bytes, headers: Mapping[str, str] | None = None) -> web.StreamResponse:
@@ -17,9 +54,15 @@ async def send_json(request: web.Request, body: bytes, headers: Mapping[str, str
     response = web.StreamResponse(headers=headers)
     response.content_type = "application/json"
     response.content_length = len(body)
-    await response.prepare(request)
     whole = memoryview(body)
-    for start in range(0, len(body), PIECE_BYTES):
-        await response.write(whole[start : start + PIECE_BYTES])
-    await response.write_eof()
+    with request.app[UNDER_WAY].sent(body):
+        await response.prepare(request)
+        try:
+            for start in range(0, len(body), PIECE_BYTES):
+                async with asyncio.timeout(PIECE_S):
+                    await response.write(whole[start : start + PIECE_BYTES])
+            await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
     return response

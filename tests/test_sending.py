@@ -4,11 +4,15 @@ import http.client
 import json
 import socket
 from asyncio import to_thread
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
-from conftest import Client, entry
+import pytest
+from conftest import Client, entry, until
 from test_query import chain, get, post
 
-from query_svc.sending import PIECE_BYTES
+from query_svc import sending
+from query_svc.sending import PIECE_BYTES, UNDER_WAY
 
 
 async def long_chain(ingest: Client, entries: int = 3_000) -> None:
@@ -53,3 +57,53 @@ async def test_who_leaves_in_the_middle_hurts_nobody(ingest: Client, query: Clie
         await to_thread(begin)
     assert (await chain(query, "chain", limit=1))["count"] == 9_000
     assert (await get(query, "/health"))["status"] == "healthy"
+
+
+async def megabytes(ingest: Client, count: int, **fields: str) -> None:
+    """Entries of a hundredth of a megabyte."""
+    for _ in range(count * 2):
+        await post(ingest, *(entry(data={"x": "x" * 10_500}, **fields) for _ in range(50)))
+
+
+@contextmanager
+def unread(query: Client, target: str) -> Iterator[socket.socket]:
+    """A client that asks and takes nothing of what comes."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", query.port))
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield connection
+
+
+async def test_answers_that_nobody_takes_are_bounded(
+    ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One answer counts once; when other ones come to too much the next is refused, until those clients have gone."""
+    for letter in "abc":
+        await megabytes(ingest, 9, correlation_id="long", source_id=letter)
+    under_way = query.app[UNDER_WAY]
+    monkeypatch.setattr(sending, "UNDER_WAY_BYTES", 20 * 2**20)
+    with ExitStack() as stack:
+        for source, mib in (("a", 9), ("a", 9), ("b", 18), ("b", 18)):
+            stack.enter_context(unread(query, f"/traces/long?source={source}"))
+            await until(lambda: under_way.held > mib * 2**20)  # noqa: B023 - called at once
+        async with query.get("/traces/long?source=c") as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "20")
+        async with query.get("/traces/long?source=b") as response:
+            assert len((await response.json())["traces"]) == 900
+    await until(lambda: under_way.held == 0)
+    assert under_way._clients == {}
+    async with query.get("/traces/long?source=c") as response:
+        assert len((await response.json())["traces"]) == 900
+
+
+async def test_who_takes_nothing_is_hung_up_on(
+    ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that does not take the next piece in time loses its connection, without a word in the log."""
+    await megabytes(ingest, 9)
+    monkeypatch.setattr(sending, "PIECE_S", 0.2)
+    with unread(query, "/traces/chain"):
+        await until(lambda: query.app[UNDER_WAY].held)
+        await until(lambda: not query.app[UNDER_WAY].held)
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
