@@ -206,20 +206,20 @@ async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch
             await next(waiting).wait()
 
     client, intake = await start(use)
-    first = [asyncio.create_task(client.post("/", data=b"w" * 37_000)) for _ in range(2)]
-    await until(lambda: intake.held == 74_000)
+    first = [asyncio.create_task(client.post("/", data=b"w" * 33_000)) for _ in range(2)]
+    await until(lambda: intake.held == 66_000)
     reader, writer = await connect(client)
-    writer.write(head(37_000))
+    writer.write(head(33_000))
     answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
     assert b" 503 " in answer and b"Retry-After: 1\r\n" in answer
     await reader.readuntil(b"}")
-    writer.write(b"x" * 37_000)
+    writer.write(b"x" * 33_000)
     await asyncio.sleep(1)
     doors[0].set()
-    await until(lambda: intake.held == 37_000)
-    async with client.post("/", data=b"x" * 37_000) as response:
+    await until(lambda: intake.held == 33_000)
+    async with client.post("/", data=b"x" * 33_000) as response:
         assert response.status == 503  # room there is, for another
-    writer.write(head(37_000) + b"x" * 37_000)
+    writer.write(head(33_000) + b"x" * 33_000)
     assert await status(reader) == 200
     for door in doors:
         door.set()

@@ -8,7 +8,7 @@ import uuid
 from conftest import entry
 
 from hard.report import Report, Scale
-from hard.stage import Connection, beside, connected, latencies, memory_mb, percentile, started
+from hard.stage import Connection, beside, connected, latencies, memory_mb, percentile, started, watch
 
 PROMISE = (
     "Overload is answered 503, and nine in ten of those that come back after Retry-After are stored then; memory stays "
@@ -75,7 +75,7 @@ async def run(scale: Scale, report: Report) -> None:
         senders = [asyncio.create_task(crowd.send()) for _ in range(size)]
         beside_ms: list[float] = []
         begun = time.monotonic()
-        async with beside(_watch(pid, memory), _small(port, beside_ms)):
+        async with beside(watch(pid, memory), _small(port, beside_ms)):
             while (done := time.monotonic() - begun) < seconds:
                 report.progress(done, seconds, "seconds of overload")
                 await asyncio.sleep(0.1)
@@ -115,9 +115,3 @@ async def _small(port: int, took_ms: list[float]) -> None:
                 await asyncio.sleep(int(answer.headers["retry-after"]))
             took_ms.append((time.perf_counter() - begun) * 1000)
             await asyncio.sleep(0.02)
-
-
-async def _watch(pid: int, memory: list[float]) -> None:
-    while True:
-        memory.append(memory_mb(pid))
-        await asyncio.sleep(0.05)

@@ -135,6 +135,13 @@ def memory_mb(pid: int) -> float:
     return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
+async def watch(pid: int, memory: list[float]) -> None:
+    """Note the memory of a process again and again, until it is cancelled."""
+    while True:
+        memory.append(memory_mb(pid))
+        await asyncio.sleep(0.05)
+
+
 def descriptors(pid: int) -> int:
     """How many a process has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
