@@ -1,6 +1,7 @@
 """Processes under measurement: started as a user does, watched from outside through /proc, stopped for certain."""
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -40,12 +41,12 @@ class Service:
             time.sleep(0.01)
 
     def peak_bytes(self) -> int:
-        """The most memory it ever had."""
-        return _status(self.pid, "VmHWM")
+        """The most memory it and its children ever had."""
+        return sum(_status(pid, "VmHWM") for pid in family(self.pid))
 
     def memory_bytes(self) -> int:
-        """The memory that it has."""
-        return _status(self.pid, "VmRSS")
+        """The memory that it and its children have."""
+        return sum(_status(pid, "VmRSS") for pid in family(self.pid))
 
     @property
     def alive(self) -> bool:
@@ -111,9 +112,14 @@ def metrics(service: Service) -> dict[str, float]:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has used, all its threads together."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Seconds of CPU that a process and its children have used, all their threads together."""
+    spent = (Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13] for each in family(pid))
+    return sum(map(int, itertools.chain.from_iterable(spent))) / _TICKS
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def free_port() -> int:

@@ -160,7 +160,8 @@ def _intruders(path: Path) -> Iterator[Finding]:
     """Programs besides the ingest service that have the file open for writing; Linux tells those of this user."""
     holder = _holder(path)
     for process in Path("/proc").glob("[0-9]*"):
-        if process.name in (holder, str(os.getpid())) or not _writes(process, path):
+        is_known = {process.name, _parent(process)} & {holder, str(os.getpid())}
+        if is_known or not _writes(process, path):
             continue
         name = (process / "comm").read_text().strip()
         yield Finding(
@@ -175,6 +176,13 @@ def _holder(path: Path) -> str:
     try:
         return path.with_name(f"{path.name}.lock").read_text().strip()
     except OSError:
+        return ""
+
+
+def _parent(process: Path) -> str:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[1]
+    except OSError:  # just ended
         return ""
 
 

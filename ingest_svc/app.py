@@ -8,13 +8,12 @@ from aiohttp import web
 
 from ingest_svc import handlers
 from ingest_svc.desk import Desk
-from ingest_svc.group_commit import GroupCommit
-from ingest_svc.handlers import COMMITS, DESK, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED
+from ingest_svc.express import Express
+from ingest_svc.handlers import DESK, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
-from shared.doorbell import Doorbell
 from shared.env import Settings
-from shared.web import openapi, running, set_up
+from shared.web import TAKE, Take, openapi, running, set_up
 from shared.wire import Limits
 
 _log = logging.getLogger("tracehub.ingest")
@@ -27,6 +26,7 @@ def make_app(settings: Settings) -> web.Application:
     app[STARTED] = time.monotonic()
     app[INTAKE] = Intake(settings.queue_mb * 2**20, settings.max_body_mb * 2**20, settings.body_timeout_s)
     app[LIMITS] = Limits(settings.max_entries, settings.max_depth)
+    app[DESK] = Desk(settings)
     app.cleanup_ctx.append(_storage)
     set_up(
         app,
@@ -41,6 +41,8 @@ def make_app(settings: Settings) -> web.Application:
             "openapi": openapi,
         },
     )
+    take: Take = Express(app)
+    app[TAKE] = take
     return app
 
 
@@ -49,12 +51,9 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     if settings.db.startswith("/tmp/"):
         _log.warning("%s: traces below /tmp do not survive a reboot; set TRACEHUB_DB to a lasting path", settings.db)
-    desk, doorbell = Desk(settings), Doorbell(settings.path)
-    app[DESK] = desk
-    app[COMMITS] = GroupCommit(desk, doorbell)
+    desk = app[DESK]
     app[RETENTION] = Retention(desk, settings.retention_ms, settings.max_db_mb * 2**20)
     await desk.open()
-    async with running(app[COMMITS].run()), running(app[RETENTION].run()):
+    async with running(app[RETENTION].run()):
         yield
     await desk.close()
-    doorbell.close()

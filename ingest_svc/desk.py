@@ -1,152 +1,218 @@
-"""The one who writes: opens the file, upgrades it where needed, and runs one call after the other.
-
-A call runs on the event loop while the disk is quick, since handing it to a thread and back costs more than the call
-itself. It runs in a thread when it is long, or when a recent one was slow: then the loop goes on without it. The first
-slow one holds the loop up.
-"""
+"""The service's side of the writer process: starts it, asks it, settles who waits, and starts another when it ends."""
 
 import asyncio
+import contextlib
 import logging
+import socket
+import subprocess
 import sys
-import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final
 
+from ingest_svc.messages import (
+    Answer,
+    Ask,
+    Batches,
+    Call,
+    Done,
+    Failed,
+    Fault,
+    Frames,
+    Report,
+    Standing,
+    Written,
+    framed,
+)
 from shared.env import Settings
-from shared.errors import BadFile, DiskFull, FileFault, Locked, TraceHubError, Unavailable
+from shared.errors import Unavailable
 from shared.storage.claim import Claim
-from shared.storage.upgrade import needs_upgrade, upgrade
-from shared.storage.writer import Writer
+from shared.wire import Entry
 
-REOPEN_S: Final = 1.0  # between attempts to open a file that failed
-SLOW_S: Final = 0.25  # a call that takes longer sends the next ones to the thread
-SLOW_FOR_S: Final = 10.0  # for so long
-SWITCH_S: Final = 0.0005  # how long the writer or the event loop may keep the interpreter while the other wants it
+RESTART_S: Final = 1.0  # before another writer process takes the place of one that ended
+STOP_S: Final = 20.0  # for the last transaction and the WAL
 
-T = TypeVar("T")
+Settle = Callable[[Any], None]  # is given what came of it: an answer or an error
+
 _log = logging.getLogger("tracehub.ingest")
 
 
 class Desk:
-    """Where the Writer sits: whoever wants something written or deleted calls here and is served in turn."""
+    """Where the writer is asked: whoever wants something written or deleted comes here and is served in turn.
+
+    What waits here is bounded, in bytes, by the Intake before it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path
         self._retention_ms = settings.retention_ms
-        sys.setswitchinterval(SWITCH_S)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._writer: Writer | None = None
-        self._why_not: TraceHubError = Unavailable(f"{self._path} is being opened")
-        self._upgrading = Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5)
-        self._reopen_at = 0.0
-        self._opening: asyncio.Task[None] | None = None
+        self._why_not: Fault | None = Fault.of(Unavailable(f"{self._path} is being opened"))
+        self._first_look: asyncio.Future[None]
+        self._line: _Line | None = None
+        self._waiting: deque[tuple[int, Settle]] = deque()  # number of entries of a batch, 0 for a call
         self._closing = False
-        self._in_thread_now = 0
-        self._slow_until = 0.0
         self.calls = 0
+        self.commits = 0
+        self.inserted = 0
+        self.duplicates = 0
+        self.commit_seconds = 0.0
 
     async def open(self) -> None:
         """Take the file, or raise BadFile. One that cannot be had at once opens in the background."""
         self._claim = Claim(self._path)
+        self._first_look = asyncio.get_running_loop().create_future()
+        self._tending = asyncio.create_task(self._tend())
         try:
-            if not await self._in_thread(lambda: needs_upgrade(self._path)):
-                await self._in_thread(self._open)
-                return
-            self._why_not = self._upgrading
-        except (Locked, DiskFull) as error:
-            self._why_not = error
-        self._opening = asyncio.create_task(self._open_in_time())
+            await self._first_look
+        except BaseException:
+            await self.close()
+            raise
 
-    async def call(self, function: Callable[[Writer], T], *, is_long: bool = False) -> T:
-        """What `function` gives for the Writer, one call after the other; `is_long`: it would hold the event loop up.
+    def write(self, entries: list[Entry], report: Report | None, settle: Settle) -> None:
+        """Store the entries; `settle` gets how many were new, once they are committed and synced, or an error: none is.
 
-        Raises the function's errors, and Unavailable while the file is not open. A file that failed is opened anew
-        before anything else is done with it.
+        Raises Unavailable while the file is not open.
         """
-        if self._opening is not None:
-            raise self._why_not
-        self.calls += 1
-        is_quick = not is_long and self._writer is not None and time.monotonic() >= self._slow_until
-        if is_quick and not self._in_thread_now:
-            return self._run(function)
-        self._in_thread_now += 1
-        try:
-            return await self._in_thread(lambda: self._run(function))
-        finally:
-            self._in_thread_now -= 1
+        line = self._open_line()
+        self._ask(line, line.batches.batch(entries, report), len(entries), settle)
+
+    async def commit(self, entries: list[Entry], report: Report | None = None) -> int:
+        """As `write`, for who can wait; returns how many were new."""
+        settled: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.write(entries, report, _settling(settled))
+        return await settled
+
+    async def call(self, operation: str, *arguments: float | None) -> Done:
+        """What an operation of the writer gives; raises its errors, and Unavailable while the file is not open."""
+        settled: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._ask(self._open_line(), Call(operation, arguments), 0, _settling(settled))
+        return await settled
 
     async def close(self) -> None:
-        """Finish the calls that are waiting, close the file and let another process have it."""
+        """Have the writer finish what it was asked and close the file; let another process have it."""
         self._closing = True
-        if self._opening is not None:
-            self._opening.cancel()
-        await self._in_thread(self._close)
-        self._thread.shutdown()
+        if self._line is not None:
+            self._line.hang_up()
+        await self._tending
         self._claim.release()
 
-    @property
-    def dropped(self) -> int:
-        """How many entries the senders in the ledger had to drop; 0 while the file is not open."""
-        return 0 if self._writer is None else self._writer.dropped
+    def _open_line(self) -> "_Line":
+        """The way to the writer; raises why it does not write just now."""
+        if self._why_not is not None:
+            raise self._why_not.error()
+        assert self._line is not None
+        return self._line
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+    def _ask(self, line: "_Line", ask: Ask, entries: int, settle: Settle) -> None:
+        """Ask at once: the writer begins with the first request while others of the same moment are still read."""
+        self.calls += 1
+        self._waiting.append((entries, settle))
+        line.send(ask)
 
-    async def _open_in_time(self) -> None:
-        """Upgrade what is to be upgraded and open it, however long others hold the file."""
-        while True:
-            try:
-                await self._in_thread(self._upgrade_and_open)
-            except TraceHubError as error:
-                _log.error("not open yet: %s", error)
-                self._why_not = Unavailable(f"not open yet: {error}", retry_after=5)
-            except Exception:  # the turn of an endless loop: the file may be better at the next one
-                _log.exception("not open yet")
-                self._why_not = Unavailable("not open yet: the log of the service says more", retry_after=5)
-            else:
-                self._opening = None
-                return
-            await asyncio.sleep(REOPEN_S)
+    async def _tend(self) -> None:
+        """Keep a writer process for as long as the service lives."""
+        while not self._closing:
+            process, line = await self._start()
+            await line.lost
+            await self._end(process)
 
-    def _upgrade_and_open(self) -> None:
-        if needs_upgrade(self._path):
-            self._why_not = self._upgrading
-            upgrade(self._path, self._retention_ms, go_on=lambda: not self._closing)
-        self._open()
+    async def _start(self) -> "tuple[subprocess.Popen[bytes], _Line]":
+        ours, theirs = socket.socketpair()
+        with theirs:
+            handles = (theirs.fileno(), self._claim.fileno())
+            arguments = (str(handles[0]), str(self._path), str(self._retention_ms))
+            command = (sys.executable, "-m", "ingest_svc.writer", *arguments)
+            process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)  # noqa: ASYNC220  # short
+        _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self._heard), sock=ours)
+        self._line = line
+        return process, line
 
-    def _run(self, function: Callable[[Writer], T]) -> T:
-        if self._writer is not None and not self._writer.is_current():
-            _log.error("%s was deleted or replaced: going on with what is there now", self._path)
-            self._close()
-        writer = self._writer or self._reopen()
-        started = time.monotonic()
+    async def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        """See the process end, and tell everybody who waits for it."""
+        ended = Unavailable("the writer process ended, another one starts: send again, nothing is stored twice")
+        self._why_not = Fault.of(ended)
+        self._settle(len(self._waiting), ended)
         try:
-            return function(writer)
-        except (FileFault, BadFile) as error:
-            _log.error("%s", error)
-            self._why_not = error
-            self._close()
-            raise
-        finally:
-            if time.monotonic() - started > SLOW_S:
-                self._slow_until = time.monotonic() + SLOW_FOR_S
+            code = await asyncio.to_thread(process.wait, STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if not self._first_look.done():
+            self._first_look.set_exception(ended)
+        elif not self._closing:
+            _log.error("the writer process ended with %d: starting another", code)
+            await asyncio.sleep(RESTART_S)
 
-    def _open(self) -> Writer:
-        self._writer = Writer(self._path, self._retention_ms)
-        return self._writer
+    def _heard(self, answer: Answer) -> None:
+        if isinstance(answer, Written):
+            self.commits += 1
+            self.commit_seconds += answer.seconds
+            for count in answer.counts:
+                entries, settle = self._waiting.popleft()
+                self.inserted += count
+                self.duplicates += entries - count
+                settle(count)
+        elif isinstance(answer, Done):
+            self._settle(1, answer)
+        elif isinstance(answer, Failed):
+            self._settle(answer.count, answer.fault.error())
+        else:
+            self._stand(answer)
 
-    def _reopen(self) -> Writer:
-        if time.monotonic() < self._reopen_at:
-            raise self._why_not
-        self._reopen_at = time.monotonic() + REOPEN_S
-        try:
-            return self._open()
-        except TraceHubError as error:
-            self._why_not = error
-            raise
+    def _settle(self, count: int, outcome: Done | Exception) -> None:
+        for _ in range(count):
+            _, settle = self._waiting.popleft()
+            settle(outcome)
 
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def _stand(self, standing: Standing) -> None:
+        self._why_not = standing.fault
+        if self._first_look.done():
+            return
+        if standing.is_final and standing.fault is not None:
+            self._closing = True
+            self._first_look.set_exception(standing.fault.error())
+        else:
+            self._first_look.set_result(None)
+
+
+class _Line(asyncio.Protocol):
+    """This process's end of the pair of sockets."""
+
+    def __init__(self, heard: Callable[[Answer], None]) -> None:
+        self._heard = heard
+        self._frames = Frames(Answer)
+        self.batches = Batches()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        for answer in self._frames.feed(data):
+            self._heard(answer)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.lost.set_result(None)
+
+    def send(self, ask: Ask) -> None:
+        """Ask the writer."""
+        self._transport.write(framed(ask))
+
+    def hang_up(self) -> None:
+        """Nothing more will be asked; answers still come."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._transport.write_eof()
+
+
+def _settling(future: "asyncio.Future[Any]") -> Settle:
+    """Give a future what comes, unless whoever waits for it gave up meanwhile."""
+
+    def settle(outcome: Any) -> None:
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    return settle

@@ -1,35 +1,37 @@
 """The ingest port's calls, each a sentence."""
 
 import asyncio
+import contextlib
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
 from ingest_svc.desk import Desk
-from ingest_svc.group_commit import GroupCommit, Report
 from ingest_svc.intake import Intake
+from ingest_svc.messages import Report
 from ingest_svc.retention import Retention
 from shared import wire
 from shared.api import Deleted, Health, Receipt, SingleReceipt
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError, Unsupported
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
-from shared.storage.writer import Writer
-from shared.web import ACCESS, answer
+from shared.web import ACCESS, CLIENT, answer
 
 SETTINGS = web.AppKey("settings", Settings)
 INTAKE = web.AppKey("intake", Intake)
 LIMITS = web.AppKey("limits", wire.Limits)
 DESK = web.AppKey("desk", Desk)
-COMMITS = web.AppKey("commits", GroupCommit)
 RETENTION = web.AppKey("retention", Retention)
 STARTED = web.AppKey("started", float)
 
 LONG_BODY: Final = 512 * 1024  # bytes; what costs most in so many takes about 20 ms
 
+DROPPED: Final = istr("X-TraceHub-Dropped")
 _SENDER = re.compile(r"[\x21-\x7e]{1,128}")
 _TOTAL = re.compile(r"[0-9]{1,15}")
 _PACKED = {"application/json": False, "application/msgpack": True, "application/x-msgpack": True}
@@ -43,19 +45,19 @@ class Decode(Protocol):
 
 async def ingest(request: web.Request) -> web.Response:
     """`POST /ingest`"""
-    packed, report = _is_packed(request), _report(request)
+    packed, report = is_packed(request.headers), dropped(request.headers)
     async with request.app[INTAKE].body(request) as body:
         entries = await _decoded(request, wire.decode_batch, body, packed)
-        inserted = await request.app[COMMITS].commit(entries, report, is_long=len(body) > LONG_BODY)
+        inserted = await request.app[DESK].commit(entries, report)
     return answer(Receipt(len(entries), inserted, len(entries) - inserted))
 
 
 async def ingest_single(request: web.Request) -> web.Response:
     """`POST /ingest/single`"""
-    packed = _is_packed(request)
+    packed = is_packed(request.headers)
     async with request.app[INTAKE].body(request) as body:
         entries = await _decoded(request, wire.decode_entry, body, packed)
-        inserted = await request.app[COMMITS].commit(entries, is_long=len(body) > LONG_BODY)
+        inserted = await request.app[DESK].commit(entries)
     return answer(SingleReceipt(inserted == 1))
 
 
@@ -69,7 +71,7 @@ async def health(request: web.Request) -> web.Response:
     app = request.app
     detail, entries = None, None
     try:
-        entries = await app[DESK].call(_probe)
+        entries = (await app[DESK].call("probe")).value
     except TraceHubError as error:
         detail = str(error)
     status = 503 if detail else 200
@@ -94,22 +96,26 @@ async def health(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """`GET /metrics`"""
     app = request.app
-    commits, intake = app[COMMITS], app[INTAKE]
+    desk, intake = app[DESK], app[INTAKE]
+    dropped, writer_bytes = 0, 0
+    with contextlib.suppress(TraceHubError):  # nobody writes just now
+        dropped, writer_bytes = (await desk.call("dropped")).value, (await desk.call("memory_bytes")).value
     db_bytes, wal_bytes = file_sizes(app[SETTINGS].path)
     text = exposition(
         [
-            Metric("entries_inserted_total", "counter", "Entries committed.", commits.inserted),
-            Metric("entries_duplicate_total", "counter", "Entries that were there already.", commits.duplicates),
+            Metric("entries_inserted_total", "counter", "Entries committed.", desk.inserted),
+            Metric("entries_duplicate_total", "counter", "Entries that were there already.", desk.duplicates),
             Metric("entries_expired_total", "counter", "Entries deleted by retention.", app[RETENTION].deleted),
-            Metric("entries_dropped", "gauge", "Entries that senders report to have dropped.", app[DESK].dropped),
-            Metric("commits_total", "counter", "Transactions that wrote entries.", commits.commits),
-            Metric("commit_seconds_total", "counter", "Time spent in them.", commits.commit_seconds),
+            Metric("entries_dropped", "gauge", "Entries that senders report to have dropped.", dropped),
+            Metric("commits_total", "counter", "Transactions that wrote entries.", desk.commits),
+            Metric("commit_seconds_total", "counter", "Time spent in them.", desk.commit_seconds),
             Metric("bodies_refused_total", "counter", "Requests refused because the queue was full.", intake.refused),
             Metric("queue_bytes", "gauge", "Bodies held now.", intake.held),
             Metric("queue_limit_bytes", "gauge", "Bodies that may be held.", intake.queue_bytes),
             Metric("db_bytes", "gauge", "Size of the database file.", db_bytes),
             Metric("wal_bytes", "gauge", "Size of the write-ahead log.", wal_bytes),
             Metric("memory_bytes", "gauge", "Memory of the ingest process.", memory_bytes()),
+            Metric("writer_memory_bytes", "gauge", "Memory of the process that writes for it.", writer_bytes),
         ]
     )
     return web.Response(text=text, content_type="text/plain")
@@ -122,12 +128,13 @@ async def _decoded(request: web.Request, decode: Decode, body: bytes, packed: bo
         entries = await asyncio.to_thread(decode, body, packed=packed, limits=limits)
     else:
         entries = decode(body, packed=packed, limits=limits)
-    request.app[ACCESS].count(request, len(entries))
+    request.app[ACCESS].share.charge(request.get(CLIENT, ""), len(entries))
     return entries
 
 
-def _is_packed(request: web.Request) -> bool:
-    content_type = request.headers.get("Content-Type")
+def is_packed(headers: Mapping[str, str]) -> bool:
+    """Whether a body is msgpack; raises Unsupported where it is neither that nor JSON."""
+    content_type = headers.get(hdrs.CONTENT_TYPE)
     if content_type is None:
         return False
     kind = content_type.partition(";")[0].strip().lower()
@@ -136,12 +143,7 @@ def _is_packed(request: web.Request) -> bool:
     return _PACKED[kind]
 
 
-def _report(request: web.Request) -> Report | None:
+def dropped(headers: Mapping[str, str]) -> Report | None:
     """What the sender says it dropped; a report that cannot be read must not cost the entries that come with it."""
-    sender, _, total = request.headers.get("X-TraceHub-Dropped", "").rpartition("=")
+    sender, _, total = headers.get(DROPPED, "").rpartition("=")
     return (sender, int(total)) if _SENDER.fullmatch(sender) and _TOTAL.fullmatch(total) else None
-
-
-def _probe(writer: Writer) -> int:
-    writer.probe()
-    return writer.newest - writer.oldest + 1

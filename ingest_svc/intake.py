@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, NoReturn, cast
 
 from aiohttp import web
@@ -56,6 +56,23 @@ class Intake:
                 self.pace.count(len(body))
         finally:
             room.give_back()
+
+    def at_once(self, size: int) -> Callable[[], None] | None:
+        """Room for a small body that is here and need not wait for its turn: what gives it back. None for any other."""
+        has_room = self.held + size <= self.queue_bytes and self._passing + size <= PASSING_BYTES
+        if size > SMALL_BYTES or not has_room:
+            return None
+        if not self.held:
+            self.pace.begin()
+        self.held += size
+        self._passing += size
+
+        def give_back() -> None:
+            self.held -= size
+            self._passing -= size
+            self.pace.count(size)
+
+        return give_back
 
     def limit(self, size: int, taken: int = 0) -> int:
         """How much may be held together with a body of that size, of which so much is held already."""
@@ -158,9 +175,12 @@ class _Room:
             raise TooLarge(f"A body holds at most {limit:,} bytes, before and after decompression")
 
     def enter(self, size: int) -> None:
-        """Take room for a body before it is read. Who comes new has to leave the room that was promised to others."""
+        """Take room for a body before it is read. Who comes new has to leave the room that was promised to others.
+
+        A small body that is here has room of its own.
+        """
         intake = self._intake
-        if not len(intake.timetable):
+        if not len(intake.timetable) or 0 < size <= SMALL_BYTES:
             self.take(size)
             return
         sender = self._sender()

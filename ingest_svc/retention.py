@@ -3,13 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 from typing import Final
 
 from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
-from shared.storage.writer import Writer
 
 SLICE_ENTRIES: Final = 1_000  # 2.5 ms: the first slice, and all where the file has a size, so that not too much goes
 LEAST_ENTRIES: Final = 500  # in a slice while others write
@@ -61,50 +59,36 @@ class Retention:
         async with self._one_at_a_time:
             before = self.deleted
             now_ms = time.time() * 1000
-            horizon = await self._desk.call(lambda writer: writer.horizon(now_ms - self._retention_ms, now_ms))
-            await self._slice_by_slice(lambda writer, limit: writer.expire(horizon, limit))
+            horizon = await self._desk.call("horizon", now_ms - self._retention_ms, now_ms)
+            async for count in self._slices("expire", horizon.value, first=SLICE_ENTRIES, most=MOST_ENTRIES):
+                self.deleted += count
             if self._used_bytes:
-                await self._slice_by_slice(self._expire_what_is_too_much)
+                too_much = ("expire_while_larger", self._used_bytes)
+                async for count in self._slices(*too_much, first=SLICE_ENTRIES, most=SLICE_ENTRIES):
+                    self.deleted += count
             return self.deleted - before
 
-    async def _slice_by_slice(self, expire: Callable[[Writer, int], int]) -> None:
-        async for count in self._slices(expire, SLICE_ENTRIES, MOST_ENTRIES):
-            self.deleted += count
-
-    async def _slices(self, function: Callable[[Writer, int], int], first: int, most: int) -> AsyncIterator[int]:
-        """What the function gives, up to a limit each time, until that is 0.
+    async def _slices(self, operation: str, argument: float | None, *, first: int, most: int) -> AsyncIterator[int]:
+        """What the operation gives, up to a limit each time, until that is 0.
 
         While others call as well they have two thirds of the time, and less the longer this takes beyond a pause. A
-        slice is as long as makes up for what others really had: they may keep the event loop beyond their time.
+        slice is as long as makes up for what others really had: they may keep the writer beyond their time.
         """
         begun, calls, limit = time.monotonic(), self._desk.calls, first
         while True:
             started = time.monotonic()
-            count, took_s = await self._desk.call(partial(_timed, function, limit))
-            if not count:
+            done = await self._desk.call(operation, argument, limit)
+            if not done.value:
                 return
-            yield count
+            yield done.value
             is_alone = self._desk.calls == calls + 1
             calls = self._desk.calls
-            share = max(LEAST_SHARE, OTHERS_SHARE * min(1.0, self._pause_s / (started - begun + took_s)))
-            await asyncio.sleep(0 if is_alone else share * took_s)
-            due_s = (time.monotonic() - started - took_s) / share
-            limit = first if is_alone else min(most, max(LEAST_ENTRIES, int(limit * due_s / took_s)))
-
-    def _expire_what_is_too_much(self, writer: Writer, limit: int) -> int:
-        is_too_large = writer.used_bytes() > self._used_bytes
-        return writer.expire(writer.newest + 1, min(limit, SLICE_ENTRIES)) if is_too_large else 0
+            share = max(LEAST_SHARE, OTHERS_SHARE * min(1.0, self._pause_s / (started - begun + done.seconds)))
+            await asyncio.sleep(0 if is_alone else share * done.seconds)
+            due_s = (time.monotonic() - started - done.seconds) / share
+            limit = first if is_alone else min(most, max(LEAST_ENTRIES, int(limit * due_s / done.seconds)))
 
     async def give_back(self, spare_part: int | None) -> None:
         """Return unused pages to the file system, but for one in `spare_part` of the file's."""
-
-        def some(writer: Writer, limit: int) -> int:
-            return writer.give_back(spare_part, limit)
-
-        async for _ in self._slices(some, SLICE_PAGES, SLICE_PAGES):
+        async for _ in self._slices("give_back", spare_part, first=SLICE_PAGES, most=SLICE_PAGES):
             pass
-
-
-def _timed(function: Callable[[Writer, int], int], limit: int, writer: Writer) -> tuple[int, float]:
-    started = time.perf_counter()
-    return function(writer, limit), time.perf_counter() - started

@@ -170,8 +170,19 @@ class Services:
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a signal and wait for the end; gives the exit code."""
         process = self.processes.pop(name)
+        children = _children(process.pid)
         process.send_signal(number)
-        return process.wait(20)
+        code = process.wait(20)
+        deadline = time.monotonic() + 5
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            assert time.monotonic() < deadline, "a child outlives its process"
+            time.sleep(0.002)
+        return code
+
+    def writer_pid(self) -> int:
+        """The process that the ingest service has write."""
+        (writer,) = _children(self.processes["ingest_svc"].pid)
+        return writer
 
     def log(self, name: str) -> str:
         """What the service has logged."""
@@ -188,14 +199,20 @@ class Services:
         return f"http://127.0.0.1:{self.query_port}"
 
 
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+
+
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
     """Services that are not started yet; those that were are ended with the test."""
     services = Services(tmp_path / "tracehub.db")
     yield services
-    for process in services.processes.values():
-        process.kill()
-        process.wait()
+    for name in list(services.processes):
+        services.kill(name)
 
 
 @pytest.fixture

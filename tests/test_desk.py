@@ -1,24 +1,21 @@
 """The ingest process and its file: it starts with one that it can use, says so where it cannot, and outlives faults."""
 
 import asyncio
+import os
 import resource
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-import threading
-import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from conftest import Services, entry, free_port, until
-from test_writer import HOUR_MS, rows
+from test_writer import HOUR_MS, checkpoint, rows
 
-from ingest_svc import desk as at_the_desk
 from ingest_svc.desk import Desk
 from shared.env import Settings
 from shared.storage.sqlite import VERSION
@@ -147,7 +144,7 @@ async def test_a_disk_that_fails_is_left_and_taken_again(services: Services, htt
             return response.status
 
     assert await post(10) == 200
-    pid = services.processes["ingest_svc"].pid
+    pid = services.writer_pid()
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
     assert await post(500_000) in (503, 507)
     assert await post(500_000) in (503, 507)
@@ -226,21 +223,49 @@ async def test_everything_beside_the_file_is_private(services: Services, http: a
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-async def test_a_slow_call_sends_the_next_ones_to_a_thread(settings: Settings, monkeypatch: Any) -> None:
-    """Quick calls run on the event loop; long ones, and those that follow a slow one for a while, do not hold it up."""
+async def test_a_writer_that_is_killed_is_replaced(services: Services, http: aiohttp.ClientSession) -> None:
+    """Killed under load, the writer is started anew; senders are told to come back, and nothing acked is lost."""
+    services.start("ingest_svc")
+    killed = 0
 
-    def where(_: Writer) -> str:
-        return threading.current_thread().name
+    def kill() -> None:
+        nonlocal killed
+        os.kill(services.writer_pid(), signal.SIGKILL)
+        killed += 1
 
-    monkeypatch.setattr(at_the_desk, "SLOW_S", 0.02)
-    monkeypatch.setattr(at_the_desk, "SLOW_FOR_S", 0.2)
+    acked = 0
+    for _ in range(3):
+        acked += await _write_until(services, http, kill)
+
+        async def is_back() -> bool:
+            async with http.get(f"{services.ingest_url}/health") as response:
+                return response.status == 200
+
+        await until(is_back)
+    assert acked > 100
+    ((count, first, last),) = rows(services.db, "SELECT count(*), min(id), max(id) FROM traces")
+    assert count >= acked
+    assert (first, last) == (1, count)
+    assert "starting another" in services.log("ingest_svc")
+
+
+async def test_the_writer_ends_with_its_service(services: Services) -> None:
+    """However the service ends, its writer does not outlive it."""
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        services.start("ingest_svc")
+        writer = services.writer_pid()
+        services.kill("ingest_svc", number)
+        await until(lambda pid=writer: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+
+
+async def test_a_request_that_gave_up_costs_the_others_nothing(settings: Settings) -> None:
+    """When one who waits is cancelled, everyone else is settled, now and later."""
     desk = Desk(settings)
     await desk.open()
-    here = threading.current_thread().name
-    assert await desk.call(where) == here
-    assert await desk.call(where, is_long=True) != here
-    await desk.call(lambda _: time.sleep(0.03))
-    assert await desk.call(where) != here
-    await asyncio.sleep(0.25)
-    assert await desk.call(where) == here
+    waiting = [asyncio.create_task(desk.commit([checkpoint(number)])) for number in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert (told[0], type(told[1]), told[2]) == (1, asyncio.CancelledError, 1)
+    assert await asyncio.wait_for(desk.commit([checkpoint(9)]), 5) == 1
     await desk.close()

@@ -30,6 +30,10 @@ class Claim:
         with contextlib.suppress(OSError):  # a full disk has no room for who it is, and the lock holds all the same
             os.write(self._file, b"%d\n" % os.getpid())
 
+    def fileno(self) -> int:
+        """The handle of the lock; a process that has it as well holds the lock as well."""
+        return self._file
+
     def release(self) -> None:
         """Let another process write."""
         os.close(self._file)

@@ -16,6 +16,8 @@ class Site(NamedTuple):
 
     id: int
     weight: int
+    source_id: str
+    failed: bool
 
 
 class Sites:
@@ -36,8 +38,8 @@ class Sites:
 
     def open(self, place: Place) -> Site:
         """A new site for a place that is not among the `known`."""
-        source_id, direction, operation, endpoint, _, _ = place
-        site = Site(self.next_id, weight(source_id, direction, operation, endpoint))
+        source_id, direction, operation, endpoint, _, failed = place
+        site = Site(self.next_id, weight(source_id, direction, operation, endpoint), source_id, failed)
         if len(self.known) >= MAX_KNOWN:
             self.known.clear()
         self.known[place] = site

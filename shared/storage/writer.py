@@ -12,11 +12,10 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.errors import DiskFull
-from shared.failure import may_report_error, reports_error
 from shared.storage import expiry
 from shared.storage.chains import Chain, Chains
+from shared.storage.columns import Columns, columns, joined
 from shared.storage.eras import Eras
-from shared.storage.instants import instants
 from shared.storage.ledger import Ledger
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
@@ -83,6 +82,10 @@ class Writer:
         return identity(self.path) == self._identity
 
     def write(self, batches: Sequence[Sequence[Entry]], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
+        """As `store`, for entries as they are."""
+        return self.store([columns(batch) for batch in batches], now_ms, drops)
+
+    def store(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """Store all batches in one synced transaction; returns how many entries of each were new.
 
         `drops` is what senders report for the ledger: sender -> entries dropped since its start.
@@ -90,14 +93,13 @@ class Writer:
         A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
         """
         self._reserve.take()
-        entries = list(concatenated.from_iterable(batches))
-        duplicates = self._insert_unless_duplicates(entries, drops, now_ms)
+        whole = joined(batches)
+        duplicates = self._insert_unless_duplicates(whole, drops, now_ms)
         if not duplicates:
-            return [len(batch) for batch in batches]
-        fresh = [entry for place, entry in enumerate(entries) if place not in duplicates]
-        self._insert_unless_duplicates(fresh, drops, now_ms)
-        places = iter(range(len(entries)))
-        return [sum(next(places) not in duplicates for _ in batch) for batch in batches]
+            return [batch.size for batch in batches]
+        self._insert_unless_duplicates(whole.without(duplicates), drops, now_ms)
+        places = iter(range(whole.size))
+        return [sum(next(places) not in duplicates for _ in range(batch.size)) for batch in batches]
 
     def expire(self, horizon: int, limit: int) -> int:
         """Delete the oldest entries, those before row id `horizon` and at most `limit`; returns how many."""
@@ -155,26 +157,28 @@ class Writer:
         with translated(self.path):
             return expiry.give_back(self._db, spare_part, limit)
 
-    def _insert_unless_duplicates(self, entries: list[Entry], drops: Mapping[str, int], now_ms: int) -> set[int]:
+    def _insert_unless_duplicates(self, entries: Columns, drops: Mapping[str, int], now_ms: int) -> set[int]:
         """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
-        if not entries and not drops:
+        if not entries.size and not drops:
             return set()
         with translated(self.path):
             self._turn_era(now_ms)
         with self._transaction():
             first = self.newest + 1
-            rows, lines, touched = self._stage(entries)
-            if self._insert_rows(rows) < len(entries):
+            rows, touched = self._stage(entries)
+            if self._insert_rows(rows) < entries.size:
                 stored = {row_id for (row_id,) in self._db.execute("SELECT id FROM entry WHERE id >= ?", (first,))}
                 self._take_back(entries)
-                return {place for place in range(len(entries)) if first + place not in stored}
-            self._db.executemany("INSERT INTO raw_line VALUES (?, ?)", lines)
+                return {place for place in range(entries.size) if first + place not in stored}
+            if entries.lines:
+                lines = [(first + place, line) for place, line in entries.lines]
+                self._db.executemany("INSERT INTO raw_line VALUES (?, ?)", lines)
             self._sites.save()
             self._chains.save(touched)
             self._ledger.save(drops, now_ms)
-            if entries:  # a mark without any would stand where the next entry's belongs
+            if entries.size:  # a mark without any would stand where the next entry's belongs
                 self._mark_arrival(now_ms, first)
-        self.newest += len(entries)
+        self.newest += entries.size
         self._chains.let_go()
         return set()
 
@@ -192,24 +196,16 @@ class Writer:
                 inserted += self._db.executemany(_INSERT[1], zip(*[iter(some)] * COLUMNS, strict=True)).rowcount
         return inserted
 
-    def _stage(self, entries: list[Entry]) -> tuple[list[int | str], list[tuple[int, str]], list[Chain]]:
-        """Count the entries in their chains; returns what to bind, raw lines, and the chains that were not new."""
+    def _stage(self, entries: Columns) -> tuple[list[int | str], list[Chain]]:
+        """Count the entries in their chains; returns what to bind, and the chains that were not new."""
         chains, sites = self._chains.known, self._sites.known
         touched: list[Chain] = []
         chain_ids, ats, site_ids = [], [], []
         start = row_id = self.newest
-        data = [entry.data for entry in entries]
-        some_failed, failed = may_report_error("\n".join(data)), False
-        for entry, instant in zip(entries, instants([entry.timestamp for entry in entries]), strict=True):
+        for id, instant, place in zip(entries.correlation_ids, entries.instants, entries.places, strict=True):
             row_id += 1
-            if some_failed:
-                failed = reports_error(entry.data)
-            source_id, id = entry.source_id, entry.correlation_id
-            place = (source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, failed)
             site = sites.get(place) or self._sites.open(place)
             chain = chains.get(id) or self._chains.open(id, instant)
-            if failed:
-                chain.errors += 1
             if 0 < chain.newest <= start:
                 touched.append(chain)
             at = instant - chain.base
@@ -220,19 +216,19 @@ class Writer:
             chain.newest = row_id
             chain.entries += 1
             chain.balance += site.weight
-            sources = chain.sources
+            chain.errors += site.failed
+            sources, source_id = chain.sources, site.source_id
             sources[source_id] = sources[source_id] + 1 if source_id in sources else 1
             chain_ids.append(chain.id)
             ats.append(at)
             site_ids.append(site.id)
-        columns = (range(start + 1, row_id + 1), chain_ids, ats, [entry.suffix for entry in entries], site_ids, data)
-        lines = [(id, entry.raw_line) for id, entry in enumerate(entries, start + 1) if entry.raw_line is not None]
-        return list(concatenated.from_iterable(zip(*columns, strict=True))), lines, touched
+        bound = zip(range(start + 1, row_id + 1), chain_ids, ats, entries.suffixes, site_ids, entries.data, strict=True)
+        return list(concatenated.from_iterable(bound)), touched
 
-    def _take_back(self, entries: list[Entry]) -> None:
+    def _take_back(self, entries: Columns) -> None:
         """Undo a transaction that has staged and inserted entries, and saved nothing else."""
         self._db.execute("ROLLBACK")
-        self._chains.take_back(entry.correlation_id for entry in entries)
+        self._chains.take_back(entries.correlation_ids)
         self._sites.take_back()
 
     def _turn_era(self, now_ms: int) -> None:

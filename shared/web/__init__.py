@@ -1,5 +1,8 @@
 """What both services share of HTTP: routes, errors to statuses, who may, the way to the other port, start and stop."""
 
+from shared.web.connection import TAKE
+from shared.web.exchange import Exchange, Take
+from shared.web.farewell import FAREWELL
 from shared.web.problems import answer, problems, refusal
 from shared.web.routes import ACCESS, CLIENT, Access, openapi, set_up
 from shared.web.serve import CANCEL_HANDLERS, make_runner, run, running
@@ -8,7 +11,11 @@ __all__ = [
     "ACCESS",
     "CANCEL_HANDLERS",
     "CLIENT",
+    "FAREWELL",
+    "TAKE",
     "Access",
+    "Exchange",
+    "Take",
     "answer",
     "make_runner",
     "openapi",

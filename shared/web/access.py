@@ -8,10 +8,9 @@ allows another origin anything.
 import re
 from typing import Final
 
-from aiohttp import web
-
 from shared.env import Settings, is_loopback
 from shared.errors import Misdirected, NotAllowed
+from shared.web.exchange import Asking
 
 READING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 MAX_KNOWN: Final = 1_000  # spellings of Host that were found good
@@ -60,19 +59,19 @@ class Gate:
         self._names = Names(settings)
         self._origins = {_place(url) for url in (settings.ingest_url, settings.query_url) if url}
 
-    def check(self, request: web.Request) -> None:
+    def check(self, request: Asking) -> None:
         """Raise Misdirected or NotAllowed for a request that is not for this service, or not from where it may be."""
         self._names.check(request.host)
         if request.method not in READING:
             self._refuse_foreign_pages(request)
 
-    def _refuse_foreign_pages(self, request: web.Request) -> None:
+    def _refuse_foreign_pages(self, request: Asking) -> None:
         origin = request.headers.get("Origin")
         site = request.headers.get("Sec-Fetch-Site", "none")
         if (origin is not None and not self._is_own(origin, request.host)) or site not in ("none", "same-origin"):
             raise NotAllowed("A page of another origin may not change anything here", missing=False)
 
-    def _is_own(self, origin: str, host: str) -> bool:
+    def _is_own(self, origin: str, host: str | None) -> bool:
         """Whether the page came from this address; a proxy may have changed the scheme, so that does not count."""
         scheme, _, authority = origin.partition("://")
         if scheme not in _DEFAULT_PORTS or not authority:  # "null", and what is no address

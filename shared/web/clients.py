@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from shared.env import Settings
+from shared.web.exchange import Asking
 
 IPV6_PREFIX: Final = 64  # one subscriber has so many bits of addresses to himself
 MAX_KNOWN: Final = 1_000  # addresses, each with what was said of whom it speaks for, that were looked at before
@@ -22,7 +23,7 @@ class Clients:
         self._proxies = settings.proxies
         self._known = functools.lru_cache(MAX_KNOWN)(self._look)
 
-    def address(self, request: web.Request) -> str:
+    def address(self, request: Asking) -> str:
         """The address of the client, of IPv6 the network."""
         remote = request.remote or ""
         if not self._proxies and ":" not in remote:

@@ -1,13 +1,18 @@
-"""What is no HTTP: answered in JSON like everything else, and worth no line in the log."""
+"""What a connection does besides what aiohttp's do: short ways for some requests, and JSON for what is no HTTP."""
 
+import asyncio
 import logging
-from typing import Any
+from typing import Any, Final, TypeGuard
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 
 from shared.api import Problem
+from shared.web.exchange import Exchange, Take
 from shared.web.headers import NOT_A_PAGE
 from shared.web.problems import answer
+
+TAKE: Final[web.AppKey[Take]] = web.AppKey("take")  # what an application answers the short way
 
 _log = logging.getLogger("tracehub")
 
@@ -17,22 +22,83 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(
+        server = _Server(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
         )
+        server.take = self.app.get(TAKE)
+        return server
 
 
 class _Server(web.Server):
+    take: Take | None
+
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ()
+    """Offers a plain request that arrived whole, while nothing else is to be done here, to the application's `Take`.
+
+    Until that has answered, what else arrives is kept and reading rests, so answers keep their order.
+    """
+
+    __slots__ = ("_is_taken", "_kept", "_remote", "_take")
+
+    def __init__(self, manager: _Server, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._take = manager.take
+        self._is_taken = False
+        self._kept = b""
+        self._remote: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        address = transport.get_extra_info("peername")
+        self._remote = str(address[0]) if isinstance(address, tuple) else None
+
+    def data_received(self, data: bytes) -> None:
+        waiter = self._waiter
+        if self._is_taken:
+            self._kept += data
+            self._pause_transport_reading()
+        elif self._take is None or waiter is None or waiter.done():
+            super().data_received(data)
+        else:
+            self._waiter = None  # or aiohttp would begin with what it has parsed
+            super().data_received(data)
+            self._waiter = waiter
+            if self._messages and not self._is_taken_over(self._take) and not waiter.done():
+                waiter.set_result(None)
+
+    def _is_taken_over(self, take: Take) -> bool:
+        message, payload = self._messages[0]
+        if len(self._messages) > 1 or not payload.is_eof() or not _is_plain(message):
+            return False
+        self._is_taken = True
+        if not take(Exchange(message, payload, self._remote, self._reply)):
+            self._is_taken = False
+            return False
+        self._messages.clear()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        return True
+
+    def _reply(self, answer: bytes, is_last: bool) -> None:
+        self._is_taken = False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.write(answer)
+        if is_last:
+            self.force_close()
+        elif self._kept:
+            kept, self._kept = self._kept, b""
+            self._resume_transport_reading()
+            self.data_received(kept)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -42,6 +108,17 @@ class _Connection(web.RequestHandler):
             return _last(super().handle_error(request, status, exc, message), "Internal error: the log says more")
         _log.debug("no HTTP from %s", request.remote, exc_info=exc)
         return _last(web.Response(status=status), "The request is not well-formed HTTP")
+
+
+def _is_plain(message: object) -> TypeGuard[RawRequestMessage]:
+    """Whether what aiohttp has parsed is a request that asks for an answer and nothing else."""
+    return (
+        isinstance(message, RawRequestMessage)
+        and message.version == HttpVersion11
+        and not (message.should_close or message.upgrade or message.chunked or message.compression)
+        and hdrs.HOST in message.headers
+        and hdrs.EXPECT not in message.headers
+    )
 
 
 def _last(response: Any, detail: str) -> web.Response:

@@ -5,6 +5,7 @@ aiohttp reads nothing any more once it shuts down: a body that is on its way the
 
 import asyncio
 import contextlib
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -18,14 +19,14 @@ class Farewell:
     def __init__(self, app: web.Application) -> None:
         self._app = app
         self._requests = 0
-        self._is_bidden = False
+        self.is_bidden = False
         self._none_left = asyncio.Event()
         app.middlewares.insert(0, self._counted())
         app.on_response_prepare.append(self._end_connection)
 
     async def bid(self, seconds: float) -> None:
         """End what waits, and wait for the requests that are being answered, for so long at most."""
-        self._is_bidden = True
+        self.is_bidden = True
         await self._app.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -33,19 +34,30 @@ class Farewell:
                     self._none_left.clear()
                     await self._none_left.wait()
 
+    def begin(self) -> None:
+        """A request is being answered."""
+        self._requests += 1
+
+    def end(self) -> None:
+        """One was answered."""
+        self._requests -= 1
+        if not self._requests:
+            self._none_left.set()
+
     def _counted(self) -> Middleware:
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._requests += 1
+            self.begin()
             try:
                 return await handler(request)
             finally:
-                self._requests -= 1
-                if not self._requests:
-                    self._none_left.set()
+                self.end()
 
         return counted
 
     async def _end_connection(self, _: web.Request, response: web.StreamResponse) -> None:
-        if self._is_bidden:
+        if self.is_bidden:
             response.force_close()
+
+
+FAREWELL: Final = web.AppKey("farewell", Farewell)

@@ -14,6 +14,7 @@ from aiohttp import web
 from shared.errors import NotAllowed, TooOften
 from shared.web.buckets import MAX_CLIENTS, Buckets, retry_after
 from shared.web.clients import Clients
+from shared.web.exchange import Asking
 from shared.web.login import Logins
 
 WRONG_AT_ONCE: Final = 20  # secrets that a client may show before it has to wait
@@ -28,7 +29,7 @@ class Guesses:
         self._wrong = Buckets(WRONG_PER_S, WRONG_AT_ONCE)
         self._right: OrderedDict[str, None] = OrderedDict()
 
-    def check(self, request: web.Request, given: str, secrets: Iterable[str], *, at_login: bool = False) -> str:
+    def check(self, request: Asking, given: str, secrets: Iterable[str], *, at_login: bool = False) -> str:
         """The one of the secrets that was given. Raises NotAllowed where it is none, TooOften instead of looking."""
         client = self._clients.address(request)
         if (wait_s := self._wrong.wait_s(client)) and (at_login or client not in self._right):
@@ -57,17 +58,18 @@ class Lock:
         self._guesses = guesses
         self._logins = logins
 
-    def open(self, request: web.Request) -> str:
+    def open(self, request: Asking) -> str:
         """The secret that was shown, empty where a cookie was or nothing has to be. Raises NotAllowed, TooOften."""
         if not self._secrets:
             return ""
         if given := _given(request):
             return self._guesses.check(request, given, self._secrets)
-        if self._logins is None or not self._logins.is_valid(request):
+        is_logged_in = self._logins is not None and isinstance(request, web.Request) and self._logins.is_valid(request)
+        if not is_logged_in:
             raise NotAllowed("A secret is required: X-TraceHub-Secret or Authorization: Bearer", missing=True)
         return ""
 
-    def is_opened(self, request: web.Request) -> bool:
+    def is_opened(self, request: Asking) -> bool:
         """Whether `open` would raise nothing."""
         try:
             self.open(request)
@@ -76,7 +78,7 @@ class Lock:
         return True
 
 
-def _given(request: web.Request) -> str:
+def _given(request: Asking) -> str:
     """The secret in a request's headers; empty for none."""
     if given := request.headers.get("X-TraceHub-Secret"):
         return given

@@ -26,6 +26,8 @@ _STATUS: Final[list[tuple[type[errors.TraceHubError], int]]] = [
     (errors.Unavailable, 503),
     (errors.BadFile, 503),
 ]
+INTERNAL: Final = Problem("Internal error: the log of the service says more")
+
 _log = logging.getLogger("tracehub")
 
 
@@ -34,16 +36,18 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return web.Response(body=encode(body), status=status, headers=headers, content_type="application/json")
 
 
-def refusal(error: errors.TraceHubError) -> web.Response:
-    """The answer that tells a client of an error."""
+def told(error: errors.TraceHubError) -> tuple[Problem, int, Mapping[str, str]]:
+    """What a client is told of an error: body, status, headers."""
     problem = Problem(str(error), getattr(error, "path", None))
     if isinstance(error, errors.NotAllowed):
-        challenge = {"WWW-Authenticate": 'Bearer realm="TraceHub"'}
-        return answer(problem, 401, challenge) if error.missing else answer(problem, 403)
+        return (problem, 401, {"WWW-Authenticate": 'Bearer realm="TraceHub"'}) if error.missing else (problem, 403, {})
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
-    if isinstance(error, errors.Unavailable):
-        return answer(problem, status, {"Retry-After": str(error.retry_after)})
-    return answer(problem, status)
+    return problem, status, {"Retry-After": str(error.retry_after)} if isinstance(error, errors.Unavailable) else {}
+
+
+def refusal(error: errors.TraceHubError) -> web.Response:
+    """The answer that tells a client of an error."""
+    return answer(*told(error))
 
 
 def _no_check(_: web.Request) -> None:
@@ -71,7 +75,7 @@ def problems(check: Callable[[web.Request], None] = _no_check) -> Middleware:
             if request.writer.output_size:  # an answer has begun: aiohttp logs the fault and cuts the connection
                 raise
             _log.exception("%s %s failed", request.method, printable(request.path))
-            return answer(Problem("Internal error: the log of the service says more"), 500)
+            return answer(INTERNAL, 500)
 
     return middleware
 

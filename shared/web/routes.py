@@ -11,7 +11,9 @@ from shared.env import Settings
 from shared.openapi import document
 from shared.web.access import Gate, host_name
 from shared.web.clients import Clients
+from shared.web.exchange import Asking
 from shared.web.fair_share import FairShare
+from shared.web.farewell import FAREWELL, Farewell
 from shared.web.headers import protect
 from shared.web.lock import Guesses, Lock
 from shared.web.login import Logins
@@ -29,22 +31,42 @@ class Access:
         self.guesses = Guesses(self.clients)
         self.logins = Logins(self.secrets) if port == "query" else None
         self.share = FairShare(settings.ingest_rate if port == "ingest" else settings.query_rate, settings)
+        self.gate = Gate(settings)
         self.port: Port = port
         self.settings = settings
         self._own = Lock(self.secrets, self.guesses, self.logins)
 
-    def lock(self, call: Call) -> Lock:
-        """What opens a call."""
-        return Lock(call.secrets(self.port, self.settings), self.guesses, self.logins)
-
-    def count(self, request: web.Request, entries: int) -> None:
-        """Take the entries of a body out of its sender's share."""
-        if self.share.has_rate:
-            self.share.charge(request[CLIENT], entries)
+    def guard(self, call: Call) -> "Guard | None":
+        """Who stands before a call of this port; None where there is nothing to guard."""
+        counts = call.needs != "nothing" and call.port == self.port and self.share.has_rate
+        secrets = call.secrets(self.port, self.settings)
+        if call.needs == "nothing" or not (counts or call.port == "query" or secrets):
+            return None
+        return Guard(Lock(secrets, self.guesses, self.logins), self, counts=counts, has_body=call.body is not None)
 
     def may_know(self, request: web.Request) -> bool:
         """Whether the request may be told more than the status of the service."""
         return self._own.is_opened(request)
+
+
+class Guard:
+    """Lets a request pass whose client may make the call, and takes it out of the client's share."""
+
+    def __init__(self, lock: Lock, access: Access, *, counts: bool, has_body: bool) -> None:
+        self._lock = lock
+        self._clients = access.clients
+        self._share = access.share
+        self._counts = counts
+        self._has_body = has_body
+
+    def admit(self, request: Asking) -> str:
+        """Whose share the call counts against. Raises NotAllowed, TooOften; a body is charged when it is known."""
+        client = self._lock.open(request) or self._clients.address(request)
+        if self._has_body:
+            self._share.admit(client)
+        elif self._counts:
+            self._share.take(client)
+        return client
 
 
 ACCESS = web.AppKey("access", Access)
@@ -54,7 +76,8 @@ CLIENT = web.RequestKey("client", str)  # of a call that counts against its clie
 def set_up(app: web.Application, port: Port, settings: Settings, handlers: Mapping[str, Handler]) -> None:
     """Make an application answer the calls of a port."""
     access = app[ACCESS] = Access(port, settings)
-    app.middlewares.append(problems(Gate(settings).check))
+    app[FAREWELL] = Farewell(app)
+    app.middlewares.append(problems(access.gate.check))
     app.on_response_prepare.append(protect)
     for call in CALLS:
         if call.port in (port, "both"):
@@ -68,19 +91,13 @@ def set_up(app: web.Application, port: Port, settings: Settings, handlers: Mappi
 
 
 def _guarded(handler: Handler, call: Call, access: Access) -> Handler:
-    """The handler behind the call's lock, its client's share of such calls taken."""
-    counts = call.needs != "nothing" and call.port == access.port and access.share.has_rate
-    if call.needs == "nothing" or not (counts or call.port == "query" or call.secrets(access.port, access.settings)):
+    """The handler behind the call's guard."""
+    guard = access.guard(call)
+    if guard is None:
         return handler
-    lock, clients, share = access.lock(call), access.clients, access.share
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        secret = lock.open(request)
-        request[CLIENT] = client = secret or clients.address(request)
-        if call.body is not None:
-            share.admit(client)
-        elif counts:
-            share.take(client)
+        request[CLIENT] = guard.admit(request)
         return await handler(request)
 
     return guarded

@@ -17,7 +17,7 @@ from shared.env import BAD_SETTING, SettingError, Settings, give_up
 from shared.log import set_up_log
 from shared.memory import give_large_blocks_back, search_less_for_garbage
 from shared.web.connection import Runner
-from shared.web.farewell import Farewell
+from shared.web.farewell import FAREWELL
 
 FAREWELL_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
 SHUTDOWN_S: Final = 1.0  # for those that are left then
@@ -75,7 +75,6 @@ async def _serve(program: str, app: web.Application, settings: Settings, port_fi
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    farewell = Farewell(app)
     runner = make_runner(app)
     await runner.setup()
     try:
@@ -87,7 +86,7 @@ async def _serve(program: str, app: web.Application, settings: Settings, port_fi
         await stop.wait()
         _log.info("%s stops", program)
         await site.stop()
-        await farewell.bid(FAREWELL_S)
+        await app[FAREWELL].bid(FAREWELL_S)
     finally:
         await runner.cleanup()
 

@@ -55,9 +55,8 @@ def _small_disk(megabytes: int) -> Iterator[tuple[Services, Callable[[], None]]]
                 services.start(name)
             yield services, lambda: _grow(place)
         finally:
-            for process in services.processes.values():
-                process.kill()
-                process.wait()
+            for name in list(services.processes):
+                services.kill(name)
             subprocess.run(["umount", place], check=True)
 
 

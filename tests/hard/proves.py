@@ -27,13 +27,11 @@ MUTANTS = (
     Mutant(
         "acknowledge before the commit",
         "crash",
-        "ingest_svc/group_commit.py",
-        "                counts = await self._write(group)\n",
-        "                for some, _, settled in group:\n"
-        "                    settled.set_result(len(some))\n"
-        "                await asyncio.sleep(0.02)\n"
-        "                await self._write(group)\n"
-        "                continue\n",
+        "ingest_svc/writer.py",
+        "counts = self._keeper.call(lambda writer: writer.store(batches, time.time_ns() // 1_000_000, drops))",
+        "counts = [batch.size for batch in batches]\n"
+        "            write = lambda writer: writer.store(batches, time.time_ns() // 1_000_000, drops)\n"
+        "            __import__('threading').Timer(0.02, self._keeper.call, [write]).start()",
     ),
     Mutant("commit without a sync", "power_loss", "shared/storage/sqlite.py", "'FULL' if synced else 'OFF'", "'OFF'"),
     Mutant("leave in the WAL what could not be synced", "io_error", "shared/storage/writer.py", "self._bury()", "pass"),
@@ -84,7 +82,20 @@ MUTANTS = (
         "self.admit(client, 1.0)\n            self._buckets.charge(client)",
         "self.admit(client, 1.0)",
     ),
-    Mutant("count no entries", "strangers", "shared/web/routes.py", "if self.share.has_rate:", "if entries < 0:"),
+    Mutant(
+        "count no entries",
+        "strangers",
+        "shared/web/fair_share.py",
+        "            self._buckets.charge(client, tokens)",
+        "            pass",
+    ),
+    Mutant(
+        "check nothing on the short way",
+        "strangers",
+        "ingest_svc/express.py",
+        "self._access.gate.check(request)",
+        "pass",
+    ),
     Mutant(
         "let a client have any number of streams",
         "strangers",
@@ -132,8 +143,8 @@ MUTANTS = (
         "keep no appointment",
         "overload",
         "ingest_svc/intake.py",
-        "if not len(intake.timetable):",
-        "if intake.timetable is not None:",
+        "if not len(intake.timetable)",
+        "if intake.timetable is not None",
     ),
     Mutant(
         "take any number of bodies",

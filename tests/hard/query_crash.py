@@ -62,6 +62,8 @@ async def run(scale: Scale, report: Report) -> None:
                     await asyncio.sleep(random.uniform(0.05, 1.0))
                     services.kill("query_svc")
                     await asyncio.to_thread(services.start, "query_svc")
+            async with connected(services.ingest_port) as connection:
+                await connection.get("/health")  # behind what was still on its way
             there = [id for (id,) in rows(services.db, "SELECT id FROM entry ORDER BY id")]
             for _ in range(400):
                 if all(client.ids and client.ids[-1] == there[-1] for client in clients):

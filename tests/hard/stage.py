@@ -25,9 +25,8 @@ def started(*names: str, **environ: str) -> Iterator[Services]:
                 services.start(name)
             yield services
         finally:
-            for process in services.processes.values():
-                process.kill()
-                process.wait()
+            for name in list(services.processes):
+                services.kill(name)
 
 
 class Answer(NamedTuple):
@@ -130,9 +129,9 @@ def percentile(values: Iterable[float], part: float) -> float:
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of a process that is its own: pages of mapped files do not count."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
+    """Memory of a process and its children that is their own: pages of mapped files do not count."""
+    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in family(pid)]
+    return sum(int(status.partition("RssAnon:")[2].split()[0]) for status in statuses) / 1024
 
 
 async def watch(pid: int, memory: list[float]) -> None:
@@ -143,5 +142,10 @@ async def watch(pid: int, memory: list[float]) -> None:
 
 
 def descriptors(pid: int) -> int:
-    """How many a process has open."""
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    """How many a process and its children have open."""
+    return sum(1 for pid in family(pid) for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]

@@ -1,0 +1,68 @@
+"""The file in the writer process's care: opened, upgraded where needed, closed when it failed and opened anew."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from shared.errors import BadFile, FileFault, TraceHubError, Unavailable
+from shared.storage.upgrade import needs_upgrade, upgrade
+from shared.storage.writer import Writer
+
+REOPEN_S: Final = 1.0  # between attempts to open a file that failed
+
+T = TypeVar("T")
+_log = logging.getLogger("tracehub.ingest")
+
+
+class Keeper:
+    """Gives the Writer to one call after the other."""
+
+    def __init__(self, path: Path, retention_ms: float) -> None:
+        self._path = path
+        self._retention_ms = retention_ms
+        self._writer: Writer | None = None
+        self._why_not: TraceHubError = Unavailable(f"{path} is being opened")
+        self._reopen_at = 0.0
+
+    def open(self, upgrading: Callable[[TraceHubError], None], go_on: Callable[[], bool]) -> None:
+        """Open the file or raise why not; one of the earlier release is upgraded first, and `upgrading` told so.
+
+        An upgrade ends as soon as `go_on` says no.
+        """
+        if needs_upgrade(self._path):
+            upgrading(Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5))
+            upgrade(self._path, self._retention_ms, go_on)
+        self._writer = Writer(self._path, self._retention_ms)
+
+    def call(self, function: Callable[[Writer], T]) -> T:
+        """What `function` gives for the Writer.
+
+        Raises the function's errors, and why the file is not open. A file that failed is opened anew before anything
+        else is done with it, one that was replaced is left for the new one.
+        """
+        if self._writer is not None and not self._writer.is_current():
+            _log.error("%s was deleted or replaced: going on with what is there now", self._path)
+            self.close()
+        writer = self._writer or self._reopen()
+        try:
+            return function(writer)
+        except (FileFault, BadFile) as error:
+            _log.error("%s", error)
+            self._why_not = error
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Fold the WAL into the file and let go of it."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _reopen(self) -> Writer:
+        if time.monotonic() < self._reopen_at:
+            raise self._why_not
+        self._reopen_at = time.monotonic() + REOPEN_S
+        self._writer = Writer(self._path, self._retention_ms)
+        return self._writer

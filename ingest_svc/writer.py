@@ -1,0 +1,242 @@
+"""The writer process, `python -m ingest_svc.writer`: started by the ingest service, which asks it for everything.
+
+It has the only read-write connection, so the service's event loop never waits for the disk, and SQLite works on a core
+of its own. Group commit: what arrived while a transaction was written is the next one. There is no delay to tune: an
+idle service commits at once, a busy one in larger groups.
+"""
+
+import contextlib
+import ctypes
+import logging
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ingest_svc.keeper import REOPEN_S, Keeper
+from ingest_svc.messages import (
+    READ_BYTES,
+    Answer,
+    Arrivals,
+    Ask,
+    Batch,
+    Call,
+    Done,
+    Failed,
+    Fault,
+    Frames,
+    Standing,
+    Written,
+    framed,
+)
+from shared.doorbell import Doorbell
+from shared.errors import DiskFull, Locked, TraceHubError, Unavailable
+from shared.exposition import memory_bytes
+from shared.log import set_up_log
+from shared.memory import give_large_blocks_back, search_less_for_garbage
+from shared.storage.writer import Writer
+
+GROUP_ENTRIES: Final = 2_000  # that a transaction takes before it leaves the rest to the next; a larger batch is long
+GAP_ENTRIES: Final = 5_000  # new ones since the last time, before a gap is used to fold the WAL into the file
+
+_PR_SET_PDEATHSIG: Final = 1  # of prctl(2)
+_log = logging.getLogger("tracehub.ingest")
+
+
+def _probe(writer: Writer) -> int:
+    """Write something, to see whether writing works; gives the number of entries."""
+    writer.probe()
+    return writer.newest - writer.oldest + 1
+
+
+def _dropped(writer: Writer) -> int:
+    return writer.dropped
+
+
+def _expire_while_larger(writer: Writer, most_bytes: int, limit: int) -> int:
+    return writer.expire(writer.newest + 1, limit) if writer.used_bytes() > most_bytes else 0
+
+
+OPERATIONS: Final[dict[str, Callable[..., int]]] = {
+    "probe": _probe,
+    "dropped": _dropped,
+    "memory_bytes": lambda _: memory_bytes(),
+    "horizon": Writer.horizon,
+    "expire": Writer.expire,
+    "expire_while_larger": _expire_while_larger,
+    "give_back": Writer.give_back,
+}
+
+
+class Gone(Exception):
+    """The service has ended."""
+
+
+class Line:
+    """The writer's end of the pair of sockets."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._frames = Frames(Ask)
+        self.ended = False
+
+    def receive(self, *, wait: bool) -> list[Ask]:
+        """What has arrived; with `wait`, at least the next piece of it. Nothing comes any more once it `ended`."""
+        try:
+            piece = self._line.recv(READ_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            piece = b""
+        self.ended = not piece
+        return self._frames.feed(piece)
+
+    def is_up(self) -> bool:
+        """Whether somebody is at the other end, and might ask something."""
+        try:
+            return bool(self._line.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+
+    def tell(self, answer: Answer) -> None:
+        """Send an answer; raises Gone where nobody is there for it."""
+        try:
+            self._line.sendall(framed(answer))
+        except ConnectionError:
+            raise Gone from None
+
+
+class GroupCommit:
+    """Does what is asked, in order; batches that stand together are one transaction."""
+
+    def __init__(self, line: Line, keeper: Keeper, doorbell: Doorbell) -> None:
+        self._line = line
+        self._keeper = keeper
+        self._doorbell = doorbell
+        self._asked: deque[Ask] = deque()
+        self._arrivals = Arrivals()
+        self._unfolded = 0
+
+    def run(self) -> None:
+        """Take, do, answer, until the service has gone."""
+        while True:
+            self._gather()
+            if isinstance(call := self._asked[0], Call):
+                self._asked.popleft()
+                self._call(call)
+            else:
+                self._write(self._take())
+
+    def _gather(self) -> None:
+        """Take what has arrived, up to a group; wait for something if there is nothing."""
+        entries = sum(map(_size, self._asked))
+        while entries < GROUP_ENTRIES:
+            arrived = self._line.receive(wait=False)
+            if not arrived and self._asked:
+                return
+            if not arrived:
+                self._use_the_gap()
+                arrived = self._line.receive(wait=True)
+            if self._line.ended:
+                raise Gone
+            self._asked.extend(arrived)
+            entries += sum(map(_size, arrived))
+
+    def _take(self) -> list[Batch]:
+        group: list[Batch] = []
+        entries = 0
+        while self._asked and entries < GROUP_ENTRIES and isinstance(batch := self._asked[0], Batch):
+            self._asked.popleft()
+            group.append(batch)
+            entries += len(batch.suffixes)
+        return group
+
+    def _write(self, group: list[Batch]) -> None:
+        started = time.perf_counter()
+        batches = [self._arrivals.columns(batch) for batch in group]
+        drops = dict(sorted((batch.sender, batch.dropped) for batch in group if batch.sender is not None))
+        try:
+            counts = self._keeper.call(lambda writer: writer.store(batches, time.time_ns() // 1_000_000, drops))
+        except Exception as error:
+            self._fail(error, len(group))
+            return
+        self._line.tell(Written(counts, time.perf_counter() - started))
+        self._doorbell.ring()
+        self._unfolded += sum(counts)
+
+    def _call(self, call: Call) -> None:
+        started = time.perf_counter()
+        try:
+            value = self._keeper.call(lambda writer: OPERATIONS[call.operation](writer, *call.arguments))
+        except Exception as error:
+            self._fail(error, 1)
+            return
+        self._line.tell(Done(value, time.perf_counter() - started))
+
+    def _fail(self, error: Exception, count: int) -> None:
+        if not isinstance(error, TraceHubError):
+            _log.exception("writing failed")
+        self._line.tell(Failed(Fault.of(error), count))
+
+    def _use_the_gap(self) -> None:
+        """While nobody waits, do what a commit would have to do later: fold the WAL into the file."""
+        if self._unfolded >= GAP_ENTRIES:
+            self._unfolded = 0
+            with contextlib.suppress(TraceHubError):  # the keeper has logged it, and opens the file anew
+                self._keeper.call(Writer.checkpoint)
+
+
+def _size(ask: Ask) -> int:
+    """How many entries are to be written."""
+    return len(ask.suffixes) if isinstance(ask, Batch) else 0
+
+
+def open_in_time(line: Line, keeper: Keeper) -> None:
+    """Open the file, however long others hold it, and say how it stands. Raises Gone, and BadFile at the first look."""
+    is_first = True
+    while True:
+        try:
+            keeper.open(lambda why_not: line.tell(Standing(Fault.of(why_not))), line.is_up)
+        except Exception as error:
+            if not line.is_up():
+                raise Gone from None
+            if is_first and isinstance(error, TraceHubError) and not isinstance(error, Locked | DiskFull):
+                raise
+            _log.error("not open yet: %s", error, exc_info=None if isinstance(error, TraceHubError) else error)
+            line.tell(Standing(Fault.of(Unavailable(f"not open yet: {error}", retry_after=5))))
+        else:
+            line.tell(Standing(None))
+            return
+        is_first = False
+        time.sleep(REOPEN_S)
+
+
+def main(socket_number: str, path: str, retention_ms: str) -> None:
+    """Serve the ingest service at the other end of the socket until it hangs up."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C is meant for the service, which hangs up then
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    set_up_log()
+    give_large_blocks_back()
+    search_less_for_garbage()
+    line = Line(socket.socket(fileno=int(socket_number)))
+    keeper, doorbell = Keeper(Path(path), float(retention_ms)), Doorbell(Path(path))
+    with contextlib.suppress(Gone):
+        try:
+            open_in_time(line, keeper)
+        except TraceHubError as error:
+            line.tell(Standing(Fault.of(error), is_final=True))
+        else:
+            GroupCommit(line, keeper, doorbell).run()
+    keeper.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

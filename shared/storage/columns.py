@@ -1,0 +1,72 @@
+"""Entries as the writer takes them: column by column, and what repeats from entry to entry as one value."""
+
+from collections.abc import Container, Sequence
+from itertools import accumulate, compress
+from typing import NamedTuple
+
+from shared.failure import may_report_error, reports_error
+from shared.storage.instants import instants
+from shared.storage.sites import Place
+from shared.wire import Entry
+
+
+class Columns(NamedTuple):
+    """Entries in their order. A raw line, which few have, stands with the place of its entry."""
+
+    correlation_ids: list[str]
+    instants: list[int]
+    suffixes: list[str]
+    places: list[Place]
+    data: list[str]
+    lines: list[tuple[int, str]]
+
+    @property
+    def size(self) -> int:
+        """How many entries."""
+        return len(self.correlation_ids)
+
+    def without(self, places: Container[int]) -> "Columns":
+        """The entries but those in these places."""
+        stays = [place not in places for place in range(self.size)]
+        moved = {place: number for number, place in enumerate(compress(range(self.size), stays))}
+        return Columns(
+            list(compress(self.correlation_ids, stays)),
+            list(compress(self.instants, stays)),
+            list(compress(self.suffixes, stays)),
+            list(compress(self.places, stays)),
+            list(compress(self.data, stays)),
+            [(moved[place], line) for place, line in self.lines if stays[place]],
+        )
+
+
+def columns(entries: Sequence[Entry]) -> Columns:
+    """Entries, column by column."""
+    data = [entry.data for entry in entries]
+    some_failed = may_report_error("\n".join(data))
+    failed = [some_failed and reports_error(text) for text in data]
+    return Columns(
+        [entry.correlation_id for entry in entries],
+        instants([entry.timestamp for entry in entries]),
+        [entry.suffix for entry in entries],
+        [
+            (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, has_failed)
+            for entry, has_failed in zip(entries, failed, strict=True)
+        ],
+        data,
+        [(place, entry.raw_line) for place, entry in enumerate(entries) if entry.raw_line is not None],
+    )
+
+
+def joined(batches: Sequence[Columns]) -> Columns:
+    """Batches, one behind the other."""
+    if len(batches) == 1:
+        return batches[0]
+    starts = accumulate((batch.size for batch in batches), initial=0)
+    return Columns(
+        [id for batch in batches for id in batch.correlation_ids],
+        [instant for batch in batches for instant in batch.instants],
+        [suffix for batch in batches for suffix in batch.suffixes],
+        [place for batch in batches for place in batch.places],
+        [data for batch in batches for data in batch.data],
+        [(start + place, line) for start, batch in zip(starts, batches, strict=False) for place, line in batch.lines],
+    )

@@ -1,0 +1,76 @@
+"""A request that arrived whole, answered by a plain function: no task, no request object, no response object.
+
+aiohttp has parsed it like any other, and handles whatever such a function leaves to it.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http_parser import RawRequestMessage
+
+from shared.errors import TraceHubError
+from shared.web.headers import NOT_A_PAGE
+from shared.web.problems import told
+from shared.wire import encode
+
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_ALWAYS: Final = "".join(
+    f"{name}: {value}\r\n"
+    for name, value in {"Content-Type": "application/json", "Cache-Control": "no-store", **NOT_A_PAGE}.items()
+)
+
+
+class Exchange:
+    """A request, and the way back. It has of web.Request what the checks look at."""
+
+    __slots__ = ("_payload", "_reply", "headers", "method", "path", "remote")
+
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        remote: str | None,
+        reply: Callable[[bytes, bool], None],
+    ) -> None:
+        self.method = message.method
+        self.path = message.path
+        self.headers = message.headers
+        self.remote = remote
+        self._payload = payload
+        self._reply = reply
+
+    @property
+    def host(self) -> str | None:
+        """What the request says; None where it says nothing."""
+        return self.headers.get(hdrs.HOST)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return self._payload.total_bytes
+
+    def body(self) -> bytes:
+        """The body, once; who has asked for it has to answer."""
+        return self._payload.read_nowait(-1)
+
+    def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, last: bool) -> None:
+        """Send a JSON answer, the last one of the connection or not."""
+        text = encode(body)
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) if headers else ""
+        end = "Connection: close\r\n\r\n" if last else "\r\n"
+        head = f"{_STATUS_LINES[status]}{_ALWAYS}Date: {rfc822_formatted_time()}\r\nContent-Length: {len(text)}\r\n"
+        self._reply((head + more + end).encode() + text, last)
+
+    def refuse(self, error: TraceHubError, *, last: bool) -> None:
+        """Tell the client of an error."""
+        self.answer(*told(error), last=last)
+
+
+Take = Callable[[Exchange], bool]
+"""Answers the request now or later and returns True, or returns False and leaves it to aiohttp."""
+
+Asking = web.Request | Exchange
+"""Whoever asks, the long way or the short one."""

@@ -1,0 +1,180 @@
+"""The writer process: whoever asks is answered in order, each with its own count, in one transaction where possible."""
+
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import until
+from test_writer import HOUR_MS, checkpoint, rows
+
+from ingest_svc import writer as writer_process
+from ingest_svc.keeper import Keeper
+from ingest_svc.messages import Answer, Ask, Batch, Batches, Call, Done, Failed, Frames, Written, framed
+from ingest_svc.writer import GAP_ENTRIES, Gone, GroupCommit, Line
+from shared.doorbell import Doorbell
+from shared.errors import DiskFull, FileFault, Unavailable
+
+ON_THEIR_WAY = 65_536  # bytes that the pair of sockets holds for certain
+
+
+class Service:
+    """The other end of a writer that runs in a thread of the test."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket, self._theirs = socket.socketpair()
+        self._answers = Frames(Answer)
+        self.keeper = Keeper(path, 24 * HOUR_MS)
+        self.keeper.open(lambda _: None, lambda: True)
+        self._doorbell = Doorbell(path)
+        self._commits = GroupCommit(Line(self._theirs), self.keeper, self._doorbell)
+        self._thread = threading.Thread(target=self._run)
+
+    def ask(self, *asks: Ask) -> list[Any]:
+        """Ask for all of it at once, if that is little; gives the answers."""
+        messages = b"".join(map(framed, asks))
+        self._socket.sendall(messages[:ON_THEIR_WAY])
+        if not self._thread.is_alive():
+            self._thread.start()
+        self._socket.sendall(messages[ON_THEIR_WAY:])
+        answers: list[Any] = []
+        while sum(map(_answered, answers)) < len(asks):
+            answers += self._answers.feed(self._socket.recv(65_536))
+        return answers
+
+    def close(self) -> None:
+        """Hang up and see the writer end."""
+        self._socket.close()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        assert not self._thread.is_alive()
+        self._theirs.close()
+        self._doorbell.close()
+        self.keeper.close()
+
+    def _run(self) -> None:
+        with pytest.raises(Gone):
+            self._commits.run()
+
+
+def _answered(answer: Any) -> int:
+    """How much of what was asked it answers."""
+    return len(answer.counts) if isinstance(answer, Written) else answer.count if isinstance(answer, Failed) else 1
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Service]:
+    """A writer of the file."""
+    with closing(Service(path)) as service:
+        yield service
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A writer of the test's file."""
+    with writing(tmp_path / "tracehub.db") as service:
+        yield service
+
+
+def batch(*numbers: int, **fields: Any) -> Batch:
+    """Entries by their numbers, to a writer that knows no places yet."""
+    return Batches().batch([checkpoint(number, **fields) for number in numbers])
+
+
+def in_the_file_itself(path: Path) -> int:
+    """How many entries a reader finds that does not look into the WAL."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM entry").fetchone()[0])
+        except sqlite3.DatabaseError:  # read while it was written
+            return 0
+
+
+async def test_a_gap_folds_the_wal_into_the_file(service: Service, tmp_path: Path) -> None:
+    """When enough was written and nobody waits, what the WAL holds is in the file itself."""
+    path = tmp_path / "tracehub.db"
+    service.ask(batch(*range(GAP_ENTRIES - 1)))
+    assert in_the_file_itself(path) < GAP_ENTRIES - 1
+    service.ask(batch(GAP_ENTRIES))
+    await until(lambda: in_the_file_itself(path) == GAP_ENTRIES)
+
+
+def test_what_waits_is_one_transaction_and_each_has_its_count(service: Service, tmp_path: Path) -> None:
+    """Batches that arrived together share a transaction and get the counts of their own entries."""
+    asks = [batch(0), batch(0, 1, 1), batch(2, 1, 0), batch(2), batch()]
+    (written,) = service.ask(*asks)
+    assert written.counts == [1, 1, 1, 0, 0]
+    assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(3,)]
+
+
+def test_calls_are_answered_in_their_turn(service: Service) -> None:
+    """What was asked between batches sees those before it and none behind it."""
+    answers = service.ask(batch(0), batch(1), Call("probe", ()), batch(2), Call("probe", ()))
+    assert [type(answer) for answer in answers] == [Written, Done, Written, Done]
+    assert [answer.value for answer in answers if isinstance(answer, Done)] == [2, 3]
+
+
+def test_an_unforeseen_error_is_told_and_passes(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """A call that fails by a fault of ours is answered as one; the log has it, and the next call works."""
+    failed, done = service.ask(Call("expire", (1, None)), Call("probe", ()))
+    assert isinstance(failed.fault.error(), RuntimeError)
+    assert done.value == 0
+    assert "Traceback" in caplog.text
+
+
+def test_a_failure_is_told_to_all_of_its_group_and_passes(scarce: None, service: Service, tmp_path: Path) -> None:
+    """A transaction that fails stores nothing of its group; the next one works."""
+    asks = [batch(number, data=f'{{"a":"{"x" * 2000}"}}') for number in range(25)]
+
+    def limit(pages: int) -> None:
+        service.keeper.call(lambda writer: writer._db.execute(f"PRAGMA max_page_count={pages}").fetchone())
+
+    limit(16)
+    (failed,) = service.ask(*asks)
+    assert (type(failed.fault.error()), failed.count) == (DiskFull, 25)
+    assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(0,)]
+    limit(1_000_000)
+    assert service.ask(*asks)[0].counts == [1] * 25
+
+
+def test_a_group_has_a_size(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a transaction takes is left to the next one."""
+    half = 10
+    monkeypatch.setattr(writer_process, "GROUP_ENTRIES", 2 * half)
+    answers = service.ask(*(batch(*range(n * half, (n + 1) * half)) for n in range(3)))
+    assert [written.counts for written in answers] == [[half, half], [half]]
+
+
+async def test_a_file_that_failed_is_opened_anew(service: Service, tmp_path: Path) -> None:
+    """After a fault below SQLite the file is closed, refused for a moment and opened again, nothing acked lost."""
+    assert service.ask(batch(1))[0].counts == [1]
+
+    def fail(writer: object) -> None:
+        raise FileFault("the disk is on fire", retry_after=5)
+
+    with pytest.raises(FileFault):
+        service.keeper.call(fail)
+    await until(lambda: _works(service))
+    assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(2,)]
+
+
+def _works(service: Service) -> bool:
+    (answer,) = service.ask(batch(1, 2))
+    if isinstance(answer, Failed):
+        assert isinstance(answer.fault.error(), Unavailable)
+        return False
+    return bool(answer.counts == [1])
+
+
+def test_messages_are_whole_however_they_arrive() -> None:
+    """Cut anywhere, the same messages come out."""
+    asks: list[Ask] = [batch(1, 2), Call("horizon", (1.5, None, 3)), Batches().batch([], ("sender", 7))]
+    data = b"".join(map(framed, asks))
+    for size in (1, 3, 7, len(data)):
+        frames = Frames(Ask)
+        found = [ask for start in range(0, len(data), size) for ask in frames.feed(data[start : start + size])]
+        assert found == asks
