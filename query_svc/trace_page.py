@@ -3,6 +3,7 @@
 A chain is what its summary says, so a page that was rendered is right for as long as the summary stays the same.
 """
 
+import asyncio
 import re
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from shared.wire import encode
 
 FIRST_ENTRIES: Final = 50  # read at a time, then more, so that no read holds the file's history for long:
 READ_ENTRIES: Final = 5_000
+PAIR_ENTRIES: Final = 1_000  # from which a read gets another beside it, on a connection and a core of its own
 READ_BYTES: Final = 4 * 2**20  # that a read aims at, by the size of the one before
 ANSWER_BYTES: Final = 32 * 2**20  # a page that passes it ends there
 
@@ -70,9 +72,12 @@ async def _read_on(reader: Reader, query: TraceQuery, chain: Chain, first: Stret
             break
         wanted = max(1, min(READ_ENTRIES, 10 * wanted, READ_BYTES * wanted // len(stretches[-1].text)))
         wanted = min(wanted, query.limit - found)
-        stretches.append(await reader.in_time(chain, wanted, query.source, stretches[-1].end))
-        found += stretches[-1].found
-        size += len(stretches[-1].text)
+        second = min(wanted, min(query.limit, chain.entries) - found - wanted)
+        several = await _read(reader, chain, query, (wanted, second), stretches[-1].end)
+        wanted = second if len(several) == 2 else wanted
+        stretches += several
+        found += sum(stretch.found for stretch in several)
+        size += sum(len(stretch.text) for stretch in several)
     end = stretches[-1].end
     more = may_follow and (await reader.in_time(chain, 1, query.source, end)).found > 0
     page = RenderedPage(
@@ -84,6 +89,22 @@ async def _read_on(reader: Reader, query: TraceQuery, chain: Chain, first: Stret
         f"{end.instant}.{end.id}" if more else None,
     )
     return Answer(encode(page), found > 0 or chain.complete is True, chain)
+
+
+async def _read(
+    reader: Reader, chain: Chain, query: TraceQuery, numbers: tuple[int, int], after: Position
+) -> list[Stretch]:
+    """The next entries; where they are many, and the index knows where the second half begins, in two reads at once."""
+    first, second = numbers
+    middle = None
+    if query.source is None and first >= PAIR_ENTRIES and second > 0:
+        middle = await reader.place(chain, first, after)
+    if middle is None:
+        return [await reader.in_time(chain, first, query.source, after)]
+    one, two = await asyncio.gather(
+        reader.in_time(chain, first, None, after), reader.in_time(chain, second, None, middle)
+    )
+    return [one, two] if one.end == middle else [one]  # entries may have expired since, and the halves overlap
 
 
 async def wait_for_page(tail: Tail, windows: Windows, kept: Kept[Answer], query: TraceQuery, seconds: float) -> Answer:

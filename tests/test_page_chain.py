@@ -1,6 +1,8 @@
 """One chain in the dashboard, in a real browser over both real services."""
 
+import asyncio
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +191,29 @@ async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: P
     await page.keyboard.press("v")
     await page.wait_for_selector(".sequence canvas")
     assert await page.evaluate("window.hacked") is None
+
+
+async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page: Any) -> None:
+    """What retention took is told first, and what is said of the rest is said of the rest."""
+    services.environ = {"TRACEHUB_RETENTION_HOURS": "0.0014"}  # 5 s
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [step("partly", 0, "->", endpoint="/order"), step("partly", 5, "->", "WS", endpoint="cart")])
+    await asyncio.sleep(4.5)
+    send(services, [step("partly", 40, "<-", "WS", endpoint="cart"), step("partly", 420, "<-", endpoint="/order")])
+
+    def wait_until_expired() -> None:
+        request = urllib.request.Request(f"{services.ingest_url}/cleanup", method="DELETE")
+        expired = 0
+        while not expired:
+            urllib.request.urlopen(request).close()
+            with urllib.request.urlopen(f"{services.query_url}/traces/partly") as answer:
+                expired = json.load(answer)["expired"]
+
+    await asyncio.to_thread(wait_until_expired)
+    await page.goto(f"{services.query_url}/#/traces/partly")
+    await page.wait_for_selector(".facts:not([hidden])")
+    assert "2 of 4 entries" in await page.locator(".numbers").inner_text()
+    told = await page.locator(".facts").inner_text()
+    assert "nothing of what is left is open" in told
+    assert "the 2 entries that came first, past retention; 2 entries of WS cart, MA /order" in told

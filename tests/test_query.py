@@ -153,7 +153,9 @@ async def test_a_parameter_that_cannot_be_read_is_named(
 async def test_pages_of_any_size_make_up_the_chain(ingest: Client, query: Client, monkeypatch: Any) -> None:
     """Followed from page to page, a chain is the same as in one answer, filtered or not."""
     await post(ingest, *(entry(timestamp=n // 3, source_id="AB"[n % 2]) for n in range(50)))
+    monkeypatch.setattr("query_svc.trace_page.FIRST_ENTRIES", 3)
     monkeypatch.setattr("query_svc.trace_page.READ_ENTRIES", 7)
+    monkeypatch.setattr("query_svc.trace_page.PAIR_ENTRIES", 5)  # reads of as many as that go side by side
 
     @settings(max_examples=25, deadline=None)
     @given(

@@ -70,7 +70,7 @@ export function chainView(context, route, saved = null) {
     const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : !found.opens.length ? 'alone' : stuck ? 'stuck' : 'running';
     state.replaceChildren(...(found.bars.length ? [stateMark(words)] : []));
     numbers.replaceChildren(...(found.bars.length ? [
-      h('span', {}, duration(found.last)), h('span', {}, plural(found.entries.length, 'entry', 'entries')),
+      h('span', {}, duration(found.last)), h('span', {}, `${record.expired ? `${count(found.entries.length)} of ` : ''}${plural(found.entries.length + record.expired, 'entry', 'entries')}`),
       h('span', {}, plural(found.groups.length, 'source')),
       h('span', {}, plural(new Set(found.groups.flatMap((group) => [...group.hosts])).size, 'host')), moment(found.origin),
       record.cut ? h('strong', {}, 'and more that this page cannot hold') : null] : []).filter(Boolean));

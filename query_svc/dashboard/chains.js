@@ -240,6 +240,7 @@ function makeRow(id) {
           ...(rest > 1 ? [h('span', { class: 'more', title: chain.sources.slice(MARKS).map(visible).join('\n') }, `+${rest}`)] : []));
       }
       setText(entries, count(chain.trace_count));
+      entries.title = chain.expired ? `what is left; ${count(chain.expired)} that came first passed retention` : '';
       old.title = `newest entry ${clock(chain.last_ts)}\n${utc(chain.last_ts)}`;
       if (changed) {
         node.classList.remove('touched');

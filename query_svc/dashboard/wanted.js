@@ -6,7 +6,7 @@ import { rate } from './format.js';
 import { curlLine, nothing } from './marks.js';
 
 const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
-const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['alone', 'exit without entry'], ['complete', 'complete'], ['error', 'error in data']];
+const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['alone', 'exit without entry'], ['complete', 'complete'], ['expired', 'partly expired'], ['error', 'error in data']];
 
 export function filters(filter, changed) {
   const choice = (name, label, options) => {

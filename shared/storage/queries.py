@@ -33,6 +33,11 @@ IN_TIME: Final = """
             ORDER BY at, entry.id LIMIT :limit
         ) AS found LEFT JOIN entry ON entry.id = found.entry
         ORDER BY found.at, found.entry)"""
+PLACE: Final = """
+    SELECT base + at, entry.id FROM chain CROSS JOIN entry ON entry.chain = chain.id
+    WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry.id > :id)
+        AND entry.id <= :newest
+    ORDER BY at, entry.id LIMIT 1 OFFSET :limit - 1"""
 _SITE: Final = "SELECT id, source_id, direction, operation, endpoint, hostname FROM site"
 SITES: Final = f"""
     {_SITE} WHERE id IN (SELECT value FROM json_each(?))

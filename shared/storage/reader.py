@@ -127,6 +127,12 @@ class Reader:
         row = await self._in_time(queries.NUMBERED, {**asked, "chain": chain.id})
         return await self._stretch(chain.correlation_id, row[6:], after)
 
+    async def place(self, chain: Chain, number: int, after: Position) -> Position | None:
+        """The position behind that many entries of a chain, found in the index alone; None if there are fewer."""
+        asked = {"chain": chain.id, "newest": chain.newest, "instant": after.instant, "id": after.id, "limit": number}
+        row = await self._pool.row(queries.PLACE, asked)
+        return None if row is None else Position(*row)
+
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
         """How many entries of a chain are later than an instant."""
         return await self._number(queries.COUNT, self._within(chain, source, since))
