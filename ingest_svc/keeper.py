@@ -64,5 +64,9 @@ class Keeper:
         if time.monotonic() < self._reopen_at:
             raise self._why_not
         self._reopen_at = time.monotonic() + REOPEN_S
-        self._writer = Writer(self._path, self._retention_ms)
+        try:
+            self._writer = Writer(self._path, self._retention_ms)
+        except TraceHubError as error:
+            self._why_not = error
+            raise
         return self._writer

@@ -264,3 +264,32 @@ async def test_recorded_data_comes_out_as_it_went_in(services: Services, http: a
             len(entries), stamps[0], stamps[-1],
         )  # fmt: skip
         assert sorted(summary["sources"]) == sorted({one["source_id"] for one in entries})
+
+
+async def test_a_bad_file_in_place_of_the_good_one(services: Services, http: aiohttp.ClientSession) -> None:
+    """Every answer says what is wrong with it and what to do, the second as the first; the good one is taken again."""
+    services.start("ingest_svc")
+    companions = [services.db.with_name(f"tracehub.db{ending}") for ending in ("", "-wal", "-shm")]
+    good = services.db.parent / "good"
+    good.mkdir()
+
+    async def post() -> tuple[int, str]:
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
+            return response.status, await response.text()
+
+    assert (await post())[0] == 200
+    for file in companions:
+        file.rename(good / file.name)
+    services.db.write_bytes(b"This is no database at all. " * 100)
+    for _ in range(5):
+        status, answer = await post()
+        assert status == 503
+        assert "restore a snapshot" in answer
+    for file in companions:
+        if (good / file.name).exists():
+            (good / file.name).replace(file)
+
+    async def is_stored() -> bool:
+        return (await post())[0] == 200
+
+    await until(is_stored)
