@@ -37,7 +37,6 @@ async def _read_all(path: Path) -> None:
     reader = await Reader.open(path, 1)
     try:
         for call in (
-            reader.newest(),
             reader.chain("chain", 10, None, start_of(None)),
             reader.correlations(10, None, Chosen()),
             reader.recent(10, None, ""),
@@ -52,12 +51,18 @@ async def _read_all(path: Path) -> None:
 
 async def test_values_of_the_wrong_type(path: Path) -> None:
     """Where a number should be stands something else: every way to read it says so, the glance of a stream as well."""
-    _change(path, "UPDATE chain SET base = 1e300", "UPDATE sqlite_sequence SET seq = 'x'")
+    _change(path, "UPDATE chain SET base = 1e300", "UPDATE arrival SET at = 'x'")
     await _read_all(path)
     with closing(Glance(path)) as glance:
-        for look in (glance.newest, lambda: glance.entries_after(0)):
-            with pytest.raises(BadFile, match="restore a snapshot"):
-                look()
+        with pytest.raises(BadFile, match="restore a snapshot"):
+            glance.entries_after(0)
+        _change(path, "DELETE FROM entry", "INSERT INTO last_expired VALUES ('x')")
+        with pytest.raises(BadFile, match="restore a snapshot"):
+            glance.newest()
+    reader = await Reader.open(path, 1)
+    with pytest.raises(BadFile, match="restore a snapshot"):
+        await reader.newest()
+    await reader.close()
     with pytest.raises(BadFile, match="restore a snapshot"):
         Writer(path, HOUR_MS)
 

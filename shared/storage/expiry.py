@@ -77,6 +77,12 @@ def delete_marks(db: sqlite3.Connection, oldest: int) -> None:
     )
 
 
+def remember_newest(db: sqlite3.Connection, newest: int) -> None:
+    """Keep the row id of the newest entry, which has been deleted."""
+    db.execute("DELETE FROM last_expired")
+    db.execute("INSERT INTO last_expired VALUES (?)", (newest,))
+
+
 def used_bytes(db: sqlite3.Connection) -> int:
     """The size of the file less its unused pages, as of the last commit, wherever its pages are now."""
     pages, unused, size = (

@@ -8,7 +8,8 @@ ENTRIES: Final = """
         (SELECT line FROM raw_line WHERE raw_line.entry = entry.id)
     FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
 NEXT: Final = f"{ENTRIES} WHERE entry.id > ? ORDER BY entry.id LIMIT ?"
-NEWEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
+NEWEST: Final = "SELECT coalesce((SELECT max(id) FROM entry), (SELECT entry FROM last_expired), 0)"
+OLDEST: Final = f"SELECT coalesce((SELECT min(id) FROM entry), ({NEWEST}) + 1)"
 _OF_KEY: Final = "SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = :key"
 NAMED: Final = f"""
     chain.id = ifnull(
@@ -71,8 +72,8 @@ SCANNED: Final = """
 _LATE: Final = "(SELECT at FROM arrival WHERE first_entry <= middle ORDER BY first_entry DESC LIMIT 1) >= :at"
 SINCE: Final = f"""
     WITH RECURSIVE search(low, high, middle) AS (
-        SELECT min(first_entry), seq + 1, (min(first_entry) + seq + 1) / 2
-        FROM arrival, sqlite_sequence WHERE name = 'entry'
+        SELECT min(first_entry), newest + 1, (min(first_entry) + newest + 1) / 2
+        FROM arrival, (SELECT ({NEWEST}) AS newest)
         UNION ALL
         SELECT iif({_LATE}, low, middle + 1), iif({_LATE}, middle, high),
             (iif({_LATE}, low, middle + 1) + iif({_LATE}, middle, high)) / 2

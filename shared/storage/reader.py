@@ -98,10 +98,7 @@ class Reader:
 
     async def oldest(self) -> int:
         """The row id of the oldest entry; that of the next one when there is none."""
-        query = (
-            "SELECT coalesce((SELECT min(id) FROM entry), (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'entry'))"
-        )
-        return await self._number(query, default=1)
+        return await self._number(queries.OLDEST, default=1)
 
     async def chain(
         self, correlation_id: str, limit: int, source: str | None, after: Position

@@ -53,7 +53,7 @@ CREATE TABLE chain_key (
 ) WITHOUT ROWID;
 
 CREATE TABLE entry (
-    id     INTEGER PRIMARY KEY AUTOINCREMENT,       -- /stream, /recent, retention
+    id     INTEGER PRIMARY KEY,                     -- /stream, /recent, retention
     chain  INTEGER NOT NULL,
     at     INTEGER NOT NULL,
     suffix TEXT NOT NULL,
@@ -61,6 +61,11 @@ CREATE TABLE entry (
     data   TEXT NOT NULL                            -- JSON text, '' for null
 );
 CREATE UNIQUE INDEX entry_once ON entry(chain, at, suffix);     -- duplicates; /traces/{id} in order of time
+
+-- The newest row id that was given, where its entry has gone: no id is given twice.
+CREATE TABLE last_expired (
+    entry INTEGER NOT NULL
+);
 
 CREATE TABLE raw_line (
     entry INTEGER PRIMARY KEY,

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.errors import DiskFull
-from shared.storage import expiry
+from shared.storage import expiry, queries
 from shared.storage.chains import Chain, Chains
 from shared.storage.columns import Columns, columns, joined
 from shared.storage.eras import Eras
@@ -113,6 +113,8 @@ class Writer:
         with self._transaction():
             self._chains.expire(expiry.delete_entries(self._db, self.oldest, last))
             expiry.delete_marks(self._db, last + 1)
+            if last == self.newest:
+                expiry.remember_newest(self._db, last)
             self._eras.leave(last + 1, 2 * count)
         self.oldest = last + 1
         return count
@@ -287,8 +289,8 @@ class Writer:
         self._chains.recall()
         self._sites.recall()
         self._ledger.recall()
-        self.newest = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", 0)
-        self.oldest = self._value("SELECT min(id) FROM entry", self.newest + 1)
+        self.newest = self._value(queries.NEWEST, 0)
+        self.oldest = self._value(queries.OLDEST, 1)
         self._last_mark_ms = self._value("SELECT at FROM arrival ORDER BY first_entry DESC LIMIT 1", 0)
         self._undone = False
 
