@@ -34,7 +34,7 @@ from verdicts import (
     start,
 )
 
-ONE_CORE = "one thread of Python does HTTP, decoding and the insert: 8 microseconds an entry in commits of 160"
+TWO_CORES = "what talks, what writes and the load share two cores, and 16 connections make small commits"
 
 
 class Goal(NamedTuple):
@@ -51,10 +51,10 @@ def judged(figures: Figures) -> list[tuple[Goal, Verdict]]:
 
 
 GOALS = [
-    Goal("Ingest, 16 connections, batch 1: half of bare aiohttp", at_least(beside(1, "bare"), 0.5), ONE_CORE),
-    Goal("batch 10: 60 % of aiohttp that only decodes", at_least(beside(10, "decode"), 0.6), ONE_CORE),
-    Goal("batch 100: 60 % of SQLite alone", at_least(beside_sqlite(100), 0.6), ONE_CORE),
-    Goal("batch 1,000: 60 % of SQLite alone", at_least(beside_sqlite(1_000), 0.6), ONE_CORE),
+    Goal("Ingest, 16 connections, batch 1: half of bare aiohttp", at_least(beside(1, "bare"), 0.5), TWO_CORES),
+    Goal("batch 10: 60 % of aiohttp that only decodes", at_least(beside(10, "decode"), 0.6), TWO_CORES),
+    Goal("batch 100: 60 % of SQLite alone", at_least(beside_sqlite(100), 0.6), TWO_CORES),
+    Goal("batch 1,000: 60 % of SQLite alone", at_least(beside_sqlite(1_000), 0.6), TWO_CORES),
     Goal(
         "SQLite alone with the product's layout: 3 times the earlier layout",
         at_least(lambda figures: figures.ratio(alone("sqlite"), alone("earlier_schema")), 3, "times"),
@@ -62,24 +62,24 @@ GOALS = [
     Goal(
         "batch 10, 100 and 1,000: 120 times the earlier release",
         all_of(*(at_least(beside(batch, "earlier"), 120, "times") for batch in (10, 100, 1_000))),
-        ONE_CORE,
+        TWO_CORES,
     ),
     Goal("batch 100, paced at 70 % of the top rate: p99 under 25 ms", at_most(paced_p99_ms, 25, "ms")),
     Goal(
         "one connection, batch 1: a third of the disk's syncs",
         at_least(single, 1 / 3),
-        "a commit of one entry writes a page of each table and index, where the disk's own rate is that of one page",
+        "a commit of one entry writes a page of each table and index, and three processes wake one another; "
+        "the disk's own rate is that of one page",
     ),
     Goal(
         "Growth: at 10 M entries 80 % of the rate at 100,000",
         at_least(grown(10_000_000), 0.8),
-        "the tables are not partitioned by time; which of their pages cost it has not been taken apart",
     ),
     Goal("at 30 M entries 70 % (`make bench-growth`)", at_least(grown(30_000_000), 0.7)),
     Goal(
         "retention that deletes as much as comes in leaves 75 %",
         all_of(at_least(left_with_retention, 0.75), balance),
-        "deleting has a third of the time at most, which flat out is half of what comes in",
+        "to delete an entry takes two to three microseconds, to store one five, both of the thread that writes",
     ),
     Goal(
         "Disk: 130 bytes an entry, everything included",

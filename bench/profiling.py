@@ -108,7 +108,8 @@ class Sampled:
     def __init__(self, module: str, folder: Path) -> None:
         self._stacks = folder / "stacks"
         port = free_port()
-        spy = ["py-spy", "record", "--format", "raw", "--rate", str(RATE), "--output", str(self._stacks), "--"]
+        spy = ["py-spy", "record", "--subprocesses", "--format", "raw", "--rate", str(RATE), "--output"]
+        spy += [str(self._stacks), "--"]
         service = [sys.executable, "-m", module, "--port", str(port), "--db", str(folder / "tracehub.db")]
         spy[0] = str(Path(sys.executable).with_name("py-spy"))
         self._running = running([*spy, *service], port, folder, {"TRACEHUB_QUERY_RATE": "0"})
@@ -132,7 +133,7 @@ class Sampled:
         counts: Counter[tuple[str, ...]] = Counter()
         for line in self._stacks.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
-            frames = tuple(_short(frame) for frame in stack.split(";"))
+            frames = tuple(_short(frame) for frame in stack.split(";") if not frame.startswith("process "))
             if stack and not frames[-1].startswith(WAITING) and not any("_find_and_load" in frame for frame in frames):
                 counts[frames] += int(count)
         return counts

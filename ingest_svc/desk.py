@@ -30,7 +30,7 @@ from shared.storage.claim import Claim
 from shared.wire import Entry
 
 RESTART_S: Final = 1.0  # before another writer process takes the place of one that ended
-STOP_S: Final = 20.0  # for the last transaction and the WAL
+STOP_S: Final = 10.0  # for the last transaction and the WAL
 
 Settle = Callable[[Any], None]  # is given what came of it: an answer or an error
 
@@ -49,6 +49,7 @@ class Desk:
         self._why_not: Fault | None = Fault.of(Unavailable(f"{self._path} is being opened"))
         self._first_look: asyncio.Future[None]
         self._line: _Line | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._waiting: deque[tuple[int, Settle]] = deque()  # number of entries of a batch, 0 for a call
         self._closing = False
         self.calls = 0
@@ -93,7 +94,14 @@ class Desk:
         self._closing = True
         if self._line is not None:
             self._line.hang_up()
-        await self._tending
+        try:
+            async with asyncio.timeout(STOP_S):
+                await asyncio.shield(self._tending)
+        except TimeoutError:
+            _log.error("the writer process does not end: it is killed, what it has not acknowledged is not stored")
+            if self._process is not None:
+                self._process.kill()
+            await self._tending
         self._claim.release()
 
     def _open_line(self) -> "_Line":
@@ -112,36 +120,40 @@ class Desk:
     async def _tend(self) -> None:
         """Keep a writer process for as long as the service lives."""
         while not self._closing:
-            process, line = await self._start()
+            try:
+                process, line = await self._start()
+            except OSError as error:
+                await self._ended(Unavailable(f"the writer process cannot be started: {error.strerror}"))
+                continue
             await line.lost
-            await self._end(process)
+            code = await asyncio.to_thread(process.wait)
+            await self._ended(Unavailable(f"the writer process ended with {code}, another one starts: send again"))
 
     async def _start(self) -> "tuple[subprocess.Popen[bytes], _Line]":
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as unless_it_starts:
+            unless_it_starts.callback(ours.close)
             handles = (theirs.fileno(), self._claim.fileno())
             arguments = (str(handles[0]), str(self._path), str(self._retention_ms))
             command = (sys.executable, "-m", "ingest_svc.writer", *arguments)
             process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)  # noqa: ASYNC220  # short
+            unless_it_starts.pop_all()
         _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self._heard), sock=ours)
-        self._line = line
+        self._process, self._line = process, line
         return process, line
 
-    async def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        """See the process end, and tell everybody who waits for it."""
-        ended = Unavailable("the writer process ended, another one starts: send again, nothing is stored twice")
-        self._why_not = Fault.of(ended)
-        self._settle(len(self._waiting), ended)
-        try:
-            code = await asyncio.to_thread(process.wait, STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
+    async def _ended(self, why: Unavailable) -> None:
+        """No writer is there: tell everybody who waits for it, and let a moment pass before the next one."""
+        self._why_not = Fault.of(why)
+        self._settle(len(self._waiting), why)
+        if self._closing:
+            return
         if not self._first_look.done():
-            self._first_look.set_exception(ended)
-        elif not self._closing:
-            _log.error("the writer process ended with %d: starting another", code)
-            await asyncio.sleep(RESTART_S)
+            self._closing = True
+            self._first_look.set_exception(why)
+            return
+        _log.error("%s", why)
+        await asyncio.sleep(RESTART_S)
 
     def _heard(self, answer: Answer) -> None:
         if isinstance(answer, Written):

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
-from multidict import istr
 
 from ingest_svc.desk import Desk
 from ingest_svc.intake import Intake
@@ -29,9 +28,10 @@ DESK = web.AppKey("desk", Desk)
 RETENTION = web.AppKey("retention", Retention)
 STARTED = web.AppKey("started", float)
 
+PATIENCE_S: Final = 5.0  # of /health with the disk
 LONG_BODY: Final = 512 * 1024  # bytes; what costs most in so many takes about 20 ms
 
-DROPPED: Final = istr("X-TraceHub-Dropped")
+DROPPED: Final = "X-TraceHub-Dropped"
 _SENDER = re.compile(r"[\x21-\x7e]{1,128}")
 _TOTAL = re.compile(r"[0-9]{1,15}")
 _PACKED = {"application/json": False, "application/msgpack": True, "application/x-msgpack": True}
@@ -71,7 +71,10 @@ async def health(request: web.Request) -> web.Response:
     app = request.app
     detail, entries = None, None
     try:
-        entries = (await app[DESK].call("probe")).value
+        async with asyncio.timeout(PATIENCE_S):
+            entries = (await app[DESK].call("probe")).value
+    except TimeoutError:
+        detail = f"a write has not come to its end for {PATIENCE_S:g} s"
     except TraceHubError as error:
         detail = str(error)
     status = 503 if detail else 200

@@ -246,7 +246,19 @@ async def test_a_writer_that_is_killed_is_replaced(services: Services, http: aio
     ((count, first, last),) = rows(services.db, "SELECT count(*), min(id), max(id) FROM traces")
     assert count >= acked
     assert (first, last) == (1, count)
-    assert "starting another" in services.log("ingest_svc")
+    assert "another one starts" in services.log("ingest_svc")
+
+
+async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.ClientSession) -> None:
+    """While a write does not come to its end the service says so; when it does, all is well."""
+    services.start("ingest_svc")
+    os.kill(services.writer_pid(), signal.SIGSTOP)
+    async with http.get(f"{services.ingest_url}/health") as response:
+        assert response.status == 503
+        assert "has not come to its end" in (await response.json())["detail"]
+    os.kill(services.writer_pid(), signal.SIGCONT)
+    async with http.get(f"{services.ingest_url}/health") as response:
+        assert response.status == 200
 
 
 async def test_the_writer_ends_with_its_service(services: Services) -> None:

@@ -1,0 +1,130 @@
+"""The short way of `POST /ingest`: what is checked, answered and counted is the same as on the long one."""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import Client, entry
+from test_writer import rows
+
+from ingest_svc.handlers import INTAKE
+from shared.env import Settings
+
+PLAIN = {"Host": "localhost", "Content-Type": "application/json"}
+OF_ITS_OWN = ("date", "content-length")  # of an answer
+GOOD = json.dumps({"traces": [entry(suffix="good")]}).encode()
+
+Answer = tuple[str, dict[str, str], bytes]
+
+
+class Wire:
+    """A connection on which requests are written as they are; tells how many went the long way."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._server: Any = client.server.runner.server  # type: ignore[union-attr]
+
+    async def __aenter__(self) -> "Wire":
+        self._reader, self._writer = await asyncio.open_connection(self._client.host, self._client.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    @property
+    def long_ways(self) -> int:
+        """Requests that aiohttp handled."""
+        return int(self._server.requests_count)
+
+    def send(self, body: bytes, *, chunked: bool = False, method: str = "POST /ingest", **headers: str) -> None:
+        """Write a request; one in chunks is none for the short way."""
+        lines = {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            lines["Transfer-Encoding"] = "chunked"
+        else:
+            lines["Content-Length"] = str(len(body))
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._writer.write(f"{method} HTTP/1.1\r\n{head}\r\n".encode() + body)
+
+    async def answer(self) -> Answer:
+        """The next answer: status line, headers, body."""
+        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 5)).decode().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
+        return head[0], headers, await self._reader.readexactly(int(headers["content-length"]))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (200, GOOD, {}),
+        (200, GOOD, {"X_TraceHub_Dropped": "sender=3"}),
+        (400, b"{nonsense", {}),
+        (400, b'{"traces": [{"source_id": 1}]}', {}),
+        (415, GOOD, {"Content_Type": "text/plain"}),
+        (421, GOOD, {"Host": "elsewhere.example"}),
+        (403, GOOD, {"Origin": "http://elsewhere.example"}),
+        (403, GOOD, {"Sec_Fetch_Site": "cross-site"}),
+    ],
+)
+async def test_both_ways_answer_alike(ingest: Client, status: int, body: bytes, headers: dict[str, str]) -> None:
+    """The same request, in one piece and in chunks, has the same answer."""
+    answers = []
+    async with Wire(ingest) as wire:
+        wire.send(GOOD)
+        await wire.answer()
+        for chunked in (False, True):
+            before = wire.long_ways
+            wire.send(body, chunked=chunked, **headers)
+            line, of_answer, text = await wire.answer()
+            assert wire.long_ways - before == chunked
+            answers.append(
+                (line, {name: of_answer[name] for name in sorted(of_answer) if name not in OF_ITS_OWN}, text)
+            )
+    assert answers[0] == answers[1]
+    assert f" {status} " in answers[0][0]
+    assert ingest.app[INTAKE].held == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("secret", "status"), [("right", 200), ("wrong", 403), ("", 401)])
+async def test_the_secret_is_asked_for(start_ingest: Any, settings: Settings, secret: str, status: int) -> None:
+    """Nobody writes the short way who may not."""
+    client = await start_ingest(msgspec.structs.replace(settings, secret="right"))
+    async with Wire(client) as wire:
+        wire.send(GOOD, **({"X_TraceHub_Secret": secret} if secret else {}))
+        line, *_ = await wire.answer()
+        assert f" {status} " in line
+        assert wire.long_ways == 0
+    assert rows(settings.path, "SELECT count(*) FROM entry") == [(int(status == 200),)]
+
+
+async def test_answers_keep_their_order(ingest: Client, settings: Settings) -> None:
+    """Requests that follow before the first is answered wait for it, whichever way they go."""
+    async with Wire(ingest) as wire:
+        for number in range(30):
+            wire.send(json.dumps({"traces": [entry(suffix=f"{n}") for n in range(number)]}).encode())
+            if number % 7 == 3:
+                wire.send(b"", method="GET /nowhere")
+            if number % 5 == 0:
+                await asyncio.sleep(0.002)
+        for number in range(30):
+            line, _, text = await wire.answer()
+            assert (line, json.loads(text)["accepted"]) == ("HTTP/1.1 200 OK", number)
+            if number % 7 == 3:
+                line, *_ = await wire.answer()
+                assert " 404 " in line
+    assert rows(settings.path, "SELECT count(*) FROM entry") == [(sum(range(30)),)]
+
+
+async def test_a_sender_that_left_is_stored_all_the_same(ingest: Client, settings: Settings) -> None:
+    """Nobody is there for the answer; the entries are, and the next request works."""
+    async with Wire(ingest) as wire:
+        wire.send(GOOD)
+        await asyncio.sleep(0.001)
+    async with Wire(ingest) as wire:
+        wire.send(json.dumps({"traces": [entry()]}).encode())
+        await wire.answer()
+    assert rows(settings.path, "SELECT count(*) FROM entry")[0][0] in (1, 2)
+    assert ingest.app[INTAKE].held == 0  # type: ignore[index]
