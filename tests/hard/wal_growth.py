@@ -37,6 +37,9 @@ async def run(scale: Scale, report: Report) -> None:
                     after = ""
                     while after is not None:
                         answer = await connection.get(f"/traces/chain?limit={limit}&after={after}")
+                        if answer.status == 503:  # those that are never read hold all the room for answers
+                            await asyncio.sleep(int(answer.headers["retry-after"]))
+                            continue
                         assert answer.status == 200, answer
                         after = answer.json["next"]
                         pages += 1
