@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import aiohttp
 import pytest
-from conftest import Services
+from conftest import Services, until
 from test_cli import BIN, Shell
 from test_upgrade import earlier_file, old
 from wayward import Reply, wayward
@@ -140,11 +141,17 @@ def test_a_file_of_another_user(path: Path) -> None:
     assert ("problem", "database", f"it belongs to user {os.getuid()}, this is 65534") in told
 
 
-def test_a_secret_that_is_missing_or_wrong(services: Services) -> None:
+async def test_a_secret_that_is_missing_or_wrong(services: Services, http: aiohttp.ClientSession) -> None:
     """Of each port, under its own name; the right one is taken."""
     services.environ = {"TRACEHUB_SECRET": "right", "TRACEHUB_QUERY_SECRET": "right"}
     services.start("ingest_svc")
     services.start("query_svc")
+
+    async def is_healthy() -> bool:
+        async with http.get(f"{services.query_url}/health") as response:
+            return response.status == 200
+
+    await until(is_healthy)
     shell = Shell(services.db.parent, services.ingest_url)
     for given, level, detail in (
         ("", "problem", "the port wants a secret and none is set here"),
