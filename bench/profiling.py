@@ -134,7 +134,7 @@ class Sampled:
         for line in self._stacks.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
             frames = tuple(_short(frame) for frame in stack.split(";") if not frame.startswith("process "))
-            if stack and not frames[-1].startswith(WAITING) and not any("_find_and_load" in frame for frame in frames):
+            if frames and not frames[-1].startswith(WAITING) and not any("_find_and_load" in frame for frame in frames):
                 counts[frames] += int(count)
         return counts
 
