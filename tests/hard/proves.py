@@ -57,7 +57,7 @@ MUTANTS = (
         "entries = entries - ?1",
         "entries = entries",
     ),
-    Mutant("drop what is on its way", "shutdown", "shared/web/serve.py", "await farewell.bid(FAREWELL_S)", "pass"),
+    Mutant("drop what is on its way", "shutdown", "shared/web/serve.py", "await app[FAREWELL].bid(FAREWELL_S)", "pass"),
     Mutant("skip the Host check", "strangers", "shared/web/access.py", "if host in self._known:", "if host != self:"),
     Mutant(
         "skip the Origin check",
