@@ -9,9 +9,9 @@ from typing import Final
 from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
 
-SLICE_ENTRIES: Final = 1_000  # 2.5 ms: the first slice, and all where the file has a size, so that not too much goes
-LEAST_ENTRIES: Final = 500  # in a slice while others write
-MOST_ENTRIES: Final = 3_000  # 5 ms; larger slices make commits wait
+SLICE_ENTRIES: Final = 1_000  # 2.5 ms; larger slices make commits wait
+MOST_ENTRIES: Final = 3_000  # 5 ms, when deleting has fallen behind
+ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
 SLICE_PAGES: Final = 256  # of 4 KiB, given back at a time
 MAX_PAUSE_S: Final = 60.0  # between two looks; a hundredth of the retention if that is less
 SPARE_PART: Final = 8  # one page in so many may lie unused for what comes in next
@@ -71,22 +71,28 @@ class Retention:
     async def _slices(self, operation: str, argument: float | None, *, first: int, most: int) -> AsyncIterator[int]:
         """What the operation gives, up to a limit each time, until that is 0.
 
-        While others call as well they have two thirds of the time, and less the longer this takes beyond a pause. A
-        slice is as long as makes up for what others really had: they may keep the writer beyond their time.
+        While others call as well they have two thirds of the time. When this takes longer than a pause, deleting has
+        fallen behind: they have less then, and a slice is as long as makes up for what they really had, since they may
+        keep the writer beyond their time.
         """
         begun, calls, limit = time.monotonic(), self._desk.calls, first
+        others_at = 0.0
         while True:
             started = time.monotonic()
             done = await self._desk.call(operation, argument, limit)
             if not done.value:
                 return
+            if self._desk.calls > calls + 1:
+                others_at = started
+            is_alone = started - others_at > ALONE_S
             yield done.value
-            is_alone = self._desk.calls == calls + 1
             calls = self._desk.calls
-            share = max(LEAST_SHARE, OTHERS_SHARE * min(1.0, self._pause_s / (started - begun + done.seconds)))
+            behind = (started - begun) / self._pause_s
+            share = max(LEAST_SHARE, OTHERS_SHARE / max(1.0, behind))
             await asyncio.sleep(0 if is_alone else share * done.seconds)
             due_s = (time.monotonic() - started - done.seconds) / share
-            limit = first if is_alone else min(most, max(LEAST_ENTRIES, int(limit * due_s / done.seconds)))
+            due = min(most, max(first, int(limit * due_s / done.seconds)))
+            limit = due if behind > 1 and not is_alone else first
 
     async def give_back(self, spare_part: int | None) -> None:
         """Return unused pages to the file system, but for one in `spare_part` of the file's."""
