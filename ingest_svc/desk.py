@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from ingest_svc.messages import (
     Answer,
-    Ask,
     Batches,
     Call,
     Done,
@@ -75,7 +74,7 @@ class Desk:
         Raises Unavailable while the file is not open.
         """
         line = self._open_line()
-        self._ask(line, line.batches.batch(entries, report), len(entries), settle)
+        self._ask(line, line.batches.framed(entries, report), len(entries), settle)
 
     async def commit(self, entries: list[Entry], report: Report | None = None) -> int:
         """As `write`, for who can wait; returns how many were new."""
@@ -86,7 +85,7 @@ class Desk:
     async def call(self, operation: str, *arguments: float | None) -> Done:
         """What an operation of the writer gives; raises its errors, and Unavailable while the file is not open."""
         settled: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        self._ask(self._open_line(), Call(operation, arguments), 0, _settling(settled))
+        self._ask(self._open_line(), framed(Call(operation, arguments)), 0, _settling(settled))
         return await settled
 
     async def close(self) -> None:
@@ -111,11 +110,11 @@ class Desk:
         assert self._line is not None
         return self._line
 
-    def _ask(self, line: "_Line", ask: Ask, entries: int, settle: Settle) -> None:
+    def _ask(self, line: "_Line", message: bytes, entries: int, settle: Settle) -> None:
         """Ask at once: the writer begins with the first request while others of the same moment are still read."""
         self.calls += 1
         self._waiting.append((entries, settle))
-        line.send(ask)
+        line.send(message)
 
     async def _tend(self) -> None:
         """Keep a writer process for as long as the service lives."""
@@ -206,9 +205,9 @@ class _Line(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.lost.set_result(None)
 
-    def send(self, ask: Ask) -> None:
+    def send(self, message: bytes) -> None:
         """Ask the writer."""
-        self._transport.write(framed(ask))
+        self._transport.write(message)
 
     def hang_up(self) -> None:
         """Nothing more will be asked; answers still come."""

@@ -47,18 +47,22 @@ class Batches:
     def __init__(self) -> None:
         self._numbers: dict[Place, int] = {}
 
-    def batch(self, entries: list[Entry], report: Report | None = None) -> Batch:
-        """The message that has these entries stored."""
+    def framed(self, entries: list[Entry], report: Report | None = None) -> bytes:
+        """The message that has these entries stored. Where it cannot be made, the places have no number either."""
         if len(self._numbers) >= MAX_PLACES:
             self._numbers.clear()
-        of = columns(entries)
-        numbers, first_new = self._numbers, len(self._numbers)
-        new = [place for place in dict.fromkeys(of.places) if place not in numbers]
-        numbers.update(zip(new, itertools.count(first_new)))
-        places = [numbers[place] for place in of.places]
-        return Batch(
-            of.correlation_ids, of.instants, of.suffixes, places, of.data, of.lines, first_new, new, *(report or ())
+        of, numbers, first_new = columns(entries), self._numbers, len(self._numbers)
+        new = {place: None for place in of.places if place not in numbers}
+        fresh = dict(zip(new, itertools.count(first_new), strict=False))
+        places = [numbers[place] if place in numbers else fresh[place] for place in of.places]
+        message = framed(
+            Batch(
+                of.correlation_ids, of.instants, of.suffixes, places, of.data, of.lines, first_new, list(fresh),
+                *(report or ()),
+            )
         )  # fmt: skip
+        numbers.update(fresh)
+        return message
 
 
 class Arrivals:

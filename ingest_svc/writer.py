@@ -70,6 +70,7 @@ OPERATIONS: Final[dict[str, Callable[..., int]]] = {
     "expire_while_larger": _expire_while_larger,
     "give_back": Writer.give_back,
 }
+DELETING: Final = frozenset(("expire", "expire_while_larger"))
 
 
 class Gone(Exception):
@@ -127,11 +128,17 @@ class GroupCommit:
         """Take, do, answer, until the service has gone."""
         while True:
             self._gather()
-            if isinstance(call := self._asked[0], Call):
-                self._asked.popleft()
-                self._call(call)
-            else:
-                self._write(self._take())
+            asks = self._take()
+            answer: Answer
+            try:
+                answer = self._do(asks)
+            except Exception as error:  # the turn of an endless loop: whoever asked is told
+                if not isinstance(error, TraceHubError):
+                    _log.exception("writing failed")
+                answer = Failed(Fault.of(error), len(asks))
+            self._line.tell(answer)
+            if isinstance(answer, Written):
+                self._doorbell.ring()
 
     def _gather(self) -> None:
         """Take what has arrived, up to a group; wait for something if there is nothing."""
@@ -148,43 +155,37 @@ class GroupCommit:
             self._asked.extend(arrived)
             entries += sum(map(_size, arrived))
 
-    def _take(self) -> list[Batch]:
-        group: list[Batch] = []
-        entries = 0
-        while self._asked and entries < GROUP_ENTRIES and isinstance(batch := self._asked[0], Batch):
-            self._asked.popleft()
-            group.append(batch)
-            entries += len(batch.suffixes)
-        return group
+    def _take(self) -> list[Ask]:
+        """The next call, or the batches that come next."""
+        asks = [self._asked.popleft()]
+        entries = _size(asks[0])
+        while (
+            entries < GROUP_ENTRIES and isinstance(asks[0], Batch) and self._asked and isinstance(self._asked[0], Batch)
+        ):
+            asks.append(self._asked.popleft())
+            entries += _size(asks[-1])
+        return asks
 
-    def _write(self, group: list[Batch]) -> None:
+    def _do(self, asks: list[Ask]) -> Written | Done:
         started = time.perf_counter()
-        batches = [self._arrivals.columns(batch) for batch in group]
-        drops = dict(sorted((batch.sender, batch.dropped) for batch in group if batch.sender is not None))
-        try:
-            counts = self._keeper.call(lambda writer: writer.store(batches, time.time_ns() // 1_000_000, drops))
-        except Exception as error:
-            self._fail(error, len(group))
-            return
-        self._line.tell(Written(counts, time.perf_counter() - started))
-        self._doorbell.ring()
+        if isinstance(call := asks[0], Call):
+            value = self._call(call)
+            return Done(value, time.perf_counter() - started)
+        counts = self._write([ask for ask in asks if isinstance(ask, Batch)])
+        return Written(counts, time.perf_counter() - started)
+
+    def _write(self, batches: list[Batch]) -> list[int]:
+        arrived = [self._arrivals.columns(batch) for batch in batches]
+        drops = dict(sorted((batch.sender, batch.dropped) for batch in batches if batch.sender is not None))
+        counts = self._keeper.call(lambda writer: writer.store(arrived, time.time_ns() // 1_000_000, drops))
         self._unfolded += sum(counts)
+        return counts
 
-    def _call(self, call: Call) -> None:
-        started = time.perf_counter()
-        try:
-            value = self._keeper.call(lambda writer: OPERATIONS[call.operation](writer, *call.arguments))
-        except Exception as error:
-            self._fail(error, 1)
-            return
-        if call.operation.startswith("expire"):
+    def _call(self, call: Call) -> int:
+        value = self._keeper.call(lambda writer: OPERATIONS[call.operation](writer, *call.arguments))
+        if call.operation in DELETING:
             self._unfolded += 2 * value  # so that no commit beside has to fold all that deleting wrote
-        self._line.tell(Done(value, time.perf_counter() - started))
-
-    def _fail(self, error: Exception, count: int) -> None:
-        if not isinstance(error, TraceHubError):
-            _log.exception("writing failed")
-        self._line.tell(Failed(Fault.of(error), count))
+        return value
 
     def _use_the_gap(self) -> None:
         """While nobody waits, do what a commit would have to do later: fold the WAL into the file."""
@@ -205,7 +206,7 @@ def open_in_time(line: Line, keeper: Keeper) -> None:
     while True:
         try:
             keeper.open(lambda why_not: line.tell(Standing(Fault.of(why_not))), line.is_up)
-        except Exception as error:
+        except Exception as error:  # the turn of an endless loop: the file may be better at the next one
             if not line.is_up():
                 raise Gone from None
             if is_first and isinstance(error, TraceHubError) and not isinstance(error, Locked | DiskFull):

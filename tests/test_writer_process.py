@@ -12,12 +12,29 @@ import pytest
 from conftest import until
 from test_writer import HOUR_MS, checkpoint, rows
 
+from ingest_svc import messages
 from ingest_svc import writer as writer_process
 from ingest_svc.keeper import Keeper
-from ingest_svc.messages import Answer, Ask, Batch, Batches, Call, Done, Failed, Frames, Written, framed
+from ingest_svc.messages import (
+    Answer,
+    Arrivals,
+    Ask,
+    Batch,
+    Batches,
+    Call,
+    Done,
+    Failed,
+    Frames,
+    Report,
+    Written,
+    framed,
+)
 from ingest_svc.writer import GAP_ENTRIES, Gone, GroupCommit, Line
 from shared.doorbell import Doorbell
 from shared.errors import DiskFull, FileFault, Unavailable
+from shared.storage.columns import columns
+from shared.storage.writer import Writer
+from shared.wire import Entry
 
 ON_THEIR_WAY = 65_536  # bytes that the pair of sockets holds for certain
 
@@ -82,7 +99,14 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def batch(*numbers: int, **fields: Any) -> Batch:
     """Entries by their numbers, to a writer that knows no places yet."""
-    return Batches().batch([checkpoint(number, **fields) for number in numbers])
+    return sent(Batches(), [checkpoint(number, **fields) for number in numbers])
+
+
+def sent(batches: Batches, entries: list[Entry], report: Report | None = None) -> Batch:
+    """The message as it arrives."""
+    (message,) = Frames(Ask).feed(batches.framed(entries, report))
+    assert isinstance(message, Batch)
+    return message
 
 
 def in_the_file_itself(path: Path) -> int:
@@ -101,6 +125,17 @@ async def test_a_gap_folds_the_wal_into_the_file(service: Service, tmp_path: Pat
     assert in_the_file_itself(path) < GAP_ENTRIES - 1
     service.ask(batch(GAP_ENTRIES))
     await until(lambda: in_the_file_itself(path) == GAP_ENTRIES)
+
+
+async def test_a_gap_folds_what_deleting_wrote(service: Service, tmp_path: Path) -> None:
+    """Deletions do not leave the WAL to the commits beside them: it is in the file itself when nobody waits."""
+    path, entries = tmp_path / "tracehub.db", GAP_ENTRIES // 2
+    service.ask(batch(*range(entries)))
+    service.keeper.call(Writer.checkpoint)
+    assert in_the_file_itself(path) == entries
+    (done,) = service.ask(Call("expire", (entries + 1, entries)))
+    assert done.value == entries
+    await until(lambda: in_the_file_itself(path) == 0)
 
 
 def test_what_waits_is_one_transaction_and_each_has_its_count(service: Service, tmp_path: Path) -> None:
@@ -172,9 +207,22 @@ def _works(service: Service) -> bool:
 
 def test_messages_are_whole_however_they_arrive() -> None:
     """Cut anywhere, the same messages come out."""
-    asks: list[Ask] = [batch(1, 2), Call("horizon", (1.5, None, 3)), Batches().batch([], ("sender", 7))]
+    asks: list[Ask] = [batch(1, 2), Call("horizon", (1.5, None, 3)), sent(Batches(), [], ("sender", 7))]
     data = b"".join(map(framed, asks))
     for size in (1, 3, 7, len(data)):
         frames = Frames(Ask)
         found = [ask for start in range(0, len(data), size) for ask in frames.feed(data[start : start + size])]
         assert found == asks
+
+
+def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives is what was sent, also behind a batch that could not be sent and when numbers begin anew."""
+    monkeypatch.setattr(messages, "MAX_PLACES", 20)
+    batches, arrivals = Batches(), Arrivals()
+    for turn in range(40):
+        entries = [checkpoint(number, endpoint=f"/{(turn * number) % 30}") for number in range(turn % 7)]
+        if turn % 5 == 3:
+            broken = [checkpoint(0, endpoint=f"/broken/{turn}", suffix="\ud800")]
+            with pytest.raises(UnicodeEncodeError):
+                batches.framed([*entries, *broken])
+        assert arrivals.columns(sent(batches, entries)) == columns(entries)

@@ -28,10 +28,10 @@ MUTANTS = (
         "acknowledge before the commit",
         "crash",
         "ingest_svc/writer.py",
-        "counts = self._keeper.call(lambda writer: writer.store(batches, time.time_ns() // 1_000_000, drops))",
-        "counts = [batch.size for batch in batches]\n"
-        "            write = lambda writer: writer.store(batches, time.time_ns() // 1_000_000, drops)\n"
-        "            __import__('threading').Timer(0.02, self._keeper.call, [write]).start()",
+        "counts = self._keeper.call(lambda writer: writer.store(arrived, time.time_ns() // 1_000_000, drops))",
+        "counts = [batch.size for batch in arrived]\n"
+        "        write = lambda writer: writer.store(arrived, time.time_ns() // 1_000_000, drops)\n"
+        "        __import__('threading').Timer(0.02, self._keeper.call, [write]).start()",
     ),
     Mutant("commit without a sync", "power_loss", "shared/storage/sqlite.py", "'FULL' if synced else 'OFF'", "'OFF'"),
     Mutant("leave in the WAL what could not be synced", "io_error", "shared/storage/writer.py", "self._bury()", "pass"),
