@@ -11,7 +11,8 @@ from aiohttp import hdrs, web
 
 from ingest_svc.handlers import DESK, INTAKE, LIMITS, dropped, is_packed
 from shared import wire
-from shared.api import CALLS, Receipt
+from shared.answers import Receipt
+from shared.api import CALLS
 from shared.errors import TraceHubError
 from shared.web import ACCESS, FAREWELL, Exchange
 from shared.web.problems import INTERNAL

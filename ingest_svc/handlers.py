@@ -15,7 +15,7 @@ from ingest_svc.intake import Intake
 from ingest_svc.messages import Report
 from ingest_svc.retention import Retention
 from shared import wire
-from shared.api import Deleted, Health, Receipt, SingleReceipt
+from shared.answers import Deleted, Health, Receipt, SingleReceipt
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError, Unsupported
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes

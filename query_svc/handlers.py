@@ -16,7 +16,7 @@ from query_svc.tail import Tail
 from query_svc.talkers import RATE_S
 from query_svc.trace_page import Answer, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
-from shared.api import CorrelationPage, Health, Recent, SourcesStats, Stats
+from shared.answers import CorrelationPage, Health, Recent, SourcesStats, Stats
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes

@@ -9,7 +9,7 @@ from typing import Final
 
 from query_svc.look import Look
 from query_svc.pairs import Tally
-from shared.api import EndpointsStats, FollowsStats, LimitedBy
+from shared.answers import EndpointsStats, FollowsStats, LimitedBy
 from shared.storage.reader import INFINITY, Reader, start_of
 
 WINDOW_S: Final = 3_600.0

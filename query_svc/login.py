@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from shared.api import Credentials, Login
+from shared.answers import Credentials, Login
 from shared.errors import BadRequest, TooLarge, TooSlow, Unsupported
 from shared.web import ACCESS, answer
 from shared.web.login import VALID_S

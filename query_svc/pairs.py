@@ -9,7 +9,7 @@ from array import array
 from collections import Counter, defaultdict
 from typing import Final
 
-from shared.api import EndpointStats, Follow
+from shared.answers import EndpointStats, Follow
 from shared.storage.instants import timestamp
 from shared.storage.rows import Checkpoint
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
 from query_svc.wanted import EVERYTHING, Wanted
-from shared.api import TailLag
+from shared.answers import TailLag
 from shared.doorbell import Listener
 from shared.errors import TraceHubError, Unavailable
 from shared.storage.glance import Glance

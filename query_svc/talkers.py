@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from query_svc.look import Look
-from shared.api import SourcesStats, SourceStats
+from shared.answers import SourcesStats, SourceStats
 from shared.storage.reader import SCAN_ENTRIES, Reader
 
 RATE_S: Final = 60.0  # that rates are taken over

@@ -12,7 +12,7 @@ import msgspec
 from query_svc.kept import Kept
 from query_svc.tail import Tail
 from query_svc.windows import Windows
-from shared.api import TracePage
+from shared.answers import TracePage
 from shared.errors import BadRequest
 from shared.storage.reader import Chain, Position, Reader, Stretch, start_of
 from shared.wire import encode

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from shared.api import CALLS, Call, Parameter, Problem
+from shared.answers import Problem
+from shared.api import CALLS, Call, Parameter
 from shared.env import VERSION
 
 _REF: Final = "#/components/schemas/{name}"

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from shared.api import Correlation, SenderDrops
+from shared.answers import Correlation, SenderDrops
 from shared.storage import queries
 from shared.storage.chains import hash48
 from shared.storage.instants import instant

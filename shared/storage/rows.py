@@ -2,7 +2,7 @@
 
 from typing import Final, cast
 
-from shared.api import Correlation
+from shared.answers import Correlation
 from shared.storage.chains import decode_sources, open_in
 from shared.storage.instants import timestamp
 from shared.storage.pool import Row

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeGuard
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
-from shared.api import Problem
+from shared.answers import Problem
 from shared.web.exchange import Exchange, Take
 from shared.web.headers import NOT_A_PAGE
 from shared.web.problems import answer

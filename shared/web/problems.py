@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from shared import errors
-from shared.api import Problem
+from shared.answers import Problem
 from shared.log import printable
 from shared.wire import encode
 

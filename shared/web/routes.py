@@ -6,7 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.api import CALLS, Call, Port, Problem
+from shared.answers import Problem
+from shared.api import CALLS, Call, Port
 from shared.env import Settings
 from shared.openapi import document
 from shared.web.access import Gate, host_name
