@@ -41,7 +41,7 @@ class Express:
         self._farewell.begin()
         try:
             return self._admit(request)
-        except Exception as error:
+        except Exception as error:  # whoever asks is told, as by the middleware of the long way
             self._answer(request, error)
         return True
 
