@@ -16,16 +16,14 @@ import msgspec
 from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, read_settings
 from shared.errors import BadFile, TraceHubError
 from shared.storage.checkup import check_up, library
-from shared.storage.claim import Claim
+from shared.storage.claim import holder
 from shared.storage.sqlite import WAL_LIMIT, FileKind, companions
 from shared.wire import encode
 
 NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 FEW_BYTES: Final = 1_000_000_000  # free space to warn below
-Level = Literal["ok", "warning", "problem"]
-
-
 PROGRAM: Final = "tracehub"
+Level = Literal["ok", "warning", "problem"]
 
 
 class Finding(msgspec.Struct):
@@ -150,20 +148,24 @@ def _size(number: int) -> str:
 
 def _writer(path: Path) -> Finding:
     try:
-        Claim(path).release()
-    except BadFile:
-        return Finding("ok", "writer", f"the ingest service (pid {_holder(path)})")
+        pid = holder(path)
+    except BadFile as error:
+        return Finding("warning", "writer", str(error), "run as the server's user")
+    if pid:
+        return Finding("ok", "writer", f"the ingest service (pid {pid})")
     return Finding("warning", "writer", "no ingest service writes this file", "tracehub start")
 
 
 def _intruders(path: Path) -> Iterator[Finding]:
     """Programs besides the ingest service that have the file open for writing; Linux tells those of this user."""
-    holder = _holder(path)
+    try:
+        known = {holder(path), str(os.getpid())}
+    except BadFile:
+        return
     for process in Path("/proc").glob("[0-9]*"):
-        is_known = {process.name, _parent(process)} & {holder, str(os.getpid())}
-        if is_known or not _writes(process, path):
+        if {process.name, _parent(process)} & known or not _writes(process, path):
             continue
-        name = (process / "comm").read_text().strip()
+        name = _words(process / "comm").strip()
         yield Finding(
             "problem",
             "writer",
@@ -172,17 +174,15 @@ def _intruders(path: Path) -> Iterator[Finding]:
         )
 
 
-def _holder(path: Path) -> str:
-    try:
-        return path.with_name(f"{path.name}.lock").read_text().strip()
-    except OSError:
-        return ""
-
-
 def _parent(process: Path) -> str:
+    return (_words(process / "stat").rpartition(")")[2].split() or ["", ""])[1]
+
+
+def _words(told: Path) -> str:
+    """What the system says of a process, empty when it has just ended."""
     try:
-        return (process / "stat").read_text().rpartition(")")[2].split()[1]
-    except OSError:  # just ended
+        return told.read_text()
+    except OSError:
         return ""
 
 

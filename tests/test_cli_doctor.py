@@ -42,7 +42,7 @@ def findings(path: Path, *before: str) -> Found:
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode == 1 and ended.stdout, ended.stderr
     told = json.loads(ended.stdout)["findings"]
     wrong = [(one["level"], one["name"], one["detail"]) for one in told if one["level"] != "ok"]
     assert [name for _, name, detail in wrong if NOBODY in detail or "no answer" in detail] == ["ingest", "query"]
@@ -50,11 +50,12 @@ def findings(path: Path, *before: str) -> Found:
 
 
 def test_a_file_that_nobody_serves_below_tmp(path: Path) -> None:
-    """Two warnings, and nothing else is wrong with it."""
+    """Two warnings, and nothing else is wrong with it; looking leaves no claim behind."""
     assert findings(path) == [
         ("warning", "directory", "traces below /tmp may not survive a reboot"),
         ("warning", "writer", "no ingest service writes this file"),
     ]
+    assert not path.with_name(f"{path.name}.lock").exists()
 
 
 def open_to_all(path: Path) -> None:
@@ -130,13 +131,15 @@ def test_a_disk_that_is_almost_full(path: Path, megabytes: int, level: str) -> N
 
 
 def test_a_file_of_another_user(path: Path) -> None:
-    """Neither the file nor its directory are this user's to write, and its content cannot be looked at."""
+    """Neither the file nor its directory are this user's to write; its content and its writer cannot be told."""
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    reaches = [*other, BIN / "tracehub", "--version"]
-    if shutil.which("setpriv") is None or subprocess.run(reaches, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not become another")
+    runs = [*other, BIN / "tracehub", "doctor", "--json", "--db", "/dev/null/none", "--url", NOBODY]
+    if shutil.which("setpriv") is None or not subprocess.run(runs, capture_output=True, check=False).stdout:
+        pytest.skip("this user may not become another, or that other cannot run the program")
     path.parent.chmod(0o755)
+    path.with_name(f"{path.name}.lock").touch(0o600)
     told = findings(path, *other)
+    assert ("warning", "writer", f"cannot read {path}.lock: Permission denied") in told
     assert ("problem", "directory", f"this user may not write {path.parent}") in told
     assert ("problem", "database", f"it belongs to user {os.getuid()}, this is 65534") in told
 

@@ -37,3 +37,22 @@ class Claim:
     def release(self) -> None:
         """Let another process write."""
         os.close(self._file)
+
+
+def holder(path: Path) -> str:
+    """The process that has claimed the database file, empty where none has. Leaves nothing behind.
+
+    Raises BadFile where this user may not look.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(20).decode("ascii", "replace").strip() or "unknown"
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise BadFile(f"cannot read {lock}: {error.strerror}") from None
+    return ""
