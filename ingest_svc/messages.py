@@ -52,9 +52,13 @@ class Batches:
         if len(self._numbers) >= MAX_PLACES:
             self._numbers.clear()
         of, numbers, first_new = columns(entries), self._numbers, len(self._numbers)
-        new = {place: None for place in of.places if place not in numbers}
-        fresh = dict(zip(new, itertools.count(first_new), strict=False))
-        places = [numbers[place] if place in numbers else fresh[place] for place in of.places]
+        fresh: dict[Place, int] = {}
+        try:
+            places = list(map(numbers.__getitem__, of.places))
+        except KeyError:
+            new = dict.fromkeys(place for place in of.places if place not in numbers)
+            fresh = dict(zip(new, itertools.count(first_new), strict=False))
+            places = [fresh[place] if place in fresh else numbers[place] for place in of.places]
         message = framed(
             Batch(
                 of.correlation_ids, of.instants, of.suffixes, places, of.data, of.lines, first_new, list(fresh),

@@ -38,6 +38,15 @@ class Wire:
         """Requests that aiohttp handled."""
         return int(self._server.requests_count)
 
+    @property
+    def parsed(self) -> list[int]:
+        """Of each open connection, how many requests aiohttp's parser has read."""
+        return [connection._request_count for connection in self._server.connections]
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        self._writer.write(data)
+
     def send(self, body: bytes, *, chunked: bool = False, method: str = "POST /ingest", **headers: str) -> None:
         """Write a request; one in chunks is none for the short way."""
         lines = {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -128,3 +137,52 @@ async def test_a_sender_that_left_is_stored_all_the_same(ingest: Client, setting
         await wire.answer()
     assert rows(settings.path, "SELECT count(*) FROM entry")[0][0] in (1, 2)
     assert ingest.app[INTAKE].held == 0  # type: ignore[index]
+
+
+async def test_a_head_that_is_known_is_not_parsed_again(ingest: Client, settings: Settings) -> None:
+    """Bodies of all lengths follow it, and one that is wrong is told so; another head is parsed, and is known then."""
+    async with Wire(ingest) as wire:
+        for number in (1, 20, 3):
+            wire.send(json.dumps({"traces": [entry(suffix=f"{number}/{n}") for n in range(number)]}).encode())
+            _, _, text = await wire.answer()
+            assert json.loads(text)["inserted"] == number
+        wire.send(b"{nonsense")
+        assert " 400 " in (await wire.answer())[0]
+        assert wire.parsed == [1]
+        for parsed in (2, 2):
+            wire.send(GOOD, Origin="http://elsewhere.example")
+            assert " 403 " in (await wire.answer())[0]
+            assert wire.parsed == [parsed]
+        wire.send(GOOD)
+        assert " 200 " in (await wire.answer())[0]
+        assert wire.parsed == [2]
+    assert rows(settings.path, "SELECT count(*) FROM entry") == [(25,)]
+
+
+async def test_what_looks_like_a_head_teaches_nothing(ingest: Client) -> None:
+    """The last piece of a request is no request of its own, whatever it looks like: others are asked what they say."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in PLAIN.items())
+    whole = f"POST /ingest HTTP/1.1\r\n{head}Content-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD
+    async with Wire(ingest) as wire:
+        wire.write(b"POST /ingest HTTP/1.1\r\nOrigin: http://elsewhere.example\r\nX-Rest: ")
+        await asyncio.sleep(0.05)
+        wire.write(whole)
+        assert " 403 " in (await wire.answer())[0]
+    async with Wire(ingest) as wire:
+        wire.write(whole)
+        assert " 200 " in (await wire.answer())[0]
+
+
+async def test_a_known_head_before_more_or_less_than_its_body(ingest: Client) -> None:
+    """A body in two pieces and two requests in one piece are what they are."""
+    async with Wire(ingest) as wire:
+        wire.send(GOOD)
+        await wire.answer()
+        one = json.dumps({"traces": [entry(suffix="one")]}).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in PLAIN.items())
+        whole = f"POST /ingest HTTP/1.1\r\n{head}Content-Length: {len(one)}\r\n\r\n".encode() + one
+        wire.write(whole[:-5])
+        await asyncio.sleep(0.05)
+        wire.write(whole[-5:] + whole + whole)
+        told = [json.loads((await wire.answer())[2])["duplicates"] for _ in range(3)]
+        assert told == [0, 1, 1]

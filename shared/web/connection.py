@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final, TypeGuard
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -10,6 +11,7 @@ from aiohttp.http_parser import RawRequestMessage
 from shared.answers import Problem
 from shared.web.exchange import Exchange, Take
 from shared.web.headers import NOT_A_PAGE
+from shared.web.heads import Heads
 from shared.web.problems import answer
 
 TAKE: Final[web.AppKey[Take]] = web.AppKey("take")  # what an application answers the short way
@@ -30,11 +32,13 @@ class Runner(web.AppRunner):
             **made._kwargs,
         )
         server.take = self.app.get(TAKE)
+        server.heads = Heads()
         return server
 
 
 class _Server(web.Server):
     take: Take | None
+    heads: Heads
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -43,14 +47,17 @@ class _Server(web.Server):
 class _Connection(web.RequestHandler):
     """Offers a plain request that arrived whole, while nothing else is to be done here, to the application's `Take`.
 
-    Until that has answered, what else arrives is kept and reading rests, so answers keep their order.
+    Until that has answered, what else arrives is kept and reading rests, so answers keep their order. A head
+    that aiohttp has parsed before is not parsed again.
     """
 
-    __slots__ = ("_is_taken", "_kept", "_remote", "_take")
+    __slots__ = ("_heads", "_is_between", "_is_taken", "_kept", "_remote", "_take")
 
     def __init__(self, manager: _Server, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._take = manager.take
+        self._heads = manager.heads
+        self._is_between = True  # every piece so far was one whole request, so the next one begins one
         self._is_taken = False
         self._kept = b""
         self._remote: str | None = None
@@ -63,29 +70,51 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
         if self._is_taken:
-            self._kept += data
-            self._pause_transport_reading()
+            if data:  # aiohttp passes nothing when the body has been read
+                self._kept += data
+                self._pause_transport_reading()
         elif self._take is None or waiter is None or waiter.done():
+            self._is_between = False
             super().data_received(data)
-        else:
+        elif not (self._is_between and self._is_known(self._take, data)):
+            begins, self._is_between = self._is_between, False
             self._waiter = None  # or aiohttp would begin with what it has parsed
             super().data_received(data)
             self._waiter = waiter
-            if self._messages and not self._is_taken_over(self._take) and not waiter.done():
+            if self._messages and not self._is_taken_over(self._take, data, begins) and not waiter.done():
                 waiter.set_result(None)
 
-    def _is_taken_over(self, take: Take) -> bool:
+    def _is_known(self, take: Take, data: bytes) -> bool:
+        """Whether this is one whole request whose head is known, and was taken over."""
+        known = self._heads.find(data)
+        if known is None:
+            return False
+        message, start = known
+        return self._is_for(take, message, len(data) - start, lambda: data[start:])
+
+    def _is_taken_over(self, take: Take, data: bytes, begins: bool) -> bool:
+        """Whether what has been parsed, with `data` as the last, is one whole request and was taken over.
+
+        `begins`: a request began with `data`.
+        """
         message, payload = self._messages[0]
         if len(self._messages) > 1 or not payload.is_eof() or not _is_plain(message):
             return False
-        self._is_taken = True
-        if not take(Exchange(message, payload, self._remote, self._reply)):
-            self._is_taken = False
+        size = payload.total_bytes
+        self._is_between = begins and self._heads.learn(data, message, size)
+        if not self._is_for(take, message, size, payload.read_nowait):
             return False
         self._messages.clear()
         if self._parser is not None:
             self._parser.message_consumed()
         return True
+
+    def _is_for(self, take: Take, message: RawRequestMessage, size: int, body: Callable[[], bytes]) -> bool:
+        self._is_taken = True
+        if take(Exchange(message, size, body, self._remote, self._reply)):
+            return True
+        self._is_taken = False
+        return False
 
     def _reply(self, answer: bytes, is_last: bool) -> None:
         self._is_taken = False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import StreamReader, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_parser import RawRequestMessage
 
@@ -24,37 +24,33 @@ _ALWAYS: Final = "".join(
 
 
 class Exchange:
-    """A request, and the way back. It has of web.Request what the checks look at."""
+    """A request, and the way back. It has of web.Request what the checks look at.
 
-    __slots__ = ("_payload", "_reply", "headers", "method", "path", "remote")
+    `size` is the length of the body in bytes; `body` gives it, once: who has asked for it has to answer.
+    """
+
+    __slots__ = ("_reply", "body", "headers", "method", "path", "remote", "size")
 
     def __init__(
         self,
         message: RawRequestMessage,
-        payload: StreamReader,
+        size: int,
+        body: Callable[[], bytes],
         remote: str | None,
         reply: Callable[[bytes, bool], None],
     ) -> None:
         self.method = message.method
         self.path = message.path
         self.headers = message.headers
+        self.size = size
+        self.body = body
         self.remote = remote
-        self._payload = payload
         self._reply = reply
 
     @property
     def host(self) -> str | None:
         """What the request says; None where it says nothing."""
         return self.headers.get(hdrs.HOST)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body."""
-        return self._payload.total_bytes
-
-    def body(self) -> bytes:
-        """The body, once; who has asked for it has to answer."""
-        return self._payload.read_nowait(-1)
 
     def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, last: bool) -> None:
         """Send a JSON answer, the last one of the connection or not."""
