@@ -3,7 +3,8 @@
     python bench/steady.py [--rounds 3] [--retention-s 10] [--directory DIR]
 
 A service with a retention of seconds, batches of 100 over 16 connections. The rate is taken from the warm-up to the end
-of the first retention, and again after two and a half of them. A second service that keeps everything runs the same
+of the first retention, and again over two of them when three have passed: what came in at full speed before anything
+was deleted has left by then, and as much leaves as comes. A second service that keeps everything runs the same
 way, so that what the growth of the file costs is not put down to retention. JSON lines.
 """
 
@@ -42,9 +43,9 @@ def main() -> None:
 def _measure(service: Service, retention_s: float) -> dict[str, Any]:
     source = (post(body) for body in bodies(BATCH, seed=5))
     early = Generator(service.port, source, CONNECTIONS).run(1.0, retention_s - 2.0)
-    Generator(service.port, source, CONNECTIONS).run(0, 1.5 * retention_s)
+    Generator(service.port, source, CONNECTIONS).run(0, 2 * retention_s)
     before = metrics(service)
-    late = Generator(service.port, source, CONNECTIONS).run(0, retention_s)
+    late = Generator(service.port, source, CONNECTIONS).run(0, 2 * retention_s)
     after = metrics(service)
     came = after["entries_inserted_total"] - before["entries_inserted_total"]
     went = after["entries_expired_total"] - before["entries_expired_total"]

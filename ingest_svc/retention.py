@@ -10,14 +10,14 @@ from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
 
 SLICE_ENTRIES: Final = 1_000  # 2.5 ms; larger slices make commits wait
-MOST_ENTRIES: Final = 3_000  # 5 ms, when deleting has fallen behind
+MOST_ENTRIES: Final = 10_000  # 14 ms, when deleting has fallen behind
 ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
 SLICE_PAGES: Final = 256  # of 4 KiB, given back at a time
 MAX_PAUSE_S: Final = 60.0  # between two looks; a hundredth of the retention if that is less
 SPARE_PART: Final = 8  # one page in so many may lie unused for what comes in next
 OTHERS_SHARE: Final = 2.0  # of the time of a slice, kept free after it for commits
 LEAST_SHARE: Final = 0.5  # the same when deleting has fallen behind what comes in
-SIZE_PAUSE_S: Final = 1.0  # between two looks at the size, where that has a limit
+SIZE_PAUSE_S: Final = 0.2  # between two looks at the size, where that has a limit
 
 _log = logging.getLogger("tracehub.ingest")
 

@@ -21,7 +21,7 @@ HOW = (
 )
 SENT_BYTES = 500
 PAUSE_S = 0.005
-EXCESS = 1.03  # what comes in within a second before retention looks
+EXCESS = 1.03  # what comes in before retention looks
 
 
 async def run(scale: Scale, report: Report) -> None:
