@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from browser import browser, chromium, hub, page, pytest_terminal_summary  # noqa: F401  # what pytest finds by name here
+from numbered import server, unset  # noqa: F401  # likewise
 
 from ingest_svc.app import make_app as make_ingest_app
 from query_svc.app import make_app as make_query_app

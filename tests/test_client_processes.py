@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from wayward import Reply, Wayward, wayward
+from conftest import free_port
+from wayward import Reply, Wayward
 
 PREAMBLE = """
 import os, sys, threading, time
@@ -21,12 +21,6 @@ from checkpoint_logger import get_checkpoint_logger, set_correlation_id
 log = get_checkpoint_logger("PR")
 set_correlation_id("processes")
 """
-
-
-@pytest.fixture
-def server() -> Iterator[Wayward]:
-    with wayward() as running:
-        yield running
 
 
 def run(server_url: str, code: str, timeout_s: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -305,9 +299,3 @@ def get(port: int, path: str) -> None:
         except ConnectionRefusedError:
             assert time.monotonic() < until, "the service did not start"
             time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_client_sending import entry, free_port, numbers
+from conftest import free_port
+from numbered import entry, numbers
 from tracehub import trouble
 from tracehub.client import TraceHubClient
 from tracehub.spool import Spool

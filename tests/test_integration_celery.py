@@ -7,11 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from wayward import Wayward, wayward
+from wayward import Wayward
 
 APP = """
 from celery import Celery
@@ -40,12 +38,6 @@ def add(n):
 def fail():
     raise ValueError("no")
 """
-
-
-@pytest.fixture
-def server() -> Iterator[Wayward]:
-    with wayward() as running:
-        yield running
 
 
 def run(tmp_path: Path, server: Wayward, signals: str, publish: str, done: int) -> None:

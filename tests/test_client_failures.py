@@ -1,0 +1,174 @@
+"""TraceHubClient and a server that is away, refuses, hangs or talks nonsense: entries are kept and sent again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from conftest import free_port
+from numbered import entry, numbers
+from tracehub.client import TraceHubClient
+from wayward import Reply, Wayward, wayward
+
+pytestmark = pytest.mark.usefixtures("unset")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 507])
+def test_what_may_pass_is_tried_again(server: Wayward, status: int) -> None:
+    """Statuses that may pass cost nothing but time, and order is kept."""
+    server.replies = [Reply(status, {"detail": "not now"}, hang_s=0.1), Reply(status, b"<html>")]
+    with TraceHubClient(server.url) as client:
+        for number in range(10):
+            client.send(entry(number))
+        server.wait_for(lambda: server.requests)
+        for number in range(10, 25):
+            client.send(entry(number))
+        assert client.flush(10)
+        assert client.failed == 2
+    assert numbers(server) == list(range(25))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(garbage=b"\x00\x01\x02 nothing like HTTP\r\n\r\n"),
+        Reply(garbage=b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"),
+        Reply(garbage=b"HTTP/1.1 999999 ?\r\n\r\n"),
+        Reply(200, b"<html>welcome</html>"),
+        Reply(200, [1, 2]),
+        Reply(200, b"[" * 100_000),
+        Reply(204, b""),
+        Reply(302, b"", {"Location": "/elsewhere"}),
+        Reply(307, b""),
+        Reply(307, b"", {"Location": "http://[bad"}),
+        Reply(307, b"", {"Location": "ftp://127.0.0.1/ingest"}),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_a_failure(
+    server: Wayward, reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a receipt counts as success: whatever else comes, the entries are kept and sent again."""
+    monkeypatch.setattr("tracehub.backoff.REFUSED_S", 0.1)
+    server.replies = [reply]
+    with TraceHubClient(server.url, flush_interval=0.01) as client:
+        client.send(entry(1))
+        server.wait_for(lambda: client.sent == 1)
+        assert client.failed >= 1
+    assert numbers(server) == [1]
+
+
+def test_retry_after_is_honoured_in_seconds_and_as_a_date(server: Wayward) -> None:
+    """The next attempt comes no sooner than the server asked for."""
+    server.replies = [
+        Reply(503, {}, {"Retry-After": "0.5"}),
+        Reply(429, {}, {"Retry-After": formatdate(time.time() + 3)}),
+    ]
+    with TraceHubClient(server.url, flush_interval=0.01) as client:
+        client.send(entry(1))
+        server.wait_for(lambda: client.sent == 1)
+    first, second, third = (request.at for request in server.requests)
+    assert second - first >= 0.5
+    assert third - second >= 1.4
+
+
+def test_a_flush_does_not_hurry_a_server_that_asked_for_time(server: Wayward) -> None:
+    """Retry-After holds against flush as well."""
+    server.replies = [Reply(503, {}, {"Retry-After": "0.7"})]
+    with TraceHubClient(server.url, flush_interval=0.01) as client:
+        client.send(entry(1))
+        server.wait_for(lambda: client.failed)
+        assert client.flush(0.1) is False
+        assert client.flush(5) is True
+    assert server.requests[1].at - server.requests[0].at >= 0.7
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 415])
+def test_a_closed_door_keeps_the_queue_and_is_said_once(
+    server: Wayward, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries wait until somebody repairs the settings; the log is not filled meanwhile."""
+    open_now = threading.Event()
+    server.judge = lambda _request: None if open_now.is_set() else Reply(status, {"detail": "who are you"})
+    with TraceHubClient(server.url, flush_interval=0.01) as client:
+        for number in range(15):
+            client.send(entry(number))
+        for _ in range(3):
+            assert client.flush(0.2) is False
+        assert (client.pending, client.dropped) == (15, 0)
+        open_now.set()
+        assert client.flush(5)
+    said = [record for record in caplog.records if record.name == "tracehub"]
+    assert len(said) == 1
+    assert "who are you" in said[0].getMessage()
+    assert numbers(server) == list(range(15))
+
+
+def test_a_new_secret_is_read_when_the_old_one_is_refused(
+    server: Wayward, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotated secret file takes effect without a restart; of several secrets the first is sent."""
+    path = tmp_path / "secret"
+    path.write_text("old\n")
+    monkeypatch.setenv("TRACEHUB_SECRET_FILE", str(path))
+    server.judge = lambda request: None if request.headers["X-TraceHub-Secret"] == "new" else Reply(403, {})
+    with TraceHubClient(server.url) as client:
+        client.send(entry(1))
+        assert client.flush(0.3) is False
+        path.write_text("new, old\n")
+        assert client.flush(5)
+
+
+def test_a_server_that_hangs_costs_the_caller_nothing(server: Wayward) -> None:
+    """While a request hangs, a thousand sends take milliseconds in all, and everything arrives afterwards."""
+    server.replies = [Reply(500, hang_s=1.0)]
+    with TraceHubClient(server.url, flush_interval=0.01, timeout=0.5) as client:
+        client.send(entry(0))
+        server.wait_for(lambda: server.requests)
+        started = time.perf_counter()
+        for number in range(1, 1000):
+            client.send(entry(number))
+        assert time.perf_counter() - started < 0.25
+        assert client.flush(10)
+    assert sorted(numbers(server)) == list(range(1000))
+
+
+def test_an_outage_is_made_up_for_once_and_in_order() -> None:
+    """What is sent while nobody listens arrives when somebody does."""
+    port = free_port()
+    client = TraceHubClient(f"http://127.0.0.1:{port}", flush_interval=0.02)
+    for number in range(300):
+        client.send(entry(number))
+        time.sleep(0.002)
+    assert client.failed > 0
+    assert client.pending == 300
+    with wayward(port) as late:
+        assert client.flush(20)
+        client.close()
+        assert numbers(late) == list(range(300))
+        assert late.duplicates == 0
+
+
+def test_a_lost_answer_leads_to_a_duplicate_and_not_to_a_loss(server: Wayward) -> None:
+    """A batch that was stored but whose answer got lost is sent again with the same keys."""
+    stored_first = Reply(garbage=b"?")
+    server.judge = lambda request: (
+        (server.store(request.traces), stored_first)[1] if len(server.requests) == 1 else None
+    )
+    with TraceHubClient(server.url) as client:
+        for number in range(5):
+            client.send(entry(number))
+        assert client.flush(10)
+    assert numbers(server) == list(range(5))
+    assert server.duplicates == 5
+
+
+def test_redirects_that_never_end_are_a_failure(server: Wayward) -> None:
+    """A circle of redirects is left after a few steps."""
+    server.replies = [Reply(307, {}, {"Location": "/ingest"})] * 5
+    with TraceHubClient(server.url) as client:
+        client.send(entry(1))
+        assert client.flush(5)
+        assert client.failed == 1
