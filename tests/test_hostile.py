@@ -19,9 +19,8 @@ TRIES = 5  # of a body that seems to: what it costs it costs each time, what oth
 class Heart:
     """A process beside this one that feels the service's event loop."""
 
-    def __init__(self, services: Services) -> None:
-        numbers = (services.ingest_port, services.processes["ingest_svc"].pid)
-        command = [sys.executable, str(Path(__file__).with_name("heartbeat.py")), *map(str, numbers)]
+    def __init__(self, port: int, pid: int) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("heartbeat.py")), str(port), str(pid)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.slowest_s()
 
@@ -79,7 +78,8 @@ async def try_out(services: Services, http: aiohttp.ClientSession, cases: Iterab
     long = Hostile("long", lambda: with_data(b'{"a":"' + b"x" * 10 * MIB + b'"}'), 200)
     for _ in range(5):  # SQLite's cache has its full size before it counts
         assert (await send(http, url, long))[0] == 200
-    heart, before = Heart(services), memory(services)
+    heart = Heart(services.ingest_port, services.processes["ingest_svc"].pid)
+    before = memory(services)
     found: list[str] = []
     turns: list[tuple[float, str]] = []
     for case in cases:

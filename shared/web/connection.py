@@ -1,7 +1,6 @@
 """What a connection does besides what aiohttp's do: short ways for some requests, and JSON for what is no HTTP."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeGuard
 
@@ -12,11 +11,10 @@ from shared.answers import Problem
 from shared.web.exchange import Exchange, Take
 from shared.web.headers import NOT_A_PAGE
 from shared.web.heads import Heads
+from shared.web.portions import Portions
 from shared.web.problems import answer
 
 TAKE: Final[web.AppKey[Take]] = web.AppKey("take")  # what an application answers the short way
-
-_log = logging.getLogger("tracehub")
 
 
 class Runner(web.AppRunner):
@@ -44,14 +42,14 @@ class _Server(web.Server):
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-class _Connection(web.RequestHandler):
+class _Connection(Portions):
     """Offers a plain request that arrived whole, while nothing else is to be done here, to the application's `Take`.
 
-    Until that has answered, what else arrives is kept and reading rests, so answers keep their order. A head
-    that aiohttp has parsed before is not parsed again.
+    Until that has answered, what else arrives is kept, so answers keep their order. A head that aiohttp has parsed
+    before is not parsed again.
     """
 
-    __slots__ = ("_heads", "_is_between", "_is_taken", "_kept", "_remote", "_take")
+    __slots__ = ("_heads", "_is_between", "_is_taken", "_remote", "_take")
 
     def __init__(self, manager: _Server, **settings: Any) -> None:
         super().__init__(manager, **settings)
@@ -59,7 +57,6 @@ class _Connection(web.RequestHandler):
         self._heads = manager.heads
         self._is_between = True  # every piece so far was one whole request, so the next one begins one
         self._is_taken = False
-        self._kept = b""
         self._remote: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,17 +66,16 @@ class _Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if self._is_taken:
+        if self._is_taken or self._messages:
             if data:  # aiohttp passes nothing when the body has been read
-                self._kept += data
-                self._pause_transport_reading()
+                self._keep(data)
         elif self._take is None or waiter is None or waiter.done():
             self._is_between = False
-            super().data_received(data)
+            self._hand_on(data)
         elif not (self._is_between and self._is_known(self._take, data)):
             begins, self._is_between = self._is_between, False
             self._waiter = None  # or aiohttp would begin with what it has parsed
-            super().data_received(data)
+            self._hand_on(data)
             self._waiter = waiter
             if self._messages and not self._is_taken_over(self._take, data, begins) and not waiter.done():
                 waiter.set_result(None)
@@ -102,9 +98,10 @@ class _Connection(web.RequestHandler):
             return False
         size = payload.total_bytes
         self._is_between = begins and self._heads.learn(data, message, size)
+        self._messages.clear()  # for an answer at once may let the next request in
         if not self._is_for(take, message, size, payload.read_nowait):
+            self._messages.append((message, payload))
             return False
-        self._messages.clear()
         if self._parser is not None:
             self._parser.message_consumed()
         return True
@@ -124,10 +121,8 @@ class _Connection(web.RequestHandler):
         self.transport.write(answer)
         if is_last:
             self.force_close()
-        elif self._kept:
-            kept, self._kept = self._kept, b""
-            self._resume_transport_reading()
-            self.data_received(kept)
+        elif self._buffer_paused:
+            self._resume_reading_if_drained()
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -135,8 +130,7 @@ class _Connection(web.RequestHandler):
         """The last answer on a connection whose request could not be read, or whose handler failed."""
         if status >= 500:
             return _last(super().handle_error(request, status, exc, message), "Internal error: the log says more")
-        _log.debug("no HTTP from %s", request.remote, exc_info=exc)
-        return _last(web.Response(status=status), "The request is not well-formed HTTP")
+        return _last(web.Response(status=status), str(exc))
 
 
 def _is_plain(message: object) -> TypeGuard[RawRequestMessage]:

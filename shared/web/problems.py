@@ -68,7 +68,7 @@ def problems(check: Callable[[web.Request], None] = _no_check) -> Middleware:
         except errors.TraceHubError as error:
             return refusal(error)
         except web.HTTPException as error:
-            return _in_json(request, error)
+            return _in_json(request, error.with_traceback(None))  # or it would hold the request, and the request it
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:

@@ -22,7 +22,7 @@ from shared.web.farewell import FAREWELL
 FAREWELL_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
 SHUTDOWN_S: Final = 1.0  # for those that are left then
 IDLE_S: Final = 180.0  # that a connection may be without a whole request; proxies keep theirs for two minutes at most
-MAX_HEADERS: Final = 64  # of a request, of up to 8 KiB each
+MAX_HEADERS: Final = 64  # of a request, of up to 8 KiB each; portions.py bounds them in all
 OPEN_FILES: Final = 65_536  # asked of the system, for many streams
 CANCEL_HANDLERS: Final = web.AppKey("cancel_handlers", bool)  # when the client has gone
 

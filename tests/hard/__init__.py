@@ -40,5 +40,6 @@ ROWS = (
     "strangers",
     "inert",
     "bodies",
+    "heads",
     "documented",
 )

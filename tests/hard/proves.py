@@ -129,6 +129,7 @@ MUTANTS = (
         "if len(body) > LONG_BODY:",
         "if False:",
     ),
+    Mutant("read heads of any length", "heads", "shared/web/portions.py", "self._unknown += len(portion)", "pass"),
     Mutant(
         "answer as nobody documented", "documented", "shared/web/problems.py", "BadRequest, 400)", "BadRequest, 402)"
     ),

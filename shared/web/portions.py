@@ -1,0 +1,129 @@
+"""A connection that holds little of what was not understood yet: aiohttp gets it in portions, one request at a time.
+
+By itself aiohttp holds 64 headers of 8 KiB, several times over, of each of 32 requests that wait behind another one,
+and half a megabyte of what follows a request for an upgrade.
+"""
+
+import asyncio
+import logging
+from typing import Any, Final, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpRequestParser
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
+
+PORTION: Final = 16 * 1024  # bytes; a request's line and headers may have so many, and what frames a body at a stretch
+READ_BYTES: Final = 64 * 1024  # that are taken from the system at once, and kept while a request waits
+AHEAD: Final = 4  # requests of a portion that are read at once
+
+_MALFORMED: Final = _ErrInfo(400, ValueError("The request is not well-formed HTTP"), "")
+_TOO_LONG: Final = _ErrInfo(
+    431, ValueError(f"The head of a request, or what frames its body, is beyond {PORTION // 1024} KiB"), ""
+)
+
+_log = logging.getLogger("tracehub")
+
+
+class Portions(web.RequestHandler):
+    """Hands on what arrives until a request waits for its turn; the rest is kept then, and reading rests.
+
+    A head beyond PORTION is refused, at twice that for certain where it comes behind another request; what follows is
+    dropped. A request for an upgrade is answered as if it were none.
+    """
+
+    __slots__ = ("_body", "_kept", "_unknown")
+
+    def __init__(self, manager: web.Server, *, auto_decompress: bool, **settings: Any) -> None:
+        super().__init__(manager, auto_decompress=auto_decompress, **settings)
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=auto_decompress,
+            max_msg_queue_size=AHEAD,
+        )
+        self._max_msg_queue_size = AHEAD
+        self._body: StreamReader = EMPTY_PAYLOAD  # that is arriving
+        self._kept = b""
+        self._unknown = 0  # bytes handed on since the last request or the last byte of a body
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        cast(Any, transport).max_size = READ_BYTES
+
+    def _hand_on(self, data: bytes) -> None:
+        """Take what arrived while no request waits."""
+        while self._parser is not None:
+            room = PORTION - self._unknown
+            data = self._take_in(data[:room]) + data[room:]
+            if not data:
+                return
+            if self._messages and self._body is EMPTY_PAYLOAD:
+                self._keep(data)
+                return
+
+    def _take_in(self, portion: bytes) -> bytes:
+        """Have aiohttp read a portion; what of it is left to be read."""
+        requests, read = len(self._messages), self._body.total_bytes
+        super().data_received(portion)
+        is_malformed = self._is_malformed()
+        if len(self._messages) > requests:
+            self._body, self._unknown = self._messages[-1][1], 0
+        elif self._body.total_bytes > read:
+            self._unknown = 0
+        else:
+            self._unknown += len(portion)
+        if self._body.is_eof():
+            self._body = EMPTY_PAYLOAD
+        if is_malformed:
+            self._refuse(_MALFORMED)
+        elif self._unknown >= PORTION:
+            self._refuse(_TOO_LONG)
+        return self._not_upgraded() if self._upgraded else b""
+
+    def _is_malformed(self) -> bool:
+        """Whether aiohttp could make nothing of the portion. Its error, which quotes that several times, is let go."""
+        error = self._messages[-1][0] if self._messages else None
+        if not isinstance(error, _ErrInfo):
+            return False
+        self._messages.pop()
+        _log.debug("no HTTP: %.200s", error.exc.with_traceback(None))  # whose frames would hold it for long
+        return True
+
+    def _keep(self, data: bytes) -> None:
+        """Take what arrived while a request waits."""
+        if self._parser is not None:
+            self._kept += data
+        self._pause_reading_for_buffer()
+
+    def _resume_reading_if_drained(self) -> None:
+        if not self._messages:
+            self.data_received(b"")  # for the parser may have a part of the last portion left
+        if not self._messages:
+            kept, self._kept = self._kept, b""
+            self.data_received(kept)
+        if not (self._messages or self._kept):
+            self._resume_reading_for_buffer()
+
+    def _not_upgraded(self) -> bytes:
+        assert self._parser is not None
+        self._parser.set_upgraded(False)
+        self._upgraded = False
+        behind, self._message_tail = self._message_tail, b""
+        return behind
+
+    def _refuse(self, why: _ErrInfo) -> None:
+        """Answer with an error when it is the turn of what arrives now; a body that does is cut off."""
+        self._parser = None
+        if self._body is EMPTY_PAYLOAD:
+            self._messages.append((why, EMPTY_PAYLOAD))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+        else:
+            self._body.set_exception(web.RequestPayloadError(str(why.exc)))
+            self._lingering_time = 0.0  # nothing more will come of it

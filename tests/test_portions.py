@@ -1,0 +1,80 @@
+"""What was not understood yet is held in portions: a long head is refused, what comes behind a request waits."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from conftest import Client, entry
+from test_connection import answers
+
+from shared.web.portions import PORTION
+
+LINES = b"Host: localhost\r\n"
+UPGRADE = LINES + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+CHUNKED = b"POST /ingest HTTP/1.1\r\n" + LINES + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+
+
+def head(size: int) -> bytes:
+    """A request with a head of that size."""
+    start = b"GET /health HTTP/1.1\r\n" + LINES
+    room = size - len(start) - 2
+    lines, rest = divmod(room, 8_000)
+    sizes = [8_000] * lines + [rest]
+    return start + b"".join(b"X%d: %b\r\n" % (at, b"a" * (of - 6)) for at, of in enumerate(sizes)) + b"\r\n"
+
+
+def post(entries: int) -> bytes:
+    """A request that stores so many entries."""
+    body = json.dumps({"traces": [entry() for _ in range(entries)]}).encode()
+    return b"POST /ingest HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (LINES, len(body), body)
+
+
+@pytest.fixture(params=["ingest", "query"])
+def client(request: pytest.FixtureRequest, ingest: Client, query: Client) -> Client:
+    """Either service."""
+    return ingest if request.param == "ingest" else query
+
+
+async def test_the_length_of_a_head(client: Client) -> None:
+    """Up to the limit it is read, beyond it the answer is 431, and what follows is not looked at."""
+    assert len(head(PORTION)) == PORTION
+    assert (await answers(client, head(PORTION))).startswith(b"HTTP/1.1 200")
+    refused = await answers(client, head(PORTION + 1) + head(100))
+    assert refused.startswith(b"HTTP/1.0 431") and refused.count(b"HTTP/1.") == 1
+    assert "16 KiB" in json.loads(refused.partition(b"\r\n\r\n")[2])["detail"]
+
+
+@pytest.mark.parametrize("first", [b"GET /health HTTP/1.1\r\n" + UPGRADE, b"CONNECT localhost:1 HTTP/1.1\r\n" + LINES])
+async def test_an_upgrade_is_none(client: Client, first: bytes) -> None:
+    """The request is answered like any other, and so is the next one."""
+    told = await answers(client, (first + b"\r\n") * 3 + head(100))
+    assert told.count(b"HTTP/1.1 ") == 4 and told.count(b"HTTP/1.1 200") == (4 if b"/health" in first else 1), told
+    assert (await answers(client, first + b"\r\n" + b"a" * 50_000)).count(b"HTTP/1.") == 2
+
+
+@pytest.mark.parametrize("rest", [b"0\r\n" + head(PORTION + 900)[40:], b"1;" + b"a" * PORTION, b"xyz\r\n"])
+async def test_what_frames_a_body(ingest: Client, rest: bytes) -> None:
+    """Trailers and extensions without end, and what is no chunk, end the request at once, and the connection."""
+    reader, writer = await asyncio.open_connection(ingest.host, ingest.port)
+    writer.write(CHUNKED)
+    await asyncio.sleep(0.05)
+    writer.write(rest)
+    told = await asyncio.wait_for(reader.read(), 5)
+    assert told.startswith(b"HTTP/1.1 400") and told.count(b"HTTP/1.") == 1, told
+    writer.close()
+
+
+async def test_requests_that_wait_for_each_other(ingest: Client) -> None:
+    """Whatever their sizes, and whichever way they take, their answers come in their order, and none is lost."""
+    sizes = [1, 150, 0, 3, 800, 1, 1, 1, 1, 1, 1, 200, 2, 5_000, 1] * 2
+    wrong = b"POST /ingest HTTP/1.1\r\n%bContent-Length: 20000\r\n\r\n" % LINES + b"{" * 20_000
+    reader, writer = await asyncio.open_connection(ingest.host, ingest.port)
+    writer.write(b"".join(post(size) + wrong + head(9_000) for size in sizes))
+    told: list[Any] = []
+    for _ in range(3 * len(sizes)):
+        start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        length = int(start.lower().partition(b"content-length:")[2].split()[0])
+        told.append((int(start[9:12]), json.loads(await reader.readexactly(length)).get("accepted")))
+    assert told == [one for size in sizes for one in ((200, size), (400, None), (200, None))]
+    writer.close()
