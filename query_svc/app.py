@@ -7,12 +7,15 @@ from aiohttp import web
 
 from query_svc import handlers, login
 from query_svc.assets import asset, dashboard
-from query_svc.handlers import KEPT, LAST_HOUR, SETTINGS, STARTED, TAIL, TALKERS, WINDOWS
+from query_svc.handlers import LAST_HOUR, READY, SETTINGS, STARTED, TAIL, TALKERS, WINDOWS
 from query_svc.kept import Kept
 from query_svc.last_hour import last_hour
+from query_svc.long_entries import LONG_ENTRIES, LongEntries
 from query_svc.sending import UNDER_WAY, UnderWay
 from query_svc.tail import Tail
 from query_svc.talkers import talkers
+from query_svc.trace_page import Ready
+from query_svc.turns import Turns
 from query_svc.windows import Windows
 from shared.env import Settings
 from shared.web import CANCEL_HANDLERS, openapi, running, set_up
@@ -27,8 +30,9 @@ def make_app(settings: Settings) -> web.Application:
     app[WINDOWS] = Windows()
     app[LAST_HOUR] = last_hour()
     app[TALKERS] = talkers()
-    app[KEPT] = Kept()
+    app[READY] = Ready(Kept(), Turns())
     app[UNDER_WAY] = UnderWay()
+    app[LONG_ENTRIES] = LongEntries()
     app.cleanup_ctx.append(_tail)
     app.on_shutdown.append(_end_waiting)
     set_up(

@@ -7,26 +7,27 @@ from typing import Final, Literal
 from aiohttp import web
 
 from query_svc import parameters
-from query_svc.kept import Kept
 from query_svc.last_hour import Figures
 from query_svc.look import Look
+from query_svc.recent import RecentQuery, send_recent
 from query_svc.sending import send_json
 from query_svc.stream import Stream
 from query_svc.tail import Tail
 from query_svc.talkers import RATE_S
-from query_svc.trace_page import Answer, TraceQuery, read_page, wait_for_page
+from query_svc.trace_page import Ready, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
-from shared.answers import CorrelationPage, Health, Recent, SourcesStats, Stats
+from shared.answers import CorrelationPage, Health, SourcesStats, Stats
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
-from shared.storage.reader import Chosen
+from shared.storage.found import Chosen
 from shared.web import ACCESS, CLIENT, answer
+from shared.wire import encode
 
 SETTINGS = web.AppKey("settings", Settings)
 TAIL = web.AppKey("tail", Tail)
 WINDOWS = web.AppKey("windows", Windows)
-KEPT: web.AppKey[Kept[Answer]] = web.AppKey("kept", Kept)
+READY = web.AppKey("ready", Ready)
 LAST_HOUR: web.AppKey[Look[Figures]] = web.AppKey("last_hour", Look)
 TALKERS: web.AppKey[Look[SourcesStats]] = web.AppKey("talkers", Look)
 STARTED = web.AppKey("started", float)
@@ -43,13 +44,13 @@ async def trace(request: web.Request) -> web.StreamResponse:
         parameters.whole(request, "limit", PAGE_ENTRIES, PAGE_ENTRIES),
         request.query.get("after") or None,
     )
-    kept = request.app[KEPT]
-    page = await read_page(request.app[TAIL].reader, kept, query)
+    ready = request.app[READY]
+    page = await read_page(request.app[TAIL].reader, ready, query)
     patience_s = parameters.patience(request)
     if not patience_s or page.says_something:
         return await send_json(request, page.body)
     with request.app[ACCESS].share.stream(request[CLIENT], patience_s):
-        page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], kept, query, patience_s)
+        page = await wait_for_page(request.app[TAIL], request.app[WINDOWS], ready, query, patience_s)
     return await send_json(request, page.body, {"Preference-Applied": f"wait={patience_s}"})
 
 
@@ -73,7 +74,7 @@ async def _send(stream: Stream, request: web.Request) -> web.StreamResponse:
         return await stream.send(request, request.app[WINDOWS], seconds)
 
 
-async def correlations(request: web.Request) -> web.Response:
+async def correlations(request: web.Request) -> web.StreamResponse:
     """`GET /correlations`"""
     chosen = Chosen(
         source=request.query.get("source", ""),
@@ -86,20 +87,20 @@ async def correlations(request: web.Request) -> web.Response:
     limit, before = parameters.whole(request, "limit", 50, 1000), parameters.row_id(request, "before")
     page = await request.app[TAIL].reader.correlations(limit, before, chosen)
     following = None if page.next is None else str(page.next)
-    return answer(CorrelationPage(page.correlations, len(page.correlations), following))
+    return await send_json(request, encode(CorrelationPage(page.correlations, len(page.correlations), following)))
 
 
-async def recent(request: web.Request) -> web.Response:
+async def recent(request: web.Request) -> web.StreamResponse:
     """`GET /recent`"""
-    entries = await request.app[TAIL].reader.recent(
+    query = RecentQuery(
         parameters.whole(request, "limit", 200, 1000),
         parameters.row_id(request, "since_id"),
         request.query.get("source", ""),
     )
-    return answer(Recent(entries, len(entries)))
+    return await send_recent(request, request.app[TAIL].reader, query)
 
 
-async def stats(request: web.Request) -> web.Response:
+async def stats(request: web.Request) -> web.StreamResponse:
     """`GET /stats`"""
     settings, tail = request.app[SETTINGS], request.app[TAIL]
     reader = tail.reader
@@ -107,38 +108,37 @@ async def stats(request: web.Request) -> web.Response:
     arrived = newest - await reader.arrived_before((time.time() - RATE_S) * 1000)
     senders = await reader.senders()
     db_bytes, wal_bytes = file_sizes(settings.path)
-    return answer(
-        Stats(
-            entries=newest - oldest + 1,
-            chains=await reader.chains(),
-            oldest_id=oldest,
-            newest_id=newest,
-            rate=round(arrived / RATE_S, 3),
-            db_bytes=db_bytes,
-            wal_bytes=wal_bytes,
-            subscribers=tail.subscribers,
-            memory_bytes=memory_bytes(),
-            tail_lag=tail.lag,
-            retention_hours=settings.retention_hours,
-            dropped=sum(sender.dropped for sender in senders),
-            senders=senders,
-        )
+    found = Stats(
+        entries=newest - oldest + 1,
+        chains=await reader.chains(),
+        oldest_id=oldest,
+        newest_id=newest,
+        rate=round(arrived / RATE_S, 3),
+        db_bytes=db_bytes,
+        wal_bytes=wal_bytes,
+        subscribers=tail.subscribers,
+        memory_bytes=memory_bytes(),
+        tail_lag=tail.lag,
+        retention_hours=settings.retention_hours,
+        dropped=sum(sender.dropped for sender in senders),
+        senders=senders,
     )
+    return await send_json(request, encode(found))
 
 
-async def stats_sources(request: web.Request) -> web.Response:
+async def stats_sources(request: web.Request) -> web.StreamResponse:
     """`GET /stats/sources`"""
-    return answer(await request.app[TALKERS].found(request.app[TAIL].reader))
+    return await send_json(request, encode(await request.app[TALKERS].found(request.app[TAIL].reader)))
 
 
-async def stats_endpoints(request: web.Request) -> web.Response:
+async def stats_endpoints(request: web.Request) -> web.StreamResponse:
     """`GET /stats/endpoints`"""
-    return answer((await request.app[LAST_HOUR].found(request.app[TAIL].reader)).endpoints)
+    return await send_json(request, encode((await request.app[LAST_HOUR].found(request.app[TAIL].reader)).endpoints))
 
 
-async def stats_follows(request: web.Request) -> web.Response:
+async def stats_follows(request: web.Request) -> web.StreamResponse:
     """`GET /stats/follows`"""
-    return answer((await request.app[LAST_HOUR].found(request.app[TAIL].reader)).follows)
+    return await send_json(request, encode((await request.app[LAST_HOUR].found(request.app[TAIL].reader)).follows))
 
 
 async def health(request: web.Request) -> web.Response:

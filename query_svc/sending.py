@@ -54,15 +54,25 @@ async def send_json(request: web.Request, body: bytes, headers: Mapping[str, str
     response = web.StreamResponse(headers=headers)
     response.content_type = "application/json"
     response.content_length = len(body)
-    whole = memoryview(body)
     with request.app[UNDER_WAY].sent(body):
         await response.prepare(request)
         try:
-            for start in range(0, len(body), PIECE_BYTES):
-                async with asyncio.timeout(PIECE_S):
-                    await response.write(whole[start : start + PIECE_BYTES])
+            await write(response, body)
             await response.write_eof()
         except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
+            hang_up(request)
     return response
+
+
+async def write(response: web.StreamResponse, body: bytes) -> None:
+    """Write a body or a part of one in pieces; raises TimeoutError when the client does not take one in time."""
+    whole = memoryview(body)
+    for start in range(0, len(body), PIECE_BYTES):
+        async with asyncio.timeout(PIECE_S):
+            await response.write(whole[start : start + PIECE_BYTES])
+
+
+def hang_up(request: web.Request) -> None:
+    """End the connection of a client that does not take what it asked for."""
+    if request.transport is not None:
+        request.transport.abort()

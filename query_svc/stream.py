@@ -6,12 +6,15 @@ brings. One that falls behind does the same again from where it stopped.
 
 import asyncio
 import bisect
+from itertools import starmap
 from typing import Final
 
 import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
+from query_svc.long_entries import LONG_BYTES, LONG_ENTRIES, is_long
+from query_svc.sending import PIECE_BYTES, PIECE_S, hang_up
 from query_svc.subscription import PENDING_BYTES, Frames, frame
 from query_svc.tail import Tail
 from query_svc.wanted import EVERYTHING, Wanted
@@ -23,9 +26,7 @@ from shared.wire import encode
 
 RETRY_MS: Final = 2_000  # until a browser reconnects
 HEARTBEAT_S: Final = 15.0
-PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are large:
-PAGE_BYTES: Final = 256 * 1024  # that a page aims at, by the size of the one before
-FIRST_PAGE_ENTRIES: Final = 50
+PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are long:
 IDS: Final = 10_000  # of a chain, looked for at a time: for each look the whole chain is gone through
 REOPEN_S: Final = 0.5  # between looks for a file that has gone
 FAREWELL_S: Final = 1.0  # for the last event, to a client that may have stopped reading
@@ -43,6 +44,31 @@ class Gap(msgspec.Struct, rename={"start": "from", "end": "to"}, omit_defaults=T
     lost: int | None = None
 
 
+class Events(EventSourceResponse):
+    """The response of a stream, which can send a long frame in pieces."""
+
+    def __init__(self, ping_interval: float) -> None:
+        super().__init__(ping_interval=ping_interval)
+        self._rest = memoryview(b"")
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send what is whole; in the middle of a long frame this is a heartbeat, and left out."""
+        if not self._rest:
+            await super().write(data)
+
+    async def write_whole(self, long: bytes) -> None:
+        """Send a long frame; raises TimeoutError when the client does not take a piece in time."""
+        self._rest = memoryview(long)
+        await self.go_on()
+
+    async def go_on(self) -> None:
+        """Send what is left of a frame whose sending was cancelled."""
+        while self._rest:
+            piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+            async with asyncio.timeout(PIECE_S):
+                await super().write(piece)
+
+
 class Stream:
     """One client's stream: of one chain, or of all entries that it wants."""
 
@@ -56,7 +82,6 @@ class Stream:
         self._wants = wanted.test()
         self._start = resume if resume is not None or correlation_id is None else 0
         self._resumed = self._start != 0
-        self._page_entries = FIRST_PAGE_ENTRIES
         self._ids: list[int] = []  # of the chain, behind the position
         self._ids_are_all = False
 
@@ -65,7 +90,7 @@ class Stream:
         self._reader = self._tail.reader  # says 503 while it still can
         self._position = await self._reader.newest() if self._start is None else self._start
         self._request = request
-        self._response = EventSourceResponse(ping_interval=HEARTBEAT_S)
+        self._response = Events(ping_interval=HEARTBEAT_S)
         if request.version < HttpVersion11:  # without chunks, the end of the connection is the end of the stream
             self._response.force_close()
             self._response.headers["Connection"] = "close"
@@ -76,12 +101,12 @@ class Stream:
                 await self._run()
             try:
                 async with asyncio.timeout(FAREWELL_S):
+                    await self._response.go_on()
                     if not windows.closing:
                         await self._response.write(_TIMEOUT)
                     await self._response.write_eof()
             except TimeoutError:
-                if request.transport is not None:
-                    request.transport.abort()
+                hang_up(request)
         return self._response
 
     async def _run(self) -> None:
@@ -132,30 +157,40 @@ class Stream:
             entries, end = await self._page(upto)
             if await self._pass_over_expired(upto):  # while the page was read: some may be missing from it
                 continue
-            wanted = [frame(*numbered) for numbered in entries if self._wants(numbered[1])]
-            if wanted:
-                await self._response.write(b"".join(wanted))
+            wanted = [numbered for numbered in entries if self._wants(numbered[1])]
+            if is_long(wanted):
+                del entries
+                if not await self._send_long(wanted):
+                    continue  # it has expired
+            elif wanted:
+                await self._response.write(b"".join(starmap(frame, wanted)))
             self._position = end
             self._resumed = True
-            size = 1 + sum(len(memoryview(entry.data)) + len(entry.raw_line or "") for _, entry in entries)
-            self._page_entries = max(1, min(PAGE_ENTRIES, PAGE_BYTES * max(1, len(entries)) // size))
         self._resumed = True
+
+    async def _send_long(self, wanted: list[Numbered]) -> bool:
+        async with self._request.app[LONG_ENTRIES].sent(self._reader, wanted, frame) as text:
+            await self._response.write_whole(text)
+            return bool(text)
 
     async def _page(self, upto: int) -> tuple[list[Numbered], int]:
         """The next entries, and the row id up to which they are all."""
         if self._correlation_id is not None:
             return await self._page_of_chain(self._correlation_id, upto)
-        entries = await self._reader.entries_after(self._position, upto, self._page_entries)
-        return entries, entries[-1][0] if len(entries) == self._page_entries else upto
+        entries, more = await self._reader.entries_after(self._position, upto, PAGE_ENTRIES, LONG_BYTES)
+        return entries, entries[-1][0] if more or len(entries) == PAGE_ENTRIES else upto
 
     async def _page_of_chain(self, correlation_id: str, upto: int) -> tuple[list[Numbered], int]:
         self._ids = self._ids[bisect.bisect_right(self._ids, self._position) :]
         if not self._ids:
             self._ids = await self._reader.ids_in_order(correlation_id, self._position, upto, IDS)
             self._ids_are_all = len(self._ids) < IDS
-        ids = self._ids[: self._page_entries]
+        ids = self._ids[:PAGE_ENTRIES]
         end = upto if self._ids_are_all and len(ids) == len(self._ids) else ids[-1]
-        return await self._reader.entries(ids) if ids else [], end
+        if not ids:
+            return [], end
+        entries, more = await self._reader.entries(ids, LONG_BYTES)
+        return entries, entries[-1][0] if more else end
 
     async def _pass_over_expired(self, upto: int) -> bool:
         """Move on to the oldest entry that is left; a client that resumes is told what it may have missed."""

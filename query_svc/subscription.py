@@ -24,6 +24,7 @@ class Frames:
 
     def __init__(self, numbered: list[tuple[int, bytes]]) -> None:
         self._numbered = numbered
+        self.size = sum(len(frame) for _, frame in numbered)
         self.first = numbered[0][0]
         self.last = numbered[-1][0]
 
@@ -49,8 +50,8 @@ Outlet = Callable[[Frames], bool]  # takes frames at once, or says that it canno
 class Subscription:
     """What one subscriber has yet to take, from the tail's cursor `start` on.
 
-    When more than PENDING_BYTES wait for it, it falls behind: nothing is added any more, and it goes on from the file
-    after row id `behind`.
+    When more than PENDING_BYTES wait for it, or an entry is longer than that, it falls behind: nothing is added any
+    more, and it goes on from the file after row id `behind`.
     """
 
     def __init__(self, reader: Reader, start: int, had: int) -> None:
@@ -74,7 +75,8 @@ class Subscription:
             if left is None:
                 return
             frames = left
-        if self._outlet(frames) if self._outlet else self._gather(frames):
+        is_short = frames.size <= PENDING_BYTES
+        if is_short and (self._outlet(frames) if self._outlet else self._gather(frames)):
             self._had = frames.last
         else:
             self.fall_behind(frames.first - 1)
@@ -117,9 +119,9 @@ class Subscription:
             await self._changed.wait()
 
     def _gather(self, frames: Frames) -> bool:
-        if self._pending and self._bytes + len(frames.body) > PENDING_BYTES:
+        if self._bytes + frames.size > PENDING_BYTES:
             return False
         self._pending.append(frames.body)
-        self._bytes += len(frames.body)
+        self._bytes += frames.size
         self._changed.set()
         return True

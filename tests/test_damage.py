@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from shared.errors import BadFile
+from shared.storage.found import Chosen
 from shared.storage.glance import Glance
-from shared.storage.reader import INFINITY, Chosen, Reader, start_of
+from shared.storage.reader import INFINITY, Reader, start_of
 from shared.storage.sqlite import PAGE_BYTES, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry
@@ -39,8 +40,8 @@ async def _read_all(path: Path) -> None:
         for call in (
             reader.chain("chain", 10, None, start_of(None)),
             reader.correlations(10, None, Chosen()),
-            reader.recent(10, None, ""),
-            reader.entries_after(0, INFINITY, 10),
+            reader.recent(10, None, "", 10**6),
+            reader.entries_after(0, INFINITY, 10, 10**6),
             reader.checkpoints([1]),
         ):
             with pytest.raises(BadFile, match="restore a snapshot"):

@@ -43,7 +43,7 @@ async def all_work(pool: Pool) -> bool:
     """Whether each connection answers, at the same time."""
     async with asyncio.timeout(10):
         rows = await asyncio.gather(*(pool.row("SELECT count(*) FROM entry") for _ in range(12)))
-    return rows == [(1,)] * 12 and pool._idle.qsize() == pooling.CONNECTIONS
+    return rows == [(1,)] * 12 and len(pool._idle) == pooling.CONNECTIONS
 
 
 async def test_a_query_past_its_deadline_is_stopped(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.storage import chains
-from shared.storage.reader import INFINITY, Chosen, Position, Reader, start_of
+from shared.storage.found import Chosen, Position
+from shared.storage.reader import INFINITY, Reader, start_of
 from shared.storage.writer import Writer
 from shared.wire import Entry, StoredEntry
 
@@ -57,7 +58,8 @@ async def test_an_empty_file(reader: Reader) -> None:
     """There is nothing, and no error."""
     assert (await reader.newest(), await reader.oldest(), await reader.chains()) == (0, 1, 0)
     assert await reader.chain("x", 10, None, start_of(None)) is None
-    assert await reader.entries_after(0, INFINITY, 10) == await reader.recent(10, None, "") == []
+    assert await reader.entries_after(0, INFINITY, 10, 1) == ([], False)
+    assert await reader.recent(10, None, "", 1) == []
     assert (await reader.correlations(10, None, Chosen())).correlations == []
     assert await reader.by_source(0) == []
 
@@ -80,7 +82,7 @@ async def test_chains_are_what_was_written(tmp_path: Path, monkeypatch: pytest.M
             writer.write([batch], 1_000)
         stored = newest_of(batches)
         reader = await Reader.open(writer.path, connections=1)
-        everything = await reader.entries_after(0, INFINITY, 1_000)
+        everything, _ = await reader.entries_after(0, INFINITY, 1_000, 10**9)
         assert [row_id for row_id, _ in everything] == list(range(1, len(stored) + 1))
         assert [(e.correlation_id, e.timestamp, e.suffix) for _, e in everything] == [
             (e.correlation_id, e.timestamp, e.suffix) for e in stored
@@ -94,7 +96,7 @@ async def test_chains_are_what_was_written(tmp_path: Path, monkeypatch: pytest.M
                 continue
             found, stretch = opened
             assert await reader.in_time(found, 1_000, None, start_of(None)) == stretch
-            in_time = msgspec.json.decode(f"[{stretch.text}]", type=list[StoredEntry])
+            in_time = msgspec.json.decode(b"[%b]" % stretch.text, type=list[StoredEntry])
             assert [(e.timestamp, e.suffix) for e in in_time] == [
                 (e.timestamp, e.suffix) for e in sorted(chain, key=lambda entry: entry.timestamp)
             ]

@@ -74,12 +74,14 @@ async def test_a_slow_subscriber_falls_behind_with_bounded_bytes() -> None:
     assert await pending.frames() == await pending.frames() == b""
 
 
-async def test_an_entry_beyond_the_bound_goes_alone() -> None:
-    """However large it is, it is handed out: the file would give the same."""
-    pending = subscription()
-    pending.push(one(1, b"x" * (PENDING_BYTES + 1)))
-    pending.push(one(2, b"y"))
-    assert (len(await pending.frames()), pending.behind) == (PENDING_BYTES + 1, 1)
+async def test_an_entry_beyond_the_bound_is_for_the_file() -> None:
+    """It is handed to nobody, ready or not, for each would hold it; what came before it is."""
+    for outlet in (None, lambda _: True):
+        pending = subscription()
+        pending._outlet = outlet
+        pending.push(one(1, b"x"))
+        pending.push(one(2, b"x" * (PENDING_BYTES + 1)))
+        assert pending.behind == 1
 
 
 async def test_a_replaced_file_ends_a_subscription() -> None:

@@ -12,12 +12,12 @@ from typing import Final
 from shared.errors import Unavailable
 from shared.storage import queries
 from shared.storage.pool import refuse_other_files
-from shared.storage.rows import Numbered, numbered
+from shared.storage.rows import Numbered, entry_size, numbered
 from shared.storage.sound import number
 from shared.storage.sqlite import identity, read_only_uri, translated
 
 TURN_ENTRIES: Final = 500  # in one look
-TURN_BYTES: Final = 1024 * 1024  # of `data` and raw lines; the entry that passes it is the last
+TURN_BYTES: Final = 1024 * 1024  # of what has no limit of its own; the entry that passes it is the last
 BUSY_MS: Final = 10  # for the rare moments in which SQLite lets nobody look
 
 
@@ -60,9 +60,7 @@ class Glance:
         ):
             for row in found:
                 rows.append(row)
-                if type(row[8]) is not str:
-                    break  # `numbered` will say so
-                size += len(row[8]) + len(row[10] or "")
+                size += entry_size(row)
                 if size > TURN_BYTES:
                     break
             return numbered(rows), size > TURN_BYTES or len(rows) == TURN_ENTRIES

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
 
@@ -17,9 +17,21 @@ CONNECTIONS: Final = 3
 DEADLINE_S: Final = 5.0
 INTERRUPT_S: Final = 0.02  # between attempts to stop a query
 CACHE_KIB: Final = 4 * 1024
+VALUE_BYTES: Final = 10**9  # that SQLite allows
 
 Row = tuple[Any, ...]
 Parameters = Sequence[Any] | Mapping[str, Any]
+T = TypeVar("T")
+
+
+class TooLong(Exception):
+    """What was asked for at once is longer than was allowed for; asking for it row by row will do."""
+
+
+class _Connection(aiosqlite.Connection):
+    async def call(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function in the thread of the connection, for which aiosqlite has no public way."""
+        return await self._execute(read, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Pool:
@@ -28,8 +40,9 @@ class Pool:
     def __init__(self, path: Path, identity: tuple[int, int]) -> None:
         self._path = path
         self._identity = identity
-        self._connections: list[aiosqlite.Connection] = []
-        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._connections: list[_Connection] = []
+        self._idle: list[_Connection] = []
+        self._free = asyncio.Semaphore(0)  # who has waited longest is next: a request that asks again goes to the end
         self._closed = False
 
     @classmethod
@@ -52,15 +65,16 @@ class Pool:
     async def close(self) -> None:
         """End the connections and their threads, each when its query is done; who waits for one is told Unavailable."""
         self._closed = True
-        taken: list[aiosqlite.Connection] = []
+        taken: list[_Connection] = []
         try:
             while len(taken) < len(self._connections):
-                taken.append(await self._idle.get())
+                await self._free.acquire()
+                taken.append(self._idle.pop())
             for connection in taken:
                 await connection.close()
         finally:
             for connection in taken:
-                self._idle.put_nowait(connection)
+                self._give_back(connection)
 
     def decoding(self) -> AbstractContextManager[None]:
         """Around what makes sense of rows: those of a damaged file may hold anything, and raise BadFile here."""
@@ -70,41 +84,60 @@ class Pool:
         """Whether the file at the path is still the one that was opened."""
         return identity(self._path) == self._identity
 
-    async def rows(self, query: str, parameters: Parameters = ()) -> list[Row]:
-        """All rows of a query. Raises Unavailable past DEADLINE_S, the wait included; stops when nobody waits."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + DEADLINE_S
-        connection = await self._connection(until)
-        try:
-            if self._closed:
-                raise Unavailable(f"{self._path} was replaced by another file")
-            return await self._rows(connection, query, parameters, until - loop.time())
-        finally:
-            self._idle.put_nowait(connection)
+    async def rows(self, query: str, parameters: Parameters = (), value_bytes: int = VALUE_BYTES) -> list[Row]:
+        """All rows of a query. Raises Unavailable past DEADLINE_S, the wait included; stops when nobody waits.
+
+        Raises TooLong where a value, of the file or made of many, has more than `value_bytes`.
+        """
+        return await self._call(lambda db: _all(db, query, parameters, value_bytes))
+
+    async def some(
+        self, query: str, parameters: Parameters, size: Callable[[Row], int], most_bytes: int
+    ) -> tuple[list[Row], bool]:
+        """Rows of a query while they have no more than `most_bytes` together, one in any case; True: there may be more.
+
+        Raises Unavailable as `rows` does.
+        """
+        return await self._call(lambda db: _some(db, query, parameters, size, most_bytes))
 
     async def row(self, query: str, parameters: Parameters = ()) -> Row | None:
         """The first row of a query, or None."""
         rows = await self.rows(query, parameters)
         return rows[0] if rows else None
 
-    def _add(self, connection: aiosqlite.Connection) -> None:
+    def _add(self, connection: _Connection) -> None:
         self._connections.append(connection)
-        self._idle.put_nowait(connection)
+        self._give_back(connection)
 
-    async def _connection(self, until: float) -> aiosqlite.Connection:
+    def _give_back(self, connection: _Connection) -> None:
+        self._idle.append(connection)
+        self._free.release()
+
+    async def _connection(self, until: float) -> _Connection:
         """A free connection, before `until` or not at all."""
-        if not self._idle.empty():
-            return self._idle.get_nowait()
         try:
-            async with asyncio.timeout_at(until):
-                return await self._idle.get()
+            if self._free.locked():
+                async with asyncio.timeout_at(until):
+                    await self._free.acquire()
+            else:
+                await self._free.acquire()
         except TimeoutError:
             raise Unavailable(f"Other queries took all of {DEADLINE_S:.0f} s") from None
+        return self._idle.pop()
 
-    async def _rows(
-        self, connection: aiosqlite.Connection, query: str, parameters: Parameters, seconds: float
-    ) -> list[Row]:
-        running = asyncio.ensure_future(connection.execute_fetchall(query, parameters))
+    async def _call(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DEADLINE_S
+        connection = await self._connection(until)
+        try:
+            if self._closed:
+                raise Unavailable(f"{self._path} was replaced by another file")
+            return await self._called(connection, read, until - loop.time())
+        finally:
+            self._give_back(connection)
+
+    async def _called(self, connection: _Connection, read: Callable[[sqlite3.Connection], T], seconds: float) -> T:
+        running = asyncio.ensure_future(connection.call(read))
         try:
             done, _ = await asyncio.wait({running}, timeout=max(0.0, seconds))
         except asyncio.CancelledError:
@@ -114,10 +147,35 @@ class Pool:
             await _stop(connection, running)
             raise Unavailable(f"The query took longer than {DEADLINE_S:.0f} s")
         with translated(self._path):
-            return cast(list[Row], running.result())
+            return running.result()
 
 
-async def _connect(path: Path) -> aiosqlite.Connection:
+def _all(db: sqlite3.Connection, query: str, parameters: Parameters, value_bytes: int) -> list[Row]:
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, value_bytes)
+    try:
+        return db.execute(query, parameters).fetchall()
+    except sqlite3.DataError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_TOOBIG:
+            raise TooLong from None
+        raise
+
+
+def _some(
+    db: sqlite3.Connection, query: str, parameters: Parameters, size: Callable[[Row], int], most_bytes: int
+) -> tuple[list[Row], bool]:
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
+    rows: list[Row] = []
+    with contextlib.closing(db.execute(query, parameters)) as found:  # or its snapshot would stay open
+        for row in found:
+            most_bytes -= size(row)
+            if most_bytes >= 0 or not rows:
+                rows.append(row)
+            if most_bytes < 0:
+                return rows, True
+    return rows, False
+
+
+async def _connect(path: Path) -> _Connection:
     """Connect, to the end even if cancelled: a thread that is left to itself outlives the loop it answers to."""
     connecting = asyncio.ensure_future(_connected(path))
     try:
@@ -128,8 +186,12 @@ async def _connect(path: Path) -> aiosqlite.Connection:
         raise
 
 
-async def _connected(path: Path) -> aiosqlite.Connection:
-    connection = await aiosqlite.connect(read_only_uri(path), uri=True, isolation_level=None, cached_statements=64)
+async def _connected(path: Path) -> _Connection:
+    def connector() -> sqlite3.Connection:
+        return sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, cached_statements=64)
+
+    connection = _Connection(connector, iter_chunk_size=1)
+    await connection
     try:
         for setting in ("busy_timeout=1000", "query_only=1", f"cache_size=-{CACHE_KIB}"):
             await connection.execute_fetchall(f"PRAGMA {setting}")
@@ -150,7 +212,7 @@ def refuse_other_files(path: Path) -> None:
         raise Unavailable(f"{path} is not set up yet: the ingest service does that")
 
 
-async def _stop(connection: aiosqlite.Connection, running: asyncio.Future[Any]) -> None:
+async def _stop(connection: _Connection, running: asyncio.Future[Any]) -> None:
     while not running.done():  # an interrupt before the query has begun is lost
         await connection.interrupt()
         await asyncio.wait({running}, timeout=INTERRUPT_S)

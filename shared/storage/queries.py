@@ -2,11 +2,12 @@
 
 from typing import Final
 
-ENTRIES: Final = """
+_ENTRIES_OF: Final = """
     SELECT entry.id, site.source_id, chain.correlation_id, chain.base + entry.at, entry.suffix, site.direction,
         site.operation, site.endpoint, entry.data, site.hostname,
         (SELECT line FROM raw_line WHERE raw_line.entry = entry.id)
-    FROM entry CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
+    FROM {} CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
+ENTRIES: Final = _ENTRIES_OF.format("entry")
 NEXT: Final = f"{ENTRIES} WHERE entry.id > ? ORDER BY entry.id LIMIT ?"
 NEWEST: Final = "SELECT coalesce((SELECT max(id) FROM entry), (SELECT entry FROM last_expired), 0)"
 OLDEST: Final = f"SELECT coalesce((SELECT min(id) FROM entry), ({NEWEST}) + 1)"
@@ -20,25 +21,33 @@ NUMBERED: Final = "chain.id = :chain"
 SUMMARY: Final = f"SELECT id, base, entries, expired, balance = 0, newest FROM chain WHERE {NAMED}"
 OF_SOURCE: Final = "(SELECT source_id FROM site WHERE site.id = entry.site) = :source"
 OF_ANY_SOURCE: Final = "1"
-IN_TIME: Final = """
+_LONG: Final = "iif(length({}) > 65536, zeroblob(2147483647), {})"  # a long value is an error at once, not at the end
+IN_TIME: Final = f"""
     SELECT chain, base, entries, expired, balance = 0, newest, count(id), group_concat(id), group_concat(base + at),
         group_concat(site), group_concat(json_quote(suffix), char(10)),
-        group_concat(ifnull(nullif(data, ''), 'null'), char(10)),
-        group_concat(ifnull((SELECT json_quote(line) FROM raw_line WHERE raw_line.entry = id), 'null'), char(10))
+        group_concat({_LONG.format("data", "iif(data = '', 'null', data)")}, char(10)),
+        group_concat(ifnull(
+            (SELECT json_quote({_LONG.format("line", "line")}) FROM raw_line WHERE raw_line.entry = id), 'null'
+        ), char(10))
     FROM (
         SELECT found.*, entry.id, site, suffix, data FROM (
             SELECT chain.id AS chain, base, entries, expired, balance, newest, entry.id AS entry, at
             FROM chain LEFT JOIN entry ON entry.chain = chain.id AND at >= :instant - base
-                AND (at > :instant - base OR entry.id > :id) AND entry.id <= :newest AND {source}
-            WHERE {chain}
+                AND (at > :instant - base OR entry.id > :id) AND entry.id <= :newest AND {{source}}
+            WHERE {{chain}}
             ORDER BY at, entry.id LIMIT :limit
-        ) AS found LEFT JOIN entry ON entry.id = found.entry
-        ORDER BY found.at, found.entry)"""
+        ) AS found LEFT JOIN entry ON entry.id = found.entry)"""  # in the order of `found`: sorted, all would be held
 PLACE: Final = """
-    SELECT base + at, entry.id FROM chain CROSS JOIN entry ON entry.chain = chain.id
+    SELECT base + at, entry.id FROM chain CROSS JOIN entry ON entry.chain = chain.id AND {source}
     WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry.id > :id)
         AND entry.id <= :newest
     ORDER BY at, entry.id LIMIT 1 OFFSET :limit - 1"""
+ONE_BY_ONE: Final = _ENTRIES_OF.format("""(
+        SELECT entry.id FROM chain CROSS JOIN entry ON entry.chain = chain.id AND {source}
+        WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry.id > :id)
+            AND entry.id <= :newest
+        ORDER BY at, entry.id LIMIT :limit
+    ) AS found CROSS JOIN entry ON entry.id = found.id""")
 _SITE: Final = "SELECT id, source_id, direction, operation, endpoint, hostname FROM site"
 SITES: Final = f"""
     {_SITE} WHERE id IN (SELECT value FROM json_each(?))
@@ -94,6 +103,9 @@ CHECKPOINTS_OF_CHAIN: Final = f"""
     ORDER BY entry.at, entry.id LIMIT :limit"""
 PREFIXED: Final = f"""{ENTRIES}
     WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {{}} LIMIT ?"""
+PREFIXED_IDS: Final = """
+    SELECT entry.id FROM entry CROSS JOIN site ON site.id = entry.site
+    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {} LIMIT ?"""
 ARRIVED: Final = """
     SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
 BY_SOURCE: Final = """

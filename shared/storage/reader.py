@@ -1,16 +1,28 @@
 """The read side of the file: what the query port answers with. Every query is bounded in what it looks at."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
-from shared.answers import Correlation, SenderDrops
+from shared.answers import SenderDrops
 from shared.storage import queries
 from shared.storage.chains import hash48
+from shared.storage.found import Active, Chain, Chosen, Page, Position, Stretch
 from shared.storage.instants import instant
-from shared.storage.pool import CONNECTIONS, Pool, Row
+from shared.storage.pool import CONNECTIONS, Pool, Row, TooLong
 from shared.storage.rendering import Rendering, integers
-from shared.storage.rows import Checkpoint, Numbered, checkpoints, correlations, numbered, numbered_entries
+from shared.storage.rows import (
+    Checkpoint,
+    Numbered,
+    checkpoints,
+    correlations,
+    entry_size,
+    numbered,
+    numbered_entries,
+    site_size,
+    summary_size,
+)
 from shared.storage.sound import number, shape, sound
 from shared.wire import NumberedEntry, encode
 
@@ -18,63 +30,14 @@ SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
 SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
 SITES_AHEAD: Final = 100  # learnt beside those that are needed: chains of the same time need them soon
 CENSUS_S: Final = 10.0  # how old the number of chains may be
+FIRST_BYTES: Final = 2**20  # that the first entries of a chain may have in a column; with more they are read otherwise
+STRETCH_BYTES: Final = 8 * 2**20  # the same, of those that follow
+SITES_BYTES: Final = 8 * 2**20  # of the sites that are learnt for a stretch
+PAGE_BYTES: Final = 2**20  # of the sources on a page of /correlations; the chain that would pass it begins the next
 INFINITY: Final = 2**63 - 1
 
 _STRETCH: Final = shape(int, str, str, str, str, str, str)  # how many; columns as text
 _NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch may follow
-
-
-class Chain(NamedTuple):
-    """A chain as its summary has it; `complete` is None when entries of it have expired."""
-
-    correlation_id: str
-    id: int
-    base: int
-    entries: int
-    expired: int
-    complete: bool | None
-    newest: int
-
-
-class Position(NamedTuple):
-    """A place within a chain in order of time, behind the entry with this instant and row id."""
-
-    instant: int
-    id: int
-
-
-class Stretch(NamedTuple):
-    """Some entries of a chain as JSON with commas in between, their number, and the position behind them."""
-
-    text: str
-    found: int
-    end: Position
-
-
-class Active(NamedTuple):
-    """A chain by its activity."""
-
-    id: int
-    entries: int
-    newest: int
-
-
-class Chosen(NamedTuple):
-    """Which chains are asked for; the times (Unix milliseconds) speak of the arrival of a chain's newest entry."""
-
-    source: str = ""
-    q: str = ""
-    complete: bool | None = None
-    errors: bool | None = None
-    active_after: float | None = None
-    active_before: float | None = None
-
-
-class Page(NamedTuple):
-    """Chains, and the `before` of the next page if there may be one."""
-
-    correlations: list[Correlation]
-    next: int | None
 
 
 class Reader:
@@ -103,12 +66,15 @@ class Reader:
     async def chain(
         self, correlation_id: str, limit: int, source: str | None, after: Position
     ) -> tuple[Chain, Stretch] | None:
-        """The chain of an id and its first entries behind a position, of one moment; None if nothing of it is there."""
+        """The chain of an id and its first entries behind a position, of one moment; None if nothing of it is there.
+
+        Raises TooLong where they have more than FIRST_BYTES.
+        """
         asked = {"newest": INFINITY, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
-        row = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)})
+        row = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)}, FIRST_BYTES)
         if row[0] is None:
             return None
-        return self._summary(correlation_id, row), await self._stretch(correlation_id, row[6:], after)
+        return self._summary(correlation_id, row), await self._stretch(correlation_id, row[6:], limit, after)
 
     async def summary(self, correlation_id: str) -> Chain | None:
         """The chain of an id, without its entries."""
@@ -118,16 +84,25 @@ class Reader:
     async def in_time(self, chain: Chain, limit: int, source: str | None, after: Position) -> Stretch:
         """Entries of a chain behind a position, by timestamp, then by arrival.
 
-        What came after `chain` was read is left out.
+        What came after `chain` was read is left out. Raises TooLong where they have more than STRETCH_BYTES.
         """
-        asked = {"newest": chain.newest, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
-        row = await self._in_time(queries.NUMBERED, {**asked, "chain": chain.id})
-        return await self._stretch(chain.correlation_id, row[6:], after)
+        row = await self._in_time(queries.NUMBERED, _behind(chain, limit, source, after), STRETCH_BYTES)
+        return await self._stretch(chain.correlation_id, row[6:], limit, after)
 
-    async def place(self, chain: Chain, number: int, after: Position) -> Position | None:
-        """The position behind that many entries of a chain, found in the index alone; None if there are fewer."""
-        asked = {"chain": chain.id, "newest": chain.newest, "instant": after.instant, "id": after.id, "limit": number}
-        row = await self._pool.row(queries.PLACE, asked)
+    async def one_by_one(
+        self, chain: Chain, limit: int, source: str | None, after: Position, most_bytes: int
+    ) -> Stretch:
+        """The same row by row, which takes longer: entries of `most_bytes` together, or one of whatever size."""
+        query = queries.ONE_BY_ONE.format(source=_of(source))
+        rows, more = await self._pool.some(query, _behind(chain, limit, source, after), entry_size, most_bytes)
+        with self._pool.decoding():
+            text = b",".join([encode(entry) for _, entry in numbered(rows)])
+        end = Position(rows[-1][3], rows[-1][0]) if rows else after
+        return Stretch(text, len(rows), end, more or len(rows) == limit)
+
+    async def place(self, chain: Chain, number: int, source: str | None, after: Position) -> Position | None:
+        """The position behind that many entries of a chain, found without them; None if there are fewer."""
+        row = await self._pool.row(queries.PLACE.format(source=_of(source)), _behind(chain, number, source, after))
         return None if row is None else Position(*row)
 
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
@@ -139,9 +114,9 @@ class Reader:
         parameters = {"after": after, "upto": upto, "limit": limit, **_named(correlation_id)}
         return [id for (id,) in await self._pool.rows(queries.IDS_IN_ORDER, parameters)]
 
-    async def entries(self, ids: list[int]) -> list[Numbered]:
-        """The entries with these row ids that are left."""
-        return await self._numbered(queries.THESE, (encode(ids).decode(),))
+    async def entries(self, ids: list[int], most_bytes: int) -> tuple[list[Numbered], bool]:
+        """The entries with these row ids that are left, of `most_bytes` or one, in order; True: there may be more."""
+        return await self._numbered(queries.THESE, (encode(ids).decode(),), most_bytes)
 
     async def may_have_lost(self, correlation_id: str, after: int, oldest: int) -> bool:
         """Whether a chain may have had entries behind row id `after` that are not left; `oldest` is what is.
@@ -152,34 +127,55 @@ class Reader:
         parameters = {"after": after, "oldest": oldest, **_named(correlation_id)}
         return bool(await self._number(queries.MAY_HAVE_LOST, parameters))
 
-    async def entries_after(self, after: int, upto: int, limit: int) -> list[Numbered]:
-        """Entries of all chains by row id, `after` < id <= `upto`."""
+    async def entries_after(self, after: int, upto: int, limit: int, most_bytes: int) -> tuple[list[Numbered], bool]:
+        """Entries of all chains by row id, `after` < id <= `upto`, of `most_bytes` or one; True: there may be more."""
         query = f"{queries.ENTRIES} WHERE entry.id > ? AND entry.id <= ? ORDER BY entry.id LIMIT ?"
-        return await self._numbered(query, (after, upto, limit))
+        return await self._numbered(query, (after, upto, limit), most_bytes)
 
-    async def recent(self, limit: int, since_id: int | None, source: str) -> list[NumberedEntry]:
+    async def recent(
+        self, limit: int, since_id: int | None, source: str, most_bytes: int
+    ) -> list[NumberedEntry] | None:
         """The newest entries, or the next ones behind `since_id`, oldest first; `source` is the beginning of a source.
 
-        Without `since_id` a source is looked for among the newest SCAN_ENTRIES.
+        Without `since_id` a source is looked for among the newest SCAN_ENTRIES. None where they have more than
+        `most_bytes`.
         """
+        rows = await self._recent(queries.PREFIXED, entry_size, most_bytes, (limit, since_id, source))
+        with self._pool.decoding():
+            return None if rows is None else numbered_entries(rows)
+
+    async def recent_ids(self, limit: int, since_id: int | None, source: str) -> list[int]:
+        """The row ids of what `recent` looks for."""
+        rows = await self._recent(queries.PREFIXED_IDS, lambda _: 0, 0, (limit, since_id, source))
+        return [id for (id,) in rows or ()]
+
+    async def _recent(
+        self, query: str, size: Callable[[Row], int], most_bytes: int, asked: tuple[int, int | None, str]
+    ) -> list[Row] | None:
+        limit, since_id, source = asked
         newest = await self.newest()
         if since_id is None:
             start = newest - (SCAN_ENTRIES if source else limit)
-            rows = await self._pool.rows(queries.PREFIXED.format("DESC"), (start, newest, len(source), source, limit))
-            return self._numbered_entries(rows[::-1])
+            parameters = (start, newest, len(source), source, limit)
+            rows, more = await self._pool.some(query.format("DESC"), parameters, size, most_bytes)
+            return None if more else rows[::-1]
         found: list[Row] = []
         start = max(since_id, await self.oldest() - 1)
         while start < newest and len(found) < limit:
             end = min(newest, start + SCAN_ENTRIES)
             parameters = (start, end, len(source), source, limit - len(found))
-            found += await self._pool.rows(queries.PREFIXED.format("ASC"), parameters)
+            rows, more = await self._pool.some(query.format("ASC"), parameters, size, most_bytes)
+            if more:
+                return None
+            most_bytes -= sum(map(size, rows))
+            found += rows
             start = end
-        return self._numbered_entries(found)
+        return found
 
     async def correlations(self, limit: int, before: int | None, chosen: Chosen) -> Page:
         """Chains, newest activity first; a page that looks into chains ends after SCAN_CHAINS even when it is not full.
 
-        Times cost nothing: they are a range of row ids.
+        A page of more than PAGE_BYTES ends there. Times cost nothing: they are a range of row ids.
         """
         source, q, complete, errors, active_after, active_before = chosen
         filtered = bool(source or q or complete is not None or errors is not None)
@@ -191,11 +187,11 @@ class Reader:
         key = f",{encode(source).decode()}:" if source else ""  # no quoted comma can stand before such a quote
         among = {"before": start, "floor": floor, "scan": scan}
         test = {"q": q, "source": key, "complete": complete, "errors": errors, "limit": limit + 1}
-        rows = await self._pool.rows(queries.SUMMARIES, {**among, **test})
+        rows, more = await self._pool.some(queries.SUMMARIES, {**among, **test}, summary_size, PAGE_BYTES)
         with self._pool.decoding():
             found = correlations(rows[:limit])
-        if len(rows) > limit:
-            return Page(found, rows[limit - 1][8])
+        if more or len(rows) > limit:
+            return Page(found, found[-1].last_id)
         last = await self._pool.row(queries.SCANNED, among) if filtered else None
         return Page(found, last[0] if last else None)
 
@@ -244,18 +240,14 @@ class Reader:
         query = "SELECT at FROM arrival WHERE first_entry <= ? ORDER BY first_entry DESC LIMIT 1"
         return max(1.0, time.time() - await self._number(query, (row_id,)) / 1000)
 
-    async def _numbered(self, query: str, parameters: Any) -> list[Numbered]:
-        rows = await self._pool.rows(query, parameters)
+    async def _numbered(self, query: str, parameters: Any, most_bytes: int) -> tuple[list[Numbered], bool]:
+        rows, more = await self._pool.some(query, parameters, entry_size, most_bytes)
         with self._pool.decoding():
-            return numbered(rows)
+            return numbered(rows), more
 
-    def _numbered_entries(self, rows: list[Row]) -> list[NumberedEntry]:
-        with self._pool.decoding():
-            return numbered_entries(rows)
-
-    async def _in_time(self, chain: str, parameters: dict[str, Any]) -> Row:
-        source = queries.OF_ANY_SOURCE if parameters["source"] is None else queries.OF_SOURCE
-        (row,) = await self._pool.rows(queries.IN_TIME.format(chain=chain, source=source), parameters)
+    async def _in_time(self, chain: str, parameters: dict[str, Any], most_bytes: int) -> Row:
+        query = queries.IN_TIME.format(chain=chain, source=_of(parameters["source"]))
+        (row,) = await self._pool.rows(query, parameters, most_bytes)
         return row
 
     def _summary(self, correlation_id: str, row: Row) -> Chain:
@@ -263,19 +255,22 @@ class Reader:
             ((id, base, entries, expired, balanced, newest, *_),) = sound([row], _NAMED)
         return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
 
-    async def _stretch(self, correlation_id: str, row: Row, after: Position) -> Stretch:
+    async def _stretch(self, correlation_id: str, row: Row, limit: int, after: Position) -> Stretch:
         found, ids, instants, sites, *columns = row
         if not found:
-            return Stretch("", 0, after)
+            return Stretch(b"", 0, after, may_go_on=False)
         with self._pool.decoding():
             sound([row], _STRETCH)
             numbers, times = integers(sites), integers(instants)
         if unknown := self._rendering.unknown(numbers):
             parameters = (encode(unknown).decode(), unknown[0], SITES_AHEAD)
-            self._rendering.learn(await self._pool.rows(queries.SITES, parameters))
+            rows, more = await self._pool.some(queries.SITES, parameters, site_size, SITES_BYTES)
+            if more:
+                raise TooLong
+            self._rendering.learn(rows)
         with self._pool.decoding():
-            text = self._rendering.entries(correlation_id, times, numbers, columns)
-            return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])))
+            text = self._rendering.entries(correlation_id, times, numbers, columns).encode()
+            return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])), found == limit)
 
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
@@ -285,6 +280,15 @@ class Reader:
     def _within(self, chain: Chain, source: str | None, since: int) -> dict[str, Any]:
         at = max(-INFINITY, min(since - chain.base, INFINITY))
         return {"chain": chain.id, "at": at, "newest": chain.newest, "source": source}
+
+
+def _of(source: str | None) -> str:
+    return queries.OF_ANY_SOURCE if source is None else queries.OF_SOURCE
+
+
+def _behind(chain: Chain, limit: int, source: str | None, after: Position) -> dict[str, Any]:
+    asked = {"newest": chain.newest, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
+    return {**asked, "chain": chain.id}
 
 
 def _named(correlation_id: str) -> dict[str, Any]:

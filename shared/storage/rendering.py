@@ -8,14 +8,17 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain as concatenated
 from itertools import repeat
+from sys import getsizeof
 from typing import Any, Final
 
 from shared.errors import BadFile
 from shared.storage.instants import timestamps
+from shared.storage.pool import TooLong
 from shared.storage.sound import Unsound
 from shared.wire import encode
 
-MAX_SITES: Final = 50_000  # rendered and kept; past it all are let go
+MAX_BYTES: Final = 16 * 2**20  # of sites that are rendered and kept; past it all are let go
+STRETCH_BYTES: Final = 16 * 2**20  # of what entries have of their sites, if each had the longest
 LINE: Final = "\n"  # between the values of a column: JSON text on one line holds none
 
 Parts = tuple[str, str, str]  # of an entry: before the correlation id, before the data, behind the data
@@ -26,6 +29,7 @@ class Rendering:
 
     def __init__(self) -> None:
         self._sites: dict[int, Parts] = {}
+        self._bytes = 0
 
     def unknown(self, sites: Iterable[int]) -> list[int]:
         """Those that have to be learnt first."""
@@ -33,23 +37,30 @@ class Rendering:
 
     def learn(self, rows: Iterable[tuple[int, str, str, str, str, str]]) -> None:
         """Take sites: id, source, direction, operation, endpoint, host."""
-        if len(self._sites) > MAX_SITES:
+        if self._bytes > MAX_BYTES:
             self._sites.clear()
+            self._bytes = 0
         for id, *texts in rows:
             source_id, direction, operation, endpoint, hostname = map(_json, texts)
-            self._sites[id] = (
+            self._sites[id] = parts = (
                 f'{{"source_id":{source_id},"correlation_id":',
                 f',"direction":{direction},"operation":{operation},"endpoint":{endpoint},"data":',
                 f',"hostname":{hostname},"raw_line":',
             )
+            self._bytes += sum(map(getsizeof, parts))
 
     def entries(self, correlation_id: str, instants: "array[int]", sites: Sequence[int], columns: Sequence[str]) -> str:
-        """Entries with commas in between; `columns` are suffixes, data and raw lines, each as JSON."""
+        """Entries with commas in between; `columns` are suffixes, data and raw lines, each as JSON.
+
+        Raises TooLong where their sites may have more than STRETCH_BYTES of them.
+        """
         suffixes, data, lines = (column.split(LINE) for column in columns)
         if not len(instants) == len(sites) == len(suffixes) == len(data) == len(lines):
             raise BadFile("an entry holds a line break where none can be: restore a snapshot")
         id = _json(correlation_id)
         parts = {site: self._parts(site, id) for site in set(sites)}
+        if len(sites) * max(sum(map(len, part)) for part in parts.values()) > STRETCH_BYTES:
+            raise TooLong
         starts, middles, ends = zip(*[parts[site] for site in sites], strict=True)
         times = encode(timestamps(instants)).decode()[1:-1].split(",")
         rows = zip(starts, times, repeat(',"suffix":'), suffixes, middles, data, ends, lines, repeat("},"))

@@ -1,5 +1,6 @@
 """Rows of the file as what they mean. Those of a damaged file may mean nothing: `sqlite.DAMAGE` is raised then."""
 
+from sys import getsizeof
 from typing import Final, cast
 
 from shared.answers import Correlation
@@ -23,12 +24,39 @@ def checkpoints(rows: list[Row]) -> list[Checkpoint]:
     return cast(list[Checkpoint], sound(rows, _CHECKPOINT))
 
 
+def entry_size(row: Row) -> int:
+    """Bytes that the row of an entry takes at most, of what has no limit of its own; 0 for what no writer stores."""
+    data = row[8]
+    try:
+        size = len(data) + len(row[9])
+        if row[10] is None and data.isascii():
+            return size
+        return 4 * (size + len(row[10] or ""))
+    except TypeError:
+        return 0
+
+
+def summary_size(row: Row) -> int:
+    """Bytes that a summary takes, of its sources, which are without number."""
+    return getsizeof(row[4])
+
+
+def site_size(row: Row) -> int:
+    """Bytes that a site takes, of its endpoint and its host."""
+    return getsizeof(row[4]) + getsizeof(row[5])
+
+
 def _stored(row: Row) -> StoredEntry:
     _, source_id, correlation_id, at, suffix, direction, operation, endpoint, data, hostname, raw_line = row
     return StoredEntry(
         source_id, correlation_id, timestamp(at), suffix, direction, operation, endpoint, stored_data(data), hostname,
         raw_line,
     )  # fmt: skip
+
+
+def text_size(entries: list[Numbered]) -> int:
+    """About as many bytes as entries have as JSON: what has no limit of its own."""
+    return sum(len(memoryview(one.data)) + len(one.hostname) + len(one.raw_line or "") for _, one in entries)
 
 
 def numbered(rows: list[Row]) -> list[Numbered]:
