@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -142,6 +143,38 @@ def test_a_file_of_another_user(path: Path) -> None:
     assert ("warning", "writer", f"cannot read {path}.lock: Permission denied") in told
     assert ("problem", "directory", f"this user may not write {path.parent}") in told
     assert ("problem", "database", f"it belongs to user {os.getuid()}, this is 65534") in told
+
+
+def test_a_file_that_another_program_has_locked(path: Path) -> None:
+    """Its content cannot be told while the lock is held, and who holds it is named."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        told = findings(path)
+    (content,) = [(level, detail) for level, name, detail in told if name == "content"]
+    assert content[0] == "warning" and content[1].startswith("another program holds")
+    (intruder,) = [detail for level, name, detail in told if (level, name) == ("problem", "writer")]
+    assert f"(pid {os.getpid()}) has {path} open for writing" in intruder
+
+
+def test_a_secret_that_travels_unencrypted(services: Services) -> None:
+    """To an address that others can listen in on, while the same secret to this machine's own is only taken."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no address that others can reach: an unencrypted secret was NOT TRIED")
+        address = probe.getsockname()[0]
+    services.environ = {"TRACEHUB_SECRET": "right", "TRACEHUB_HOST": "0.0.0.0"}
+    services.start("ingest_svc")
+    for host, level, detail in (
+        (address, "warning", f"it travels unencrypted to http://{address}:{services.ingest_port}"),
+        ("127.0.0.1", "ok", "set, and taken"),
+    ):
+        shell = Shell(services.db.parent, f"http://{host}:{services.ingest_port}")
+        ended = shell.run("doctor", "--json", "--db", str(services.db), TRACEHUB_SECRET="right")
+        told = {one["name"]: (one["level"], one["detail"]) for one in json.loads(ended.stdout)["findings"]}
+        assert told["ingest secret"] == (level, detail)
 
 
 async def test_a_secret_that_is_missing_or_wrong(services: Services, http: aiohttp.ClientSession) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -141,6 +143,44 @@ async def test_the_examples_tell_clients_apart(proxy: int, services: Services, h
     assert statuses == {403, 429}
     async with public.ask("DELETE", "/cleanup", headers={**SECRET, "Origin": "https://evil.example"}) as response:
         assert response.status == 403
+
+
+@pytest.mark.parametrize("proxy", [nginx], indirect=True)
+async def test_what_nginx_does_to_streams(
+    proxy: int, services: Services, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """A reload leaves them to the old workers, a stop ends them at once; who resumes then misses nothing."""
+    public = Public(http, proxy)
+    await until(lambda: up(public), 20)
+    master = int((tmp_path / "pid").read_text())
+    reader = {"X-TraceHub-Secret": "reader"}
+
+    async def send(endpoint: str) -> None:
+        url = f"{services.ingest_url}/ingest/single"
+        async with http.post(url, json=entry(endpoint=endpoint), headers=SECRET) as response:
+            assert response.status == 200
+
+    async with public.ask("GET", "/traces/chain/stream?timeout=60", headers=reader) as stream:
+        following = events(stream)
+        workers = children(master)
+        os.kill(master, signal.SIGHUP)
+        await until(lambda: children(master) - workers)
+        await send("/reloaded")
+        event = await asyncio.wait_for(anext(following), 10)
+        assert payload(event)["endpoint"] == "/reloaded"
+        assert await up(public)
+        os.kill(master, signal.SIGTERM)
+        with pytest.raises((aiohttp.ClientError, StopAsyncIteration)):
+            await asyncio.wait_for(anext(following), 10)
+    await send("/stopped")
+    resumed = {**reader, "Last-Event-ID": str(event["id"])}
+    async with http.get(f"{services.query_url}/traces/chain/stream", headers=resumed) as stream:
+        assert payload(await asyncio.wait_for(anext(events(stream)), 10))["endpoint"] == "/stopped"
+
+
+def children(pid: int) -> set[str]:
+    """The processes that a process has started."""
+    return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 async def up(public: Public) -> bool:
