@@ -3,11 +3,13 @@
 import io
 import subprocess
 import sys
+import timeit
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 from conftest import Services, entry
 from hostile import MIB, Hostile, corpus, with_data
 
@@ -96,11 +98,17 @@ async def try_out(services: Services, http: aiohttp.ClientSession, cases: Iterab
     return Tried(found, memory(services) - before, sorted(turns, reverse=True))
 
 
+def pace_s() -> float:
+    """How long this machine, as busy as it is, takes for the longest step that keeps the interpreter: text to JSON."""
+    text = b'{"a":"' + b"x" * 10 * MIB + "\U0001f600".encode() + b'"}'
+    return min(timeit.repeat(lambda: msgspec.json.decode(text), number=1, repeat=3))
+
+
 async def test_hostile_bodies_get_their_answers(services: Services, http: aiohttp.ClientSession) -> None:
     """Each gets its status with the place named, and the next request is served; memory and loop stay as they were."""
     services.start("ingest_svc")
     tried = await try_out(services, http, corpus(whole=False))
     assert tried.faults == []
     assert tried.grown < MEMORY
-    assert tried.turns[0][0] <= TURN_S, tried.turns[:5]
+    assert tried.turns[0][0] <= max(TURN_S, 4 * pace_s()), tried.turns[:5]
     assert "Traceback" not in services.log("ingest_svc")
