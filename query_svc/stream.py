@@ -163,7 +163,9 @@ class Stream:
                 if not await self._send_long(wanted):
                     continue  # it has expired
             elif wanted:
-                await self._response.write(b"".join(starmap(frame, wanted)))
+                frames = b"".join(starmap(frame, wanted))
+                del entries, wanted  # a slow client costs its frames alone
+                await self._response.write(frames)
             self._position = end
             self._resumed = True
         self._resumed = True
