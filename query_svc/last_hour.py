@@ -1,7 +1,7 @@
 """The last hour in figures: computed once for everybody who asks within some seconds, in short steps.
 
-Chains are taken by newest activity, until the hour, PAIRS calls or ENTRIES entries are through. A step reads about
-STEP_ENTRIES, which keeps the event loop for about a millisecond, and no read of the file outlasts its step.
+Chains are taken by newest activity, until the hour, PAIRS calls, ENTRIES entries or NAMES_BYTES are through. A step
+reads about STEP_ENTRIES, which keeps the event loop for about a millisecond, and no read of the file outlasts its step.
 """
 
 import time
@@ -15,6 +15,7 @@ from shared.storage.reader import INFINITY, Reader, start_of
 WINDOW_S: Final = 3_600.0
 PAIRS: Final = 100_000
 ENTRIES: Final = 300_000  # chains without exits would never make so many pairs
+NAMES_BYTES: Final = 64 * 2**20  # of sources, operations and endpoints; with more it ends as with so many entries
 STEP_ENTRIES: Final = 1_000
 STEP_CHAINS: Final = 100
 FRESH_S: Final = 5.0  # how long an answer is given to whoever asks, or
@@ -39,7 +40,7 @@ async def look(reader: Reader) -> Figures:
     """Compute the figures."""
     floor = await reader.first_since((time.time() - WINDOW_S) * 1000)
     tally, before = Tally(), INFINITY
-    while tally.pairs < PAIRS and tally.entries < ENTRIES:
+    while tally.pairs < PAIRS and tally.entries < ENTRIES and tally.size < NAMES_BYTES:
         chains = await reader.active_chains(floor, before, STEP_CHAINS)
         if not chains:
             return Figures(tally, "time", WINDOW_S)
@@ -59,7 +60,7 @@ async def look(reader: Reader) -> Figures:
 
 async def _add_long(tally: Tally, reader: Reader, chain: int) -> None:
     position = start_of(None)
-    while tally.entries < ENTRIES:
+    while tally.entries < ENTRIES and tally.size < NAMES_BYTES:
         checkpoints, position = await reader.checkpoints_of(chain, position, STEP_ENTRIES)
         tally.add(checkpoints)
         if len(checkpoints) < STEP_ENTRIES:

@@ -6,7 +6,8 @@ that stands directly behind a checkpoint of another source follows that source.
 
 import math
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
+from sys import getsizeof
 from typing import Final
 
 from shared.answers import EndpointStats, Follow
@@ -35,17 +36,33 @@ class Calls:
         return EndpointStats(*place, self.calls, self.calls - len(ordered), self.errors, p50, p95, p99, most)
 
 
+class _Places(dict[Place, Calls]):
+    """Calls by place, those of a new one when it is asked for; `size` is bytes of names."""
+
+    size = 0
+
+    def __missing__(self, place: Place) -> Calls:
+        self.size += sum(map(getsizeof, place))
+        calls = self[place] = Calls()
+        return calls
+
+
 class Tally:
     """What the chains that were added amount to."""
 
     def __init__(self) -> None:
         self.pairs = 0
         self.entries = 0
-        self._places: defaultdict[Place, Calls] = defaultdict(Calls)
+        self._places = _Places()
         self._follows: Counter[tuple[str, str]] = Counter()
         self._chain = 0
         self._before = ""
         self._open: dict[Place, list[int]] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the names of places."""
+        return self._places.size
 
     def add(self, checkpoints: list[Checkpoint]) -> None:
         """Take the next ones, chain after chain, each in order of time; a chain may go on in the next call."""

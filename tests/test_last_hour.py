@@ -111,7 +111,7 @@ async def test_any_chains_amount_to_what_a_plain_model_says(
 async def test_what_ends_the_window_is_said(
     ingest: Client, query: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Chains that were not active within the hour are out of it; so is what is beyond the pairs or the entries."""
+    """Chains not active within the hour are out of it; so is what is beyond the pairs, the entries or their names."""
     await post(ingest, step(1, "OLD", correlation_id="old"))
     mark(settings.db, 1, 3_700)
     mark(settings.db, 2, 1)
@@ -132,6 +132,8 @@ async def test_what_ends_the_window_is_said(
     assert await sources() == (["S2", "S3", "S4"], "entries")
     monkeypatch.setattr(pairs, "MOST_ROWS", 2)
     assert await sources() == (["S2", "S3"], "entries")
+    monkeypatch.setattr(last_hour, "NAMES_BYTES", 1)
+    assert await sources() == (["S4"], "entries")
 
 
 async def test_it_is_computed_once_for_all_who_ask(
