@@ -12,10 +12,11 @@ import msgspec
 
 from shared import errors
 from shared.storage.columns import Columns, columns
-from shared.storage.sites import Place
+from shared.storage.sites import Place, characters
 from shared.wire import Entry
 
-MAX_PLACES: Final = 65_536  # that have a number at a time
+MAX_PLACES: Final = 65_536  # that have a number at a time, and
+PLACE_CHARACTERS: Final = 4 * 2**20  # what they may have
 READ_BYTES: Final = 256 * 1024
 _LENGTH: Final = struct.Struct("<I")
 
@@ -46,11 +47,13 @@ class Batches:
 
     def __init__(self) -> None:
         self._numbers: dict[Place, int] = {}
+        self._characters = 0
 
     def framed(self, entries: list[Entry], report: Report | None = None) -> bytes:
         """The message that has these entries stored. Where it cannot be made, the places have no number either."""
-        if len(self._numbers) >= MAX_PLACES:
+        if len(self._numbers) >= MAX_PLACES or self._characters > PLACE_CHARACTERS:
             self._numbers.clear()
+            self._characters = 0
         of, numbers, first_new = columns(entries), self._numbers, len(self._numbers)
         fresh: dict[Place, int] = {}
         try:
@@ -66,6 +69,7 @@ class Batches:
             )
         )  # fmt: skip
         numbers.update(fresh)
+        self._characters += sum(map(characters, fresh))
         return message
 
 

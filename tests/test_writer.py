@@ -172,6 +172,7 @@ def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> N
         patch.setattr(chains, "MAX_KNOWN", 3)
         patch.setattr(chains, "KEYS_TOGETHER", 2)
         patch.setattr(sites, "MAX_KNOWN", 3)
+        patch.setattr(sites, "CHARACTERS", 30)
         path, now_ms, model = Path(folder, "t.db"), NOW_MS, Model()
         writer = Writer(path, HOUR_MS, synced=False)
         for step in script:
@@ -296,6 +297,14 @@ def test_row_ids_are_never_given_twice(writer: Writer) -> None:
         again.write([[checkpoint(1)]], NOW_MS)
         assert rows(writer.path, "SELECT id FROM entry") == [(6,)]
         assert rows(writer.path, "SELECT expired, entries FROM chain") == [(0, 1)]
+
+
+def test_long_places_are_not_many_in_memory(writer: Writer) -> None:
+    """Those that are known have no more text together than is allowed, and the latest."""
+    for number in range(5):
+        writer.write([[checkpoint(number, hostname=f"{number}" * sites.CHARACTERS)]], NOW_MS)
+    assert len(writer._sites.known) == 1
+    assert rows(writer.path, "SELECT count(DISTINCT hostname) FROM traces") == [(5,)]
 
 
 def test_only_the_owner_may_read_the_file(writer: Writer) -> None:

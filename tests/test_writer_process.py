@@ -215,6 +215,15 @@ def test_messages_are_whole_however_they_arrive() -> None:
         assert found == asks
 
 
+def test_long_places_are_not_many() -> None:
+    """What both ends remember of places is bounded by how long they are."""
+    batches, arrivals = Batches(), Arrivals()
+    for number in range(10):
+        entries = [checkpoint(number, hostname=f"{number}" * messages.PLACE_CHARACTERS)]
+        assert arrivals.columns(sent(batches, entries)) == columns(entries)
+    assert len(batches._numbers) == len(arrivals._places) == 1
+
+
 def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives is what was sent, also behind a batch that could not be sent and when numbers begin anew."""
     monkeypatch.setattr(messages, "MAX_PLACES", 20)

@@ -7,8 +7,15 @@ from shared.storage.chains import weight
 from shared.storage.sound import number
 
 MAX_KNOWN: Final = 65_536  # sites in memory; past it they are stored anew, which costs room and is right all the same
+CHARACTERS: Final = 4 * 2**20  # that they may have
 
 Place = tuple[str, str, str, str, str, bool]  # source_id, direction, operation, endpoint, hostname, failed
+
+
+def characters(place: Place) -> int:
+    """How long its texts are."""
+    source_id, direction, operation, endpoint, hostname, _ = place
+    return len(source_id) + len(direction) + len(operation) + len(endpoint) + len(hostname)
 
 
 class Site(NamedTuple):
@@ -31,6 +38,7 @@ class Sites:
         """Believe nothing but the file, and begin to intern anew."""
         self.known: dict[Place, Site] = {}
         self._fresh: dict[int, Place] = {}
+        self._characters = 0
         (next_id,) = self._db.execute(
             "SELECT max(coalesce((SELECT max(id) + 1 FROM site), 1), coalesce((SELECT max(first_site) FROM era), 1))"
         ).fetchone()
@@ -40,12 +48,18 @@ class Sites:
         """A new site for a place that is not among the `known`."""
         source_id, direction, operation, endpoint, _, failed = place
         site = Site(self.next_id, weight(source_id, direction, operation, endpoint), source_id, failed)
-        if len(self.known) >= MAX_KNOWN:
-            self.known.clear()
+        if len(self.known) >= MAX_KNOWN or self._characters > CHARACTERS:
+            self.forget()
         self.known[place] = site
+        self._characters += characters(place)
         self._fresh[site.id] = place
         self.next_id += 1
         return site
+
+    def forget(self) -> None:
+        """Store the places anew from now on."""
+        self.known.clear()
+        self._characters = 0
 
     def save(self) -> None:
         """Write the sites that were opened."""

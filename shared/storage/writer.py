@@ -245,7 +245,7 @@ class Writer:
             if eras.newest:
                 self._chains.write_keys()
             eras.begin(self.newest + 1, self._sites.next_id, now_ms, share)
-        self._sites.known.clear()
+        self._sites.forget()
 
     def _mark_arrival(self, now_ms: int, first: int) -> None:
         if abs(now_ms - self._last_mark_ms) >= self._mark_ms:  # the clock may have been set back
