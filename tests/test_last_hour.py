@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from conftest import Client, entry
-from test_query import get, mark, post
+from test_correlations import mark
+from test_query import get, post
 
 from query_svc import last_hour, pairs
 from shared.env import Settings

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import entry
+from conftest import Client, entry, until
 from test_ingest import post, refused
+from test_query import healthy
 
 from shared.env import Settings
 
@@ -86,3 +87,39 @@ def test_an_open_address_needs_a_secret(tmp_path: Path, secret: str) -> None:
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert "TRACEHUB_SECRET" in ended.stderr
+
+
+async def test_secrets(start_query: Any, start_ingest: Any, settings: Settings) -> None:
+    """With reader secrets set, each opens every call; none is 401, a wrong one 403; health tells only its status."""
+    guarded = msgspec.structs.replace(settings, query_secret="one, two", secret="sender")
+    ingest: Client = await start_ingest(guarded)
+    query: Client = await start_query(guarded)
+    await until(lambda: healthy(query))
+    for path in ("/traces/x", "/stream?timeout=1", "/correlations", "/recent", "/stats", "/stats/sources", "/metrics"):
+        for headers, status in (
+            ({}, 401),
+            ({"X-TraceHub-Secret": "wrong"}, 403),
+            ({"X-TraceHub-Secret": "\u00e4"}, 403),
+            ({"Authorization": "Basic one"}, 401),
+            ({"X-TraceHub-Secret": "one, two"}, 403),
+            ({"X-TraceHub-Secret": "sender"}, 403),
+            ({"X-TraceHub-Secret": "two"}, 200),
+            ({"Authorization": "bearer one"}, 200),
+        ):
+            async with query.get(path, headers=headers) as response:
+                assert response.status == status, (path, headers)
+    async with query.get("/stats") as response:
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    for client in (ingest, query):
+        async with client.get("/health") as response:
+            assert await response.json() == {"status": "healthy"}
+        async with client.get("/health", headers={"X-TraceHub-Secret": "wrong"}) as response:
+            assert await response.json() == {"status": "healthy"}
+        for path in ("/openapi.json",):
+            async with client.get(path) as response:
+                assert response.status == 200
+    async with query.get("/health", headers={"X-TraceHub-Secret": "one"}) as response:
+        assert (await response.json())["db"] == settings.db
+    for secret, status in (("sender", 200), ("two", 200), ("wrong", 403)):
+        async with ingest.get("/metrics", headers={"X-TraceHub-Secret": secret}) as response:
+            assert response.status == status

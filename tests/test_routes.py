@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import Client
+from conftest import Client, entry, until
 from test_ingest import refused
+from test_query import chain, healthy
 from yarl import URL
 
 from shared.env import Settings
@@ -93,3 +94,41 @@ async def test_a_request_through_a_proxy_is_redirected_as_well(ingest: Client) -
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
     writer.close()
     assert b"Location: http://localhost:8100/traces/a%2Fb?x=%41\r\n" in head
+
+
+async def test_a_post_through_the_redirect_is_stored(start_ingest: Any, start_query: Any, settings: Settings) -> None:
+    """Ingest paths on the query port are a 307 that keeps method and body, so one address is enough."""
+    ingest: Client = await start_ingest(settings)
+    query: Client = await start_query(msgspec.structs.replace(settings, port=ingest.port))
+    await until(lambda: healthy(query))
+    async with query.post("/ingest?x=a%26b", json={"traces": [entry()]}, allow_redirects=False) as response:
+        assert response.status == 307
+        assert response.headers["Location"] == f"http://127.0.0.1:{ingest.port}/ingest?x=a%26b"
+        assert "curl -L" in (await response.json())["detail"]
+    async with query.post("/ingest", json={"traces": [entry()]}) as response:
+        assert (response.status, await response.json()) == (200, {"accepted": 1, "inserted": 1, "duplicates": 0})
+    async with query.post("/ingest/single", json=entry()) as response:
+        assert await response.json() == {"inserted": True}
+    async with query.delete("/cleanup") as response:
+        assert await response.json() == {"deleted": 0}
+    assert (await chain(query, "chain"))["count"] == 2
+
+
+async def test_the_public_address_is_where_a_redirect_leads(start_query: Any, settings: Settings) -> None:
+    """Behind a proxy, Location is the configured address."""
+    query: Client = await start_query(msgspec.structs.replace(settings, ingest_url="https://hub.example/in/"))
+    async with query.post("/ingest", allow_redirects=False) as response:
+        assert response.headers["Location"] == "https://hub.example/in/ingest"
+
+
+async def test_wrong_methods_and_paths(query: Client) -> None:
+    """A known path with the wrong method is a 405 that names the right ones, anything else a 404, both JSON."""
+    async with query.post("/correlations") as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
+        assert "GET" in (await response.json())["detail"]
+    for path in ("/nothing", "/traces", "/traces/", "/traces/a/b"):
+        async with query.get(path) as response:
+            assert response.status == 404
+            assert "No such path" in (await response.json())["detail"]
+    async with query.head("/correlations") as response:
+        assert (response.status, await response.read()) == (200, b"")

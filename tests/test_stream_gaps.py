@@ -1,0 +1,139 @@
+"""What a stream says of entries that are gone and of a file that is another one: gaps and resets."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import Client, entry, events, payload, until
+from test_query import get, healthy, post
+from test_stream import FOREVER, ids, nobody_listens, stream, take
+
+from query_svc.handlers import TAIL
+from shared.env import Settings
+
+
+@pytest.mark.parametrize("path", ["/stream", "/traces/chain/stream"])
+async def test_an_id_beyond_the_newest_is_a_reset(ingest: Client, query: Client, path: str) -> None:
+    """A client that knows ids of another file is told, and gets everything from the start."""
+    await post(ingest, *(entry() for _ in range(5)))
+    for beyond in (6, 10**17, 10**40):
+        async with stream(query, path, beyond) as resumed:
+            (reset,) = await take(resumed, 1)
+            assert (reset["event"], "id" in reset) == ("reset", False)
+            assert ids(await take(resumed, 5)) == [1, 2, 3, 4, 5]
+            await post(ingest, entry(correlation_id="chain"))
+            await take(resumed, 1)
+        break
+
+
+@pytest.fixture
+async def short_lived(start_ingest: Any, start_query: Any, settings: Settings) -> tuple[Client, Client]:
+    """Both services, where entries expire after two seconds."""
+    short = msgspec.structs.replace(settings, retention_hours=2 / 3600)
+    ingest, query = await start_ingest(short), await start_query(short)
+    await until(lambda: healthy(query))
+    return ingest, query
+
+
+async def test_gaps(short_lived: tuple[Client, Client]) -> None:
+    """Who comes back too late is told what is gone; who comes first is not."""
+    ingest, query = short_lived
+    await post(ingest, *(entry(correlation_id="both") for _ in range(10)))
+    await asyncio.sleep(1.1)
+    await post(ingest, entry(correlation_id="both"), entry(correlation_id="young"))
+
+    async def expired() -> bool:
+        return bool((await get(query, "/stats"))["oldest_id"] == 11)
+
+    await until(expired)
+
+    async def told(path: str, last_id: int, count: int, **filters: str) -> list[Any]:
+        async with stream(query, path, last_id, **filters) as resumed:
+            return [event.get("id") or (event["event"], payload(event)) for event in await take(resumed, count)]
+
+    lost = ("gap", {"from": 4, "to": 10})
+    assert await told("/stream", 3, 3) == [("gap", {"from": 4, "to": 10, "lost": 7}), "11", "12"]
+    assert await told("/stream", 3, 3, source="MA") == [lost, "11", "12"]
+    assert await told("/stream", 10, 2) == ["11", "12"]
+    assert await told("/stream", 0, 2) == ["11", "12"]
+    assert await told("/traces/both/stream", 3, 2) == [lost, "11"]
+    assert await told("/traces/both/stream", 0, 1) == ["11"]
+    assert await told("/traces/young/stream", 3, 2) == [lost, "12"], "its keys of then have gone: nobody knows"
+    await asyncio.sleep(2.2)
+    async with stream(query, last_id=3) as resumed:
+        assert payload((await take(resumed, 1))[0]) == {"from": 4, "to": 12, "lost": 9}
+        await post(ingest, entry())
+        assert ids(await take(resumed, 1)) == [13]
+
+
+async def test_a_chain_that_went_and_began_again(short_lived: tuple[Client, Client]) -> None:
+    """Whoever had the beginning of it is told that more may have come before it went."""
+    ingest, query = short_lived
+    await post(ingest, *(entry(correlation_id="again") for _ in range(5)), entry(correlation_id="other"))
+
+    async def gone() -> bool:
+        return bool((await get(query, "/stats"))["oldest_id"] == 7)
+
+    await until(gone)
+    await post(ingest, entry(correlation_id="again"))
+    async with stream(query, "/traces/again/stream", 3) as resumed:
+        gap, event = await take(resumed, 2)
+        assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 4, "to": 6}, "7")
+
+
+async def test_a_replaced_file_starts_over(
+    start_ingest: Any, ingest: Client, query: Client, settings: Settings
+) -> None:
+    """Connected streams are told that the ids are new ones and get the new file from its start; answers are from it."""
+    await post(ingest, *(entry() for _ in range(50)))
+    fresh = msgspec.structs.replace(settings, db=f"{settings.db}.fresh")
+    other: Client = await start_ingest(fresh)
+    await post(other, *(entry(suffix=f"fresh-{n}") for n in range(80)))
+    async with (
+        stream(query, last_id=40) as everything,
+        stream(query, "/traces/chain/stream") as one,
+        stream(query, source="MA") as filtered,
+        stream(query, "/traces/nobody/stream") as none,
+    ):
+        assert ids(await take(everything, 10)) == list(range(41, 51))
+        await take(one, 50)
+        await other.close()
+        for suffix in ("-wal", "-shm"):
+            settings.path.with_name(f"tracehub.db{suffix}").unlink()
+        fresh.path.replace(settings.path)
+        for following in (everything, one, filtered):
+            (reset,) = await take(following, 1)
+            assert reset == {"event": "reset", "data": "{}"}
+            assert ids(await take(following, 80)) == list(range(1, 81))
+        assert (await take(none, 1))[0]["event"] == "reset"
+        assert (await get(query, "/traces/chain"))["traces"][0]["suffix"] == "fresh-0"
+    await nobody_listens(query)
+
+
+async def test_a_file_replaced_during_a_replay(
+    start_ingest: Any, ingest: Client, query: Client, settings: Settings
+) -> None:
+    """A client in the middle of the old file is told of the new one, and misses nothing of that."""
+    filler = "x" * 20_000
+    for _ in range(40):
+        await post(ingest, *(entry(data={"filler": filler}) for _ in range(20)))
+    fresh = msgspec.structs.replace(settings, db=f"{settings.db}.fresh")
+    other: Client = await start_ingest(fresh)
+    await post(other, *(entry() for _ in range(500)))
+    await other.close()
+    async with query.get("/stream", params=FOREVER, headers={"Last-Event-ID": "0"}) as response:
+        await until(lambda: query.app[TAIL].subscribers == 1)
+        before = query.app[TAIL].reader
+        for suffix in ("-wal", "-shm"):
+            settings.path.with_name(f"tracehub.db{suffix}").unlink()
+        fresh.path.replace(settings.path)
+        await until(lambda: query.app[TAIL]._reader not in (None, before))
+        following = events(response)
+        old = 0
+        while "event" not in (event := (await take(following, 1))[0]):
+            old += 1
+            assert int(event["id"]) == old
+        assert event["event"] == "reset"
+        assert ids(await take(following, 500)) == list(range(1, 501))
+    assert old < 800
