@@ -30,6 +30,8 @@ from progress import Progress
 from service import BENCH, CACHE, Service, cpu_s, free_port, ingest, listens, query, running, scratch
 from workload import bodies
 
+from shared.storage.ids import unpacked
+
 BATCH = 100
 TOP_S = 3.0
 LOAD_S = 170.0  # at most
@@ -67,7 +69,7 @@ def cases(file: Path) -> dict[str, Callable[[], str]]:
     db = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     (chains,), (newest,) = (db.execute(f"SELECT max(id) FROM {table}").fetchone() for table in ("chain", "entry"))
     some = [rng.randrange(1, chains) for _ in range(2000)]
-    ids = [db.execute("SELECT correlation_id FROM chain WHERE id >= ?", (id,)).fetchone()[0] for id in some]
+    ids = [unpacked(db.execute("SELECT correlation_id FROM chain WHERE id >= ?", (id,)).fetchone()[0]) for id in some]
     db.close()
 
     def page(**filters: Any) -> Callable[[], str]:

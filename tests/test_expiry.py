@@ -11,6 +11,7 @@ from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
 from shared.storage import eras
 from shared.storage import writer as storage
+from shared.storage.expiry import SHORT
 from shared.storage.writer import Writer
 
 SECOND_MS = 1_000
@@ -85,7 +86,7 @@ def test_a_chain_shrinks_to_what_is_left(writer: Writer) -> None:
         ],
         NOW_MS,
     )
-    summary = "SELECT correlation_id, entries, expired, sources FROM chain ORDER BY id"
+    summary = "SELECT correlation_id, entries, expired, trim(sources) FROM chain ORDER BY id"
     times = "SELECT min(timestamp), max(timestamp) FROM traces WHERE correlation_id = 'chain'"
     assert writer.expire(3, 500) == 2
     assert rows(writer.path, summary) == [("chain", 1, 2, '{"MA":1}'), ("other", 1, 0, '{"MA":1}')]
@@ -93,6 +94,16 @@ def test_a_chain_shrinks_to_what_is_left(writer: Writer) -> None:
     assert rows(writer.path, "SELECT line FROM raw_line") == [("two",)]
     assert writer.expire(100, 500) == 2
     assert rows(writer.path, summary) == []
+
+
+@pytest.mark.parametrize("size", [40, 3 * SHORT])
+def test_some_of_those_that_share_an_instant(writer: Writer, size: int) -> None:
+    """A slice takes its own entries and no other of the same chain and moment, whether the chain is short or long."""
+    writer.write([[checkpoint(1, suffix=f"{number % 7} {number}") for number in range(size)]], NOW_MS)
+    assert writer.expire(26, 500) == 25
+    assert rows(writer.path, "SELECT entry FROM entry_once ORDER BY entry") == [(id,) for id in range(26, size + 1)]
+    assert writer.write([[checkpoint(1, suffix="2 30"), checkpoint(1, suffix="5 5")]], NOW_MS) == [1]
+    assert rows(writer.path, "SELECT max(id), count(*) FROM traces") == [(size + 1, size - 24)]
 
 
 def test_errors_leave_the_summary_with_their_entries(writer: Writer) -> None:

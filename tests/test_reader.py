@@ -1,7 +1,8 @@
 """What the reader gives for what the writer was given."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.storage import chains
 from shared.storage.found import Chosen, Position
+from shared.storage.glance import Glance
 from shared.storage.reader import INFINITY, Reader, start_of
 from shared.storage.writer import Writer
 from shared.wire import Entry, StoredEntry
@@ -106,6 +108,46 @@ async def test_chains_are_what_was_written(tmp_path: Path, monkeypatch: pytest.M
             assert set(summaries[id].sources) == {entry.source_id for entry in chain}
         await reader.close()
         writer.close()
+
+
+async def test_entries_that_share_an_instant(reader: Reader, tmp_path: Path) -> None:
+    """A crowd of one chain at one moment: whichever of them are read, each has its own suffix."""
+    crowd = [Entry("MA", "chain", 5.0, f"{7 * number % 100:02}", "->", "REST", "/") for number in range(100)]
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        writer.write([crowd, [Entry("WS", "chain", 6.0, "x", "->", "REST", "/")]], 1_000)
+
+    def suffixes(found: Iterable[StoredEntry]) -> list[str]:
+        return [one.suffix for one in found]
+
+    expected = [*suffixes(crowd), "x"]
+    with closing(Glance(writer.path)) as glance:
+        assert suffixes(one for _, one in glance.entries_after(0)[0]) == expected
+        assert suffixes(one for _, one in glance.entries_after(60)[0]) == expected[60:]
+    after, _ = await reader.entries_after(10, 40, 20, 10**9)
+    assert suffixes(one for _, one in after) == expected[10:30]
+    these, _ = await reader.entries([3, 50, 99, 101], 10**9)
+    assert suffixes(one for _, one in these) == [expected[id - 1] for id in (3, 50, 99, 101)]
+    assert suffixes(await reader.recent(30, None, "", 10**9) or ()) == expected[-30:]
+    assert suffixes(await reader.recent(30, None, "M", 10**9) or ()) == expected[-31:-1]
+    opened = await reader.chain("chain", 1_000, None, start_of(None))
+    assert opened is not None
+    for stretch in (opened[1], await reader.one_by_one(opened[0], 1_000, None, start_of(None), 10**9)):
+        assert suffixes(msgspec.json.decode(b"[%b]" % stretch.text, type=list[StoredEntry])) == expected
+
+
+async def test_ids_of_any_spelling(reader: Reader, tmp_path: Path) -> None:
+    """Ids that the file packs and ids that look nearly so are found, listed and looked through as what they are."""
+    ids = ["0123456789abcdef" * 2, "0123456789ABCDEF" * 2, "0123456789abcdef" * 2 + "0", "ab " * 10 + "ab", "x" * 32]
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        writer.write([[Entry("MA", id, 1.0, "", "->", "REST", "/") for id in ids]], 1_000)
+    everything, _ = await reader.entries_after(0, INFINITY, 10, 10**9)
+    for id in ids:
+        opened = await reader.chain(id, 10, None, start_of(None))
+        assert opened is not None
+        assert [row_id for row_id, one in everything if one.correlation_id == id] == [opened[0].newest]
+    for part in ("abc", "ABC", "aBc", "f0", "b a", "x", "\ufb00", "0123456789abcdef" * 2):
+        page = await reader.correlations(10, None, Chosen(q=part))
+        assert [one.correlation_id for one in page.correlations] == [id for id in reversed(ids) if part in id]
 
 
 async def test_positions_beyond_any_number(reader: Reader, tmp_path: Path) -> None:

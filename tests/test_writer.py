@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadFile, DiskFull, Unavailable
-from shared.storage import chains, eras, sites
+from shared.storage import chains, eras, insertion, sites
 from shared.storage import writer as storage
 from shared.storage.chains import decode_sources, hash48, open_in
+from shared.storage.ids import TEXT, unpacked
 from shared.storage.instants import timestamp
 from shared.storage.sqlite import VERSION, read_only_uri
 from shared.storage.writer import Writer
@@ -59,13 +60,14 @@ def stored(path: Path) -> list[Entry]:
     """All entries of the file in the order of their row ids, which must have no gaps."""
     everything = rows(
         path,
-        """SELECT entry.id, source_id, correlation_id, base + at, suffix, direction, operation, endpoint, data,
-           hostname, line FROM entry JOIN site ON site.id = site JOIN chain ON chain.id = chain
-           LEFT JOIN raw_line ON entry = entry.id ORDER BY entry.id""",
+        """SELECT entry.id, source_id, correlation_id, base + entry.at, suffix, direction, operation, endpoint, data,
+           hostname, line FROM entry JOIN site ON site.id = site JOIN chain ON chain.id = entry.chain
+           LEFT JOIN entry_once AS once ON once.entry = entry.id LEFT JOIN raw_line ON raw_line.entry = entry.id
+           ORDER BY entry.id""",
     )
     ids = [row[0] for row in everything]
     assert ids == list(range(ids[0], ids[0] + len(ids))) if ids else True
-    return [Entry(row[1], row[2], timestamp(row[3]), *row[4:]) for row in everything]
+    return [Entry(row[1], unpacked(row[2]), timestamp(row[3]), *row[4:]) for row in everything]
 
 
 def key(entry: Entry) -> tuple[str, float, str]:
@@ -116,12 +118,13 @@ class Model:
         assert stored(path) == self.entries
         summaries = rows(
             path,
-            """SELECT correlation_id, base + first_at, base + last_at, newest, entries, expired, errors, sources,
-               balance, id FROM chain""",
+            f"""SELECT {TEXT.format("correlation_id")}, base + first_at, base + last_at, newest, entries, expired,
+               errors, sources, balance, id FROM chain""",
         )
         keys = rows(path, "SELECT key, chain FROM chain_key WHERE era IN (SELECT id FROM era)")
         (keyed,) = rows(path, "SELECT max(keyed) FROM era")[0]
         assert sorted(summary[0] for summary in summaries) == sorted({one.correlation_id for one in self.entries})
+        assert rows(path, "SELECT count(*) FROM entry_once") == [(len(self.entries),)]
         for id, first, last, newest, count, expired, errors, sources, balance, number in summaries:
             numbered = [(self.gone + n, one) for n, one in enumerate(self.entries, 1) if one.correlation_id == id]
             of_chain = [one for _, one in numbered]
@@ -150,7 +153,7 @@ entries = st.builds(
         raw_line=line,
     ),
     places,
-    st.sampled_from(["a", "b", "ä/\n", "d", "e"]),
+    st.sampled_from(["a", "ä/\n", "0" * 32, "A" * 32, "0a" * 16, "0 " * 16]),
     st.sampled_from([0.0, -0.0, 0.1, 1.7e12, 1.7e12 + 0.25, 2.0**53, 1e308]),
     st.sampled_from(["", "x", "y"]),
     st.sampled_from(["", "{}", '{"b":1,"a":1e400}', *FAILED]),
@@ -166,7 +169,7 @@ def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> N
     """After any writes with duplicates, slices of expiry and reopening, entries and summaries are exactly right."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(storage, "MIN_ERA_ENTRIES", 6)  # everything that has a size is at its edge soon
-        patch.setattr(storage, "ROWS", 4)
+        patch.setattr(insertion, "ROWS", 4)
         patch.setattr(eras, "LEAST", 2)
         patch.setattr(eras, "KEYS_AT_A_TIME", 2)
         patch.setattr(chains, "MAX_KNOWN", 3)
@@ -204,11 +207,22 @@ def test_the_view_tells_the_same_times(times: list[float]) -> None:
 
 def test_the_view_reads_like_the_wire(writer: Writer) -> None:
     """A person with a shell sees the fields of an entry under their names, and when it arrived."""
-    writer.write([[checkpoint(7, data='{"a":1}', raw_line="line")], [checkpoint(8)]], NOW_MS)
+    id = "0123456789abcdef" * 2
+    writer.write([[checkpoint(7, data='{"a":1}', raw_line="line")], [checkpoint(8, correlation_id=id)]], NOW_MS)
     assert rows(writer.path, "SELECT * FROM traces") == [
         (1, "MA", "chain", 7.0, "", "->", "REST", "/api", '{"a":1}', "unknown", "line", NOW_MS / 1000),
-        (2, "MA", "chain", 8.0, "", "->", "REST", "/api", None, "unknown", None, NOW_MS / 1000),
+        (2, "MA", id, 8.0, "", "->", "REST", "/api", None, "unknown", None, NOW_MS / 1000),
     ]
+
+
+def test_a_chain_that_goes_on_has_room_for_its_sources(writer: Writer) -> None:
+    """The row of a new chain that is open is written longer than it is, and as it is when it is written again."""
+    done = [checkpoint(1, correlation_id="done"), checkpoint(2, correlation_id="done", direction="<-")]
+    writer.write([[checkpoint(1), *done]], NOW_MS)
+    lengths = "SELECT correlation_id, length(sources) FROM chain ORDER BY id"
+    assert rows(writer.path, lengths) == [("chain", chains.SOURCES_ROOM), ("done", len('{"MA":2}'))]
+    writer.write([[checkpoint(2, source_id="WS")]], NOW_MS)
+    assert rows(writer.path, lengths)[0] == ("chain", len('{"MA":1,"WS":1}'))
 
 
 def test_each_batch_of_a_transaction_has_its_own_count(writer: Writer) -> None:

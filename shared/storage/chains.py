@@ -9,10 +9,12 @@ import msgspec
 
 from shared.errors import BadFile
 from shared.storage.eras import Eras
+from shared.storage.ids import packed, unpacked
 from shared.storage.sound import shape, sound
 
 BALANCE_MASK: Final = (1 << 62) - 1
 COUNT_BITS: Final = 22  # of a balance, which count: each `->` adds one, each `<-` takes one
+SOURCES_ROOM: Final = 24  # characters for the sources of a new chain that goes on, or they would split its page later
 KEYS_TOGETHER: Final = 1_500  # new chains whose keys are written together
 MAX_KNOWN: Final = 20_000  # chains in memory: half of them newly used, half of them let go next
 
@@ -26,7 +28,7 @@ _UPDATE: Final = """
     UPDATE chain SET first_at = ?, last_at = ?, newest = ?, entries = ?, balance = ?, errors = ?, sources = ?
     WHERE id = ?"""
 _FOUND: Final = shape(int, int, int, int, int, int, int, int, str)
-_IDS: Final = shape(str, int)
+_IDS: Final = shape(str | bytes, int)
 
 _decode: Final = msgspec.json.Decoder(dict[str, int]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -92,7 +94,8 @@ class Chains:
         self._resting: dict[str, Chain] = {}
         self._fresh: dict[str, tuple[int, Chain]] = {}  # correlation id -> key and chain
         unkeyed = sound(self._db.execute(_UNKEYED, (self._eras.keyed,)).fetchall(), _IDS)
-        self._unkeyed = {correlation_id: (hash48(correlation_id), id) for correlation_id, id in unkeyed}
+        ids = [(unpacked(stored), id) for stored, id in unkeyed]
+        self._unkeyed = {correlation_id: (hash48(correlation_id), id) for correlation_id, id in ids}
         self._newest_id = unkeyed[-1][1] if unkeyed else self._eras.keyed
 
     def open(self, correlation_id: str, instant: int) -> Chain:
@@ -115,8 +118,8 @@ class Chains:
                 _INSERT,
                 [
                     (
-                        c.id, id, c.base, c.first_at, c.last_at, c.newest, c.entries, c.balance & BALANCE_MASK,
-                        c.errors, encode_sources(c.sources),
+                        c.id, packed(id), c.base, c.first_at, c.last_at, c.newest, c.entries, c.balance & BALANCE_MASK,
+                        c.errors, encode_sources(c.sources).ljust(SOURCES_ROOM if c.balance & BALANCE_MASK else 0),
                     )
                     for id, (_, c) in self._fresh.items()
                 ],
@@ -168,7 +171,7 @@ class Chains:
         if unkeyed := self._unkeyed.get(correlation_id):
             return _chain(self._db.execute(f"{_SUMMARY} = ?", unkeyed[1:]).fetchone())
         for era in self._eras.may_hold(key):
-            row = self._db.execute(_FIND, (era, key, correlation_id)).fetchone()
+            row = self._db.execute(_FIND, (era, key, packed(correlation_id))).fetchone()
             if row is not None:
                 return _chain(row)
         return None

@@ -5,26 +5,35 @@ Entries leave in the order of their row ids, a slice at a time, so that commits 
 
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 from shared.storage.chains import decode_sources, encode_sources
+from shared.storage.ids import unpacked
 from shared.storage.sound import shape, sound
 
-_GOING: Final = "SELECT correlation_id FROM chain WHERE newest BETWEEN ? AND ?"
+SHORT: Final = 100  # entries of a chain that are all gone through for those that go
+
+_GOING: Final = "SELECT id, correlation_id FROM chain WHERE newest BETWEEN ? AND ?"
 _GO: Final = "DELETE FROM chain WHERE newest BETWEEN ? AND ?"
 _COUNTS: Final = """
     SELECT chain.id, site.source_id, count(*), sum(site.failed)
     FROM entry CROSS JOIN chain ON chain.id = entry.chain CROSS JOIN site ON site.id = entry.site
     WHERE entry.id BETWEEN ? AND ? GROUP BY entry.chain, entry.site"""
-_SUMMARIES: Final = "SELECT id, correlation_id, sources FROM chain WHERE id IN ({})"
+_KEYS_GO: Final = "DELETE FROM entry_once WHERE chain IN ({}) AND entry <= ?"
+_KEYS_OF_LONG_GO: Final = """
+    DELETE FROM entry_once
+    WHERE (chain, at) IN (SELECT chain, at FROM entry WHERE id BETWEEN ?1 AND ?2 AND chain IN ({})) AND entry <= ?2"""
+_SUMMARIES: Final = "SELECT id, correlation_id, entries, sources FROM chain WHERE id IN ({})"
 _UNCOUNT: Final = """
     UPDATE chain SET entries = entries - ?1, expired = expired + ?1, errors = errors - ?4, sources = ?2,
-        first_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at LIMIT 1),
-        last_at = (SELECT at FROM entry WHERE chain = ?3 ORDER BY at DESC LIMIT 1)
+        first_at = (SELECT at FROM entry_once WHERE chain = ?3 ORDER BY at LIMIT 1),
+        last_at = (SELECT at FROM entry_once WHERE chain = ?3 ORDER BY at DESC LIMIT 1)
     WHERE id = ?3"""
 
+_CHAIN: Final = shape(int, str | bytes)
 _COUNT: Final = shape(int, str, int, int)
-_SUMMARY: Final = shape(int, str, str)
+_SUMMARY: Final = shape(int, str | bytes, int, str)
 
 
 def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> int:
@@ -45,22 +54,32 @@ def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> i
 
 def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
     """Delete the entries of these row ids, of which `first` is the oldest; returns the correlation ids concerned."""
-    correlation_ids = [id for (id,) in db.execute(_GOING, (first, last))]
+    going = sound(db.execute(_GOING, (first, last)).fetchall(), _CHAIN)
     db.execute(_GO, (first, last))  # what is left of these chains is all among the entries: nothing has to be counted
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     errors: Counter[int] = Counter()
     for chain, source_id, count, failed in sound(db.execute(_COUNTS, (first, last)).fetchall(), _COUNT):
         counts[chain][source_id] += count
         errors[chain] += failed
+    shorter = sound(db.execute(_SUMMARIES.format(_listed(counts))).fetchall(), _SUMMARY)
+    short = [chain for chain, _, entries, _ in shorter if entries <= SHORT]
+    db.execute(_KEYS_GO.format(_listed([*short, *(chain for chain, _ in going)])), (last,))
+    if long := counts.keys() - set(short):
+        db.execute(_KEYS_OF_LONG_GO.format(_listed(long)), (first, last))
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
     db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
-    shorter = []
-    summaries = db.execute(_SUMMARIES.format(",".join(map(str, counts)))).fetchall()
-    for chain, correlation_id, sources in sound(summaries, _SUMMARY):
-        correlation_ids.append(correlation_id)
-        shorter.append((counts[chain].total(), _less(sources, counts[chain]), chain, errors[chain]))
-    db.executemany(_UNCOUNT, shorter)
-    return correlation_ids
+    db.executemany(
+        _UNCOUNT,
+        [
+            (counts[chain].total(), _less(sources, counts[chain]), chain, errors[chain])
+            for chain, _, _, sources in shorter
+        ],
+    )
+    return [unpacked(stored) for _, stored, *_ in (*going, *shorter)]
+
+
+def _listed(chains: Iterable[int]) -> str:
+    return ",".join(map(str, chains))
 
 
 def _less(sources: str, gone: Counter[str]) -> str:

@@ -2,13 +2,45 @@
 
 from typing import Final
 
+from shared.storage.ids import WITHIN
+
+ALONE: Final = 16  # entries of a chain that may share an instant and still be gone through for each of them
+
+_THESE: Final = """
+    WITH these AS MATERIALIZED (SELECT id, chain, at FROM entry WHERE {these}),
+    crowd AS MATERIALIZED (
+        SELECT once.entry, once.suffix
+        FROM (SELECT DISTINCT chain, at FROM these) AS instant
+            CROSS JOIN entry_once AS once ON once.chain = instant.chain AND once.at = instant.at
+        WHERE once.entry BETWEEN (SELECT min(id) FROM these) AND (SELECT max(id) FROM these)
+            AND once.entry IN (SELECT id FROM these))"""  # made when one of them is in a crowd
+_SUFFIX: Final = f"""
+    ifnull((
+        SELECT suffix FROM (
+            SELECT once.entry AS id, suffix FROM entry_once AS once
+            WHERE once.chain = entry.chain AND once.at = entry.at LIMIT {ALONE}
+        ) AS some WHERE some.id = entry.id
+    ), (SELECT suffix FROM crowd WHERE crowd.entry = entry.id))"""
 _ENTRIES_OF: Final = """
-    SELECT entry.id, site.source_id, chain.correlation_id, chain.base + entry.at, entry.suffix, site.direction,
-        site.operation, site.endpoint, entry.data, site.hostname,
-        (SELECT line FROM raw_line WHERE raw_line.entry = entry.id)
-    FROM {} CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain"""
-ENTRIES: Final = _ENTRIES_OF.format("entry")
-NEXT: Final = f"{ENTRIES} WHERE entry.id > ? ORDER BY entry.id LIMIT ?"
+    SELECT entry.id, site.source_id, chain.correlation_id, chain.base + entry.at, {suffix}, site.direction,
+        site.operation, site.endpoint, entry.data, site.hostname, raw_line.line
+    FROM {entries} CROSS JOIN site ON site.id = entry.site CROSS JOIN chain ON chain.id = entry.chain
+        LEFT JOIN raw_line ON raw_line.entry = entry.id"""
+
+
+def _entries(these: str) -> str:
+    return f"{_THESE.format(these=these)} {_ENTRIES_OF.format(suffix=_SUFFIX, entries='entry')} WHERE {these}"
+
+
+NEXT: Final = _entries("entry.id > ?1 ORDER BY entry.id LIMIT ?2")
+BETWEEN: Final = _entries("entry.id > ?1 AND entry.id <= ?2 ORDER BY entry.id LIMIT ?3")
+THESE: Final = _entries("entry.id IN (SELECT value FROM json_each(?1)) ORDER BY entry.id")
+PREFIXED: Final = f"""
+    {_entries("entry.id > ?1 AND entry.id <= ?2")} AND substr(site.source_id, 1, ?3) = ?4
+    ORDER BY entry.id {{}} LIMIT ?5"""
+PREFIXED_IDS: Final = """
+    SELECT entry.id FROM entry CROSS JOIN site ON site.id = entry.site
+    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {} LIMIT ?"""
 NEWEST: Final = "SELECT coalesce((SELECT max(id) FROM entry), (SELECT entry FROM last_expired), 0)"
 OLDEST: Final = f"SELECT coalesce((SELECT min(id) FROM entry), ({NEWEST}) + 1)"
 _OF_KEY: Final = "SELECT chain FROM chain_key WHERE era IN (SELECT id FROM era) AND key = :key"
@@ -19,7 +51,8 @@ NAMED: Final = f"""
             AND correlation_id = :correlation_id))"""
 NUMBERED: Final = "chain.id = :chain"
 SUMMARY: Final = f"SELECT id, base, entries, expired, balance = 0, newest FROM chain WHERE {NAMED}"
-OF_SOURCE: Final = "(SELECT source_id FROM site WHERE site.id = entry.site) = :source"
+OF_SOURCE: Final = """
+    (SELECT source_id FROM entry CROSS JOIN site ON site.id = entry.site WHERE entry.id = once.entry) = :source"""
 OF_ANY_SOURCE: Final = "1"
 _LONG: Final = "iif(length({}) > 65536, zeroblob(2147483647), {})"  # a long value is an error at once, not at the end
 IN_TIME: Final = f"""
@@ -30,48 +63,47 @@ IN_TIME: Final = f"""
             (SELECT json_quote({_LONG.format("line", "line")}) FROM raw_line WHERE raw_line.entry = id), 'null'
         ), char(10))
     FROM (
-        SELECT found.*, entry.id, site, suffix, data FROM (
-            SELECT chain.id AS chain, base, entries, expired, balance, newest, entry.id AS entry, at
-            FROM chain LEFT JOIN entry ON entry.chain = chain.id AND at >= :instant - base
-                AND (at > :instant - base OR entry.id > :id) AND entry.id <= :newest AND {{source}}
+        SELECT found.*, entry.id, site, data FROM (
+            SELECT chain.id AS chain, base, entries, expired, balance, newest, entry, once.at, suffix
+            FROM chain LEFT JOIN entry_once AS once ON once.chain = chain.id AND once.at >= :instant - base
+                AND (once.at > :instant - base OR entry > :id) AND entry <= :newest AND {{source}}
             WHERE {{chain}}
-            ORDER BY at, entry.id LIMIT :limit
+            ORDER BY once.at, entry LIMIT :limit
         ) AS found LEFT JOIN entry ON entry.id = found.entry)"""  # in the order of `found`: sorted, all would be held
-PLACE: Final = """
-    SELECT base + at, entry.id FROM chain CROSS JOIN entry ON entry.chain = chain.id AND {source}
-    WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry.id > :id)
-        AND entry.id <= :newest
-    ORDER BY at, entry.id LIMIT 1 OFFSET :limit - 1"""
-ONE_BY_ONE: Final = _ENTRIES_OF.format("""(
-        SELECT entry.id FROM chain CROSS JOIN entry ON entry.chain = chain.id AND {source}
-        WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry.id > :id)
-            AND entry.id <= :newest
-        ORDER BY at, entry.id LIMIT :limit
-    ) AS found CROSS JOIN entry ON entry.id = found.id""")
+_BEHIND: Final = """
+    FROM chain CROSS JOIN entry_once AS once ON once.chain = chain.id AND {source}
+    WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry > :id) AND entry <= :newest
+    ORDER BY at, entry LIMIT"""
+PLACE: Final = f"SELECT base + at, entry {_BEHIND} 1 OFFSET :limit - 1"
+ONE_BY_ONE: Final = _ENTRIES_OF.format(
+    suffix="found.suffix",
+    entries=f"(SELECT entry, suffix {_BEHIND} :limit) AS found CROSS JOIN entry ON entry.id = found.entry",
+)
 _SITE: Final = "SELECT id, source_id, direction, operation, endpoint, hostname FROM site"
 SITES: Final = f"""
     {_SITE} WHERE id IN (SELECT value FROM json_each(?))
     UNION SELECT * FROM ({_SITE} WHERE id >= ? ORDER BY id LIMIT ?)"""
 COUNT: Final = """
-    SELECT count(*) FROM entry CROSS JOIN site ON site.id = entry.site
-    WHERE entry.chain = :chain AND entry.at > :at AND entry.id <= :newest
-        AND (:source IS NULL OR site.source_id = :source)"""
+    SELECT count(*) FROM entry_once WHERE chain = :chain AND at > :at AND entry <= :newest"""
+COUNT_OF_SOURCE: Final = """
+    SELECT count(*) FROM entry_once AS once CROSS JOIN entry ON entry.id = once.entry
+        CROSS JOIN site ON site.id = entry.site
+    WHERE once.chain = :chain AND once.at > :at AND once.entry <= :newest AND site.source_id = :source"""
 IDS_IN_ORDER: Final = f"""
-    SELECT id FROM entry
-    WHERE chain = (SELECT id FROM chain WHERE {NAMED})
-        AND id > :after AND id <= :upto
-    ORDER BY id LIMIT :limit"""
-THESE: Final = f"{ENTRIES} WHERE entry.id IN (SELECT value FROM json_each(?)) ORDER BY entry.id"
+    SELECT entry FROM entry_once
+    WHERE chain = (SELECT id FROM chain WHERE {NAMED}) AND entry > :after AND entry <= :upto
+    ORDER BY entry LIMIT :limit"""
 MAY_HAVE_LOST: Final = f"""
     SELECT ifnull((SELECT expired > 0 FROM chain WHERE {NAMED}), 1)
         OR EXISTS (SELECT 1 FROM ({_OF_KEY}) WHERE chain NOT IN (SELECT id FROM chain))
         OR :after + 1 < (SELECT max(first_entry) FROM era WHERE first_entry <= :oldest)"""
-SUMMARIES: Final = """
+SUMMARIES: Final = f"""
     SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance, errors, newest,
         (SELECT at FROM arrival WHERE first_entry <= newest ORDER BY first_entry DESC LIMIT 1)
     FROM (
         SELECT * FROM chain WHERE newest < :before AND newest >= :floor ORDER BY newest DESC LIMIT :scan
-    ) WHERE (:q = '' OR instr(correlation_id, :q)) AND (:source = '' OR instr(',' || substr(sources, 2), :source))
+    ) WHERE (:q = '' OR {WITHIN.format("correlation_id", ":q")})
+        AND (:source = '' OR instr(',' || substr(sources, 2), :source))
         AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
         AND (:errors IS NULL OR (errors > 0) = :errors)
     LIMIT :limit"""
@@ -90,22 +122,18 @@ SINCE: Final = f"""
     SELECT low FROM search WHERE low >= high"""
 ACTIVE: Final = "SELECT id, entries, newest FROM chain WHERE newest < ? AND newest >= ? ORDER BY newest DESC LIMIT ?"
 CHECKPOINTS: Final = """
-    SELECT entry.chain, chain.base + entry.at AS instant, entry.id, site.source_id, site.direction, site.operation,
+    SELECT chain.id, chain.base + once.at, entry.id, site.source_id, site.direction, site.operation,
         site.endpoint, site.failed
-    FROM {} CROSS JOIN entry ON entry.chain = chain.id CROSS JOIN site ON site.id = entry.site"""
+    FROM {} CROSS JOIN entry_once AS once ON once.chain = chain.id CROSS JOIN entry ON entry.id = once.entry
+        CROSS JOIN site ON site.id = entry.site"""
 CHECKPOINTS_OF_CHAINS: Final = f"""
     {CHECKPOINTS.format("json_each(?) AS these CROSS JOIN chain ON chain.id = these.value")}
-    ORDER BY entry.chain, entry.at, entry.id"""
+    ORDER BY chain.id, once.at, entry.id"""
 CHECKPOINTS_OF_CHAIN: Final = f"""
     {CHECKPOINTS.format("chain")}
-    WHERE chain.id = :chain AND entry.at >= :instant - chain.base
-        AND (entry.at > :instant - chain.base OR entry.id > :id)
-    ORDER BY entry.at, entry.id LIMIT :limit"""
-PREFIXED: Final = f"""{ENTRIES}
-    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {{}} LIMIT ?"""
-PREFIXED_IDS: Final = """
-    SELECT entry.id FROM entry CROSS JOIN site ON site.id = entry.site
-    WHERE entry.id > ? AND entry.id <= ? AND substr(site.source_id, 1, ?) = ? ORDER BY entry.id {} LIMIT ?"""
+    WHERE chain.id = :chain AND once.at >= :instant - chain.base
+        AND (once.at > :instant - chain.base OR once.entry > :id)
+    ORDER BY once.at, once.entry LIMIT :limit"""
 ARRIVED: Final = """
     SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
 BY_SOURCE: Final = """

@@ -9,6 +9,7 @@ from shared.answers import SenderDrops
 from shared.storage import queries
 from shared.storage.chains import hash48
 from shared.storage.found import Active, Chain, Chosen, Page, Position, Stretch
+from shared.storage.ids import packed
 from shared.storage.instants import instant
 from shared.storage.pool import CONNECTIONS, Pool, Row, TooLong
 from shared.storage.rendering import Rendering, integers
@@ -107,7 +108,8 @@ class Reader:
 
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
         """How many entries of a chain are later than an instant."""
-        return await self._number(queries.COUNT, self._within(chain, source, since))
+        query = queries.COUNT if source is None else queries.COUNT_OF_SOURCE
+        return await self._number(query, self._within(chain, source, since))
 
     async def ids_in_order(self, correlation_id: str, after: int, upto: int, limit: int) -> list[int]:
         """The first row ids of a chain with `after` < id <= `upto`; the whole chain is looked through for them."""
@@ -129,8 +131,7 @@ class Reader:
 
     async def entries_after(self, after: int, upto: int, limit: int, most_bytes: int) -> tuple[list[Numbered], bool]:
         """Entries of all chains by row id, `after` < id <= `upto`, of `most_bytes` or one; True: there may be more."""
-        query = f"{queries.ENTRIES} WHERE entry.id > ? AND entry.id <= ? ORDER BY entry.id LIMIT ?"
-        return await self._numbered(query, (after, upto, limit), most_bytes)
+        return await self._numbered(queries.BETWEEN, (after, upto, limit), most_bytes)
 
     async def recent(
         self, limit: int, since_id: int | None, source: str, most_bytes: int
@@ -292,7 +293,7 @@ def _behind(chain: Chain, limit: int, source: str | None, after: Position) -> di
 
 
 def _named(correlation_id: str) -> dict[str, Any]:
-    return {"key": hash48(correlation_id), "correlation_id": correlation_id}
+    return {"key": hash48(correlation_id), "correlation_id": packed(correlation_id)}
 
 
 def start_of(since_ts: float | None) -> Position:

@@ -5,6 +5,7 @@ from typing import Final, cast
 
 from shared.answers import Correlation
 from shared.storage.chains import decode_sources, open_in
+from shared.storage.ids import unpacked
 from shared.storage.instants import timestamp
 from shared.storage.pool import Row
 from shared.storage.sound import shape, sound
@@ -14,8 +15,8 @@ Numbered = tuple[int, StoredEntry]  # row id and entry
 Checkpoint = tuple[int, int, int, str, str, str, str, int]
 """Chain, instant, row id; source, direction, operation, endpoint; 1 where an error is reported."""
 
-_ENTRY: Final = shape(int, str, str, int, str, str, str, str, str, str, str | None)
-_CHAIN: Final = shape(str, object, int, int, str)  # what is reckoned with: there are many
+_ENTRY: Final = shape(int, str, str | bytes, int, str, str, str, str, str, str, str | None)
+_CHAIN: Final = shape(str | bytes, object, int, int, str)  # what is reckoned with: there are many
 _CHECKPOINT: Final = shape(object, int)
 
 
@@ -49,8 +50,8 @@ def site_size(row: Row) -> int:
 def _stored(row: Row) -> StoredEntry:
     _, source_id, correlation_id, at, suffix, direction, operation, endpoint, data, hostname, raw_line = row
     return StoredEntry(
-        source_id, correlation_id, timestamp(at), suffix, direction, operation, endpoint, stored_data(data), hostname,
-        raw_line,
+        source_id, unpacked(correlation_id), timestamp(at), suffix, direction, operation, endpoint, stored_data(data),
+        hostname, raw_line,
     )  # fmt: skip
 
 
@@ -77,8 +78,8 @@ def correlations(rows: list[Row]) -> list[Correlation]:
 def _numbered_entry(row: Row) -> NumberedEntry:
     id, source_id, correlation_id, at, suffix, direction, operation, endpoint, data, hostname, raw_line = row
     return NumberedEntry(
-        source_id, correlation_id, timestamp(at), suffix, direction, operation, endpoint, stored_data(data), hostname,
-        raw_line, id,
+        source_id, unpacked(correlation_id), timestamp(at), suffix, direction, operation, endpoint, stored_data(data),
+        hostname, raw_line, id,
     )  # fmt: skip
 
 
@@ -86,6 +87,6 @@ def _correlation(row: Row) -> Correlation:
     correlation_id, entries, first, last, sources, expired, balance, errors, newest, arrived = row
     first_ts, last_ts = timestamp(first), timestamp(last)
     return Correlation(
-        correlation_id, entries, first_ts, last_ts, last_ts - first_ts, list(decode_sources(sources)),
+        unpacked(correlation_id), entries, first_ts, last_ts, last_ts - first_ts, list(decode_sources(sources)),
         None if expired else balance == 0, None if expired else open_in(balance), errors, expired, newest, arrived,
     )  # fmt: skip

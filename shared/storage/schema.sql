@@ -30,7 +30,7 @@ CREATE TABLE site (
 -- One row per chain, kept in the transaction that writes its entries; it describes the entries that are left.
 CREATE TABLE chain (
     id             INTEGER PRIMARY KEY,
-    correlation_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,       -- 32 hexadecimal digits as a BLOB of 16 bytes: shared/storage/ids.py
     base           INTEGER NOT NULL,    -- the instant of the entry that came first
     first_at       INTEGER NOT NULL,
     last_at        INTEGER NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE chain (
     expired        INTEGER NOT NULL,
     errors         INTEGER NOT NULL,    -- entries that report an error
     balance        INTEGER NOT NULL,    -- a sum, modulo 2^62, of `weight` in shared/storage/chains.py: 0 when each entry has its exit
-    sources        TEXT NOT NULL        -- JSON object: source_id to number of entries
+    sources        TEXT NOT NULL        -- JSON object: source_id to number of entries; blanks at its end
 );
 CREATE INDEX chain_by_newest ON chain(newest);      -- /correlations
 
@@ -53,14 +53,22 @@ CREATE TABLE chain_key (
 ) WITHOUT ROWID;
 
 CREATE TABLE entry (
-    id     INTEGER PRIMARY KEY,                     -- /stream, /recent, retention
+    id    INTEGER PRIMARY KEY,                      -- /stream, /recent, retention
+    chain INTEGER NOT NULL,
+    at    INTEGER NOT NULL,
+    site  INTEGER NOT NULL,
+    data  TEXT NOT NULL                             -- JSON text, '' for null
+);
+
+-- What makes an entry one: duplicates; /traces/{id} in order of time. The suffix stands only here. Several entries of a
+-- chain may share an instant, so whoever has a number of them looks for them together.
+CREATE TABLE entry_once (
     chain  INTEGER NOT NULL,
     at     INTEGER NOT NULL,
     suffix TEXT NOT NULL,
-    site   INTEGER NOT NULL,
-    data   TEXT NOT NULL                            -- JSON text, '' for null
-);
-CREATE UNIQUE INDEX entry_once ON entry(chain, at, suffix);     -- duplicates; /traces/{id} in order of time
+    entry  INTEGER NOT NULL,
+    PRIMARY KEY (chain, at, suffix)
+) WITHOUT ROWID;
 
 -- The newest row id that was given, where its entry has gone: no id is given twice.
 CREATE TABLE last_expired (
@@ -94,12 +102,15 @@ SELECT id, source_id, correlation_id,
             ELSE 0.0 END AS timestamp,
        suffix, direction, operation, endpoint, data, hostname, raw_line, created_at
 FROM (
-    SELECT entry.id, site.source_id, chain.correlation_id,
+    SELECT entry.id, site.source_id,
+           CASE typeof(correlation_id) WHEN 'blob' THEN lower(hex(correlation_id)) ELSE correlation_id END
+               AS correlation_id,
            (chain.base + entry.at) >> 52 AS exponent,
            ((chain.base + entry.at) & 0xFFFFFFFFFFFFF) | 0x10000000000000 AS fraction,
-           entry.suffix, site.direction, site.operation, site.endpoint, nullif(entry.data, '') AS data, site.hostname,
+           once.suffix, site.direction, site.operation, site.endpoint, nullif(entry.data, '') AS data, site.hostname,
            (SELECT line FROM raw_line WHERE raw_line.entry = entry.id) AS raw_line,
            (SELECT at / 1000.0 FROM arrival WHERE first_entry <= entry.id ORDER BY first_entry DESC LIMIT 1)
                AS created_at
     FROM entry JOIN chain ON chain.id = entry.chain JOIN site ON site.id = entry.site
+         JOIN entry_once AS once ON once.chain = entry.chain AND once.at = entry.at AND once.entry = entry.id
 );

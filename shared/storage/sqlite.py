@@ -40,7 +40,7 @@ def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Conne
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         for orphan in companions(path):  # of a file that was deleted; SQLite would read it as this one's
             orphan.unlink(missing_ok=True)
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
     db.execute("PRAGMA journal_mode=WAL")

@@ -6,7 +6,6 @@ Not safe for use from two threads at once: whoever holds a Writer calls it from 
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain as concatenated
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -16,6 +15,7 @@ from shared.storage import expiry, queries
 from shared.storage.chains import Chain, Chains
 from shared.storage.columns import Columns, columns, joined
 from shared.storage.eras import Eras
+from shared.storage.insertion import Rows
 from shared.storage.ledger import Ledger
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
@@ -26,15 +26,7 @@ from shared.wire import Entry
 ERAS: Final = 8  # that the entries, and the time of retention, are divided into
 MIN_ERA_ENTRIES: Final = 1_000_000
 MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
-ROWS: Final = 100  # in one INSERT statement
-COLUMNS: Final = 6
-LARGE_ROWS: Final = 64 * 1024  # characters of `data` in one INSERT statement
 NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
-
-_INSERT: Final = [
-    "INSERT OR IGNORE INTO entry (id, chain, at, suffix, site, data) VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
-    for rows in range(ROWS + 1)
-]
 
 
 class Writer:
@@ -168,10 +160,10 @@ class Writer:
         with self._transaction():
             first = self.newest + 1
             rows, touched = self._stage(entries)
-            if self._insert_rows(rows) < entries.size:
-                stored = {row_id for (row_id,) in self._db.execute("SELECT id FROM entry WHERE id >= ?", (first,))}
+            if taken := rows.insert_keys(self._db):
                 self._take_back(entries)
-                return {place for place in range(entries.size) if first + place not in stored}
+                return taken
+            rows.insert(self._db)
             if entries.lines:
                 lines = [(first + place, line) for place, line in entries.lines]
                 self._db.executemany("INSERT INTO raw_line VALUES (?, ?)", lines)
@@ -184,22 +176,8 @@ class Writer:
         self._chains.let_go()
         return set()
 
-    def _insert_rows(self, rows: list[int | str]) -> int:
-        """Insert rows given as one flat list; returns how many were new.
-
-        Each of the statements keeps what was bound to it last, so large rows are left to the one for a single row.
-        """
-        inserted = 0
-        for start in range(0, len(rows), ROWS * COLUMNS):
-            some = rows[start : start + ROWS * COLUMNS]
-            if sum(map(len, some[COLUMNS - 1 :: COLUMNS])) <= LARGE_ROWS:  # type: ignore[arg-type]  # the data of each
-                inserted += self._db.execute(_INSERT[len(some) // COLUMNS], some).rowcount
-            else:
-                inserted += self._db.executemany(_INSERT[1], zip(*[iter(some)] * COLUMNS, strict=True)).rowcount
-        return inserted
-
-    def _stage(self, entries: Columns) -> tuple[list[int | str], list[Chain]]:
-        """Count the entries in their chains; returns what to bind, and the chains that were not new."""
+    def _stage(self, entries: Columns) -> tuple[Rows, list[Chain]]:
+        """Count the entries in their chains; returns what to insert, and the chains that were not new."""
         chains, sites = self._chains.known, self._sites.known
         touched: list[Chain] = []
         chain_ids, ats, site_ids = [], [], []
@@ -224,11 +202,11 @@ class Writer:
             chain_ids.append(chain.id)
             ats.append(at)
             site_ids.append(site.id)
-        bound = zip(range(start + 1, row_id + 1), chain_ids, ats, entries.suffixes, site_ids, entries.data, strict=True)
-        return list(concatenated.from_iterable(bound)), touched
+        ids = range(start + 1, row_id + 1)
+        return Rows(ids, chain_ids, ats, entries.suffixes, site_ids, entries.data), touched
 
     def _take_back(self, entries: Columns) -> None:
-        """Undo a transaction that has staged and inserted entries, and saved nothing else."""
+        """Undo a transaction that has staged entries and inserted their keys, and nothing else."""
         self._db.execute("ROLLBACK")
         self._chains.take_back(entries.correlation_ids)
         self._sites.take_back()

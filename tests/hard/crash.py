@@ -70,7 +70,8 @@ async def _round(kills: int, restarts: list[float]) -> int:
                 begun = time.monotonic()
                 await asyncio.to_thread(services.start, "ingest_svc")
                 restarts.append((time.monotonic() - begun) * 1000)
-                for row_id, suffix in rows(services.db, "SELECT id, suffix FROM entry WHERE id > ?", (cursor,)):
+                news = rows(services.db, "SELECT id, suffix FROM traces WHERE id > ? ORDER BY id", (cursor,))
+                for row_id, suffix in news:
                     assert suffix not in found, f"{suffix} is there twice"
                     found.add(suffix)
                     cursor = row_id

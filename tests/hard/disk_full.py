@@ -112,7 +112,7 @@ async def _try(services: Services, grow: Callable[[], None], scale: Scale, repor
             await asyncio.sleep(0.02)
         report.figure("recovered_after_ms", (time.monotonic() - begun) * 1000)
     assert max(refusals_ms) < 1_000, f"a refusal took {max(refusals_ms):.0f} ms"
-    assert acked <= {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM entry")}
+    assert acked <= {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM traces")}
     await asyncio.to_thread(is_whole, services.db)
     report.figure("refusal_p50_ms", percentile(refusals_ms, 50))
     report.figure("refusal_max_ms", max(refusals_ms))

@@ -43,10 +43,10 @@ async def run(scale: Scale, report: Report) -> None:
         senders = [asyncio.create_task(send(number)) for number in range(SENDERS)]
         beside_ms = await latencies(services.ingest_port, scale.of(0.5, 10), size=10)
         await asyncio.gather(*senders)
-        there = {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM entry")}
+        there = {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM traces")}
         stored = there & {one["suffix"] for one in stock}
         assert counts["inserted"] == len(stored), f"{counts['inserted']} told as new, {len(stored)} are there"
-        ((count, distinct),) = rows(services.db, "SELECT count(*), count(DISTINCT suffix) FROM entry")
+        ((count, distinct),) = rows(services.db, "SELECT count(*), count(DISTINCT suffix) FROM traces")
         assert count == distinct, "an entry is there twice"
         await asyncio.to_thread(is_whole, services.db)
     report.tried(counts["accepted"], "entries sent")

@@ -25,7 +25,7 @@ async def run(scale: Scale, report: Report) -> None:
         with troubled(*names) as (services, trouble):
             async with connected(services.ingest_port) as connection:
                 acked = await _fail(connection, trouble, faults // 2, report, waits_ms)
-            found = [suffix for (suffix,) in rows(services.db, "SELECT suffix FROM entry")]
+            found = [suffix for (suffix,) in rows(services.db, "SELECT suffix FROM traces")]
             assert len(found) == len(set(found)), "an entry is there twice"
             assert set(acked) <= set(found), "acknowledged entries are gone"
             assert set(found) <= set(acked), f"{len(set(found) - set(acked))} refused entries are there all the same"

@@ -80,7 +80,7 @@ def _torn(rest: bytes, is_lost: bool) -> bytes:
 
 
 def _is_prefix(path: Path, sent: Sent, place: int) -> None:
-    found = [suffix for (suffix,) in rows(path, "SELECT suffix FROM entry ORDER BY id")]
+    found = [suffix for (suffix,) in rows(path, "SELECT suffix FROM traces ORDER BY id")]
     names = [name for _, batch in sent for name in batch]
     assert found == names[: len(found)], f"cut at {place}: what is there is not a prefix"
     synced = sum(len(batch) for end, batch in sent if end <= place)

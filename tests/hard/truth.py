@@ -24,6 +24,10 @@ def is_whole(path: Path) -> None:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         count, first, last = db.execute("SELECT count(*), min(id), max(id) FROM entry").fetchone()
         assert not count or count == last - first + 1, f"{count} entries from row id {first} to {last}"
+        of_entry = "once.entry = entry.id AND once.chain = entry.chain AND once.at = entry.at"
+        (fit,) = db.execute(f"SELECT count(*) FROM entry_once AS once JOIN entry ON {of_entry}").fetchone()
+        (keys,) = db.execute("SELECT count(*) FROM entry_once").fetchone()
+        assert count == fit == keys, f"{count} entries, {keys} keys of entries, {fit} that fit"
         unkeyed = "SELECT count(*) FROM chain WHERE id NOT IN (SELECT chain FROM chain_key)"
         (lost,) = db.execute(f"{unkeyed} AND id <= (SELECT max(keyed) FROM era)").fetchone()
         assert not lost, f"{lost} chains cannot be found by their ids"
