@@ -1,4 +1,4 @@
-// One chain as one HTML file: style.css, this page's own modules and the entries, with a policy that lets the file
+// One chain as one HTML file: the stylesheet, this page's own modules and the entries, with a policy that lets the file
 // reach nothing else. The modules are put one behind the other, each in a scope of its own.
 
 

@@ -34,9 +34,6 @@ const status = statusBar(live);
 const tabs = TABS.map(([name, label]) => h('a', { href: link(name), 'data-name': name }, label));
 const themeButton = button('', 'Light, dark, or as the system wishes (t)', () => switchTheme(), { class: 'plain' });
 const main = h('main', { id: 'main', tabindex: -1 });
-const sheet = document.getElementById('rest').content.querySelector('[rel="stylesheet"]');
-const styled = new Promise((done, failed) => { Object.assign(sheet, { onload: done, onerror: failed }); });
-styled.catch(() => {}); // a view that waits for it says so
 let view = null;
 let locked = false;
 let walked = 0; // views that were shown
@@ -80,7 +77,7 @@ async function route() {
   if (VIEWS[at.name]) {
     fetchRest();
     try {
-      [make] = await Promise.all([VIEWS[at.name](), styled]);
+      make = await VIEWS[at.name]();
     } catch {
       banner.tell('This view did not load: the server is away, or TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
       return;
@@ -89,7 +86,7 @@ async function route() {
   if (mine === walked && !locked) show(make(context, at));
 }
 
-// What all other views need, at once and not each module when the one that imports it has come.
+// The modules of all other views, at once and not each when the one that imports it has come.
 function fetchRest() {
   document.head.append(document.getElementById('rest').content);
 }

@@ -1,4 +1,4 @@
-// Dark, light, or as the system wishes; and the colours, which all live in style.css.
+// Dark, light, or as the system wishes; and the colours, which all live in the stylesheet.
 
 const KEY = 'tracehub.theme';
 const COLOURS = 24;
