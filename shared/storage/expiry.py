@@ -20,11 +20,14 @@ _COUNTS: Final = """
     SELECT chain.id, site.source_id, count(*), sum(site.failed)
     FROM entry CROSS JOIN chain ON chain.id = entry.chain CROSS JOIN site ON site.id = entry.site
     WHERE entry.id BETWEEN ? AND ? GROUP BY entry.chain, entry.site"""
-_KEYS_GO: Final = "DELETE FROM entry_once WHERE chain IN ({}) AND entry <= ?"
+_KEYS_GO: Final = "DELETE FROM entry_once WHERE chain IN (SELECT value FROM json_each(?)) AND entry <= ?"
 _KEYS_OF_LONG_GO: Final = """
     DELETE FROM entry_once
-    WHERE (chain, at) IN (SELECT chain, at FROM entry WHERE id BETWEEN ?1 AND ?2 AND chain IN ({})) AND entry <= ?2"""
-_SUMMARIES: Final = "SELECT id, correlation_id, entries, sources FROM chain WHERE id IN ({})"
+    WHERE (chain, at) IN (
+        SELECT chain, at FROM entry WHERE id BETWEEN ?1 AND ?2 AND chain IN (SELECT value FROM json_each(?3))
+    ) AND entry <= ?2"""
+_SUMMARIES: Final = """
+    SELECT id, correlation_id, entries, sources FROM chain WHERE id IN (SELECT value FROM json_each(?))"""
 _UNCOUNT: Final = """
     UPDATE chain SET entries = entries - ?1, expired = expired + ?1, errors = errors - ?4, sources = ?2,
         first_at = (SELECT at FROM entry_once WHERE chain = ?3 ORDER BY at LIMIT 1),
@@ -61,11 +64,11 @@ def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
     for chain, source_id, count, failed in sound(db.execute(_COUNTS, (first, last)).fetchall(), _COUNT):
         counts[chain][source_id] += count
         errors[chain] += failed
-    shorter = sound(db.execute(_SUMMARIES.format(_listed(counts))).fetchall(), _SUMMARY)
+    shorter = sound(db.execute(_SUMMARIES, (_listed(counts),)).fetchall(), _SUMMARY)
     short = [chain for chain, _, entries, _ in shorter if entries <= SHORT]
-    db.execute(_KEYS_GO.format(_listed([*short, *(chain for chain, _ in going)])), (last,))
+    db.execute(_KEYS_GO, (_listed([*short, *(chain for chain, _ in going)]), last))
     if long := counts.keys() - set(short):
-        db.execute(_KEYS_OF_LONG_GO.format(_listed(long)), (first, last))
+        db.execute(_KEYS_OF_LONG_GO, (first, last, _listed(long)))
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
     db.execute("DELETE FROM raw_line WHERE entry <= ?", (last,))
     db.executemany(
@@ -79,7 +82,8 @@ def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
 
 
 def _listed(chains: Iterable[int]) -> str:
-    return ",".join(map(str, chains))
+    """For `json_each`: numbers in the text of a statement would make it another one each time, to be kept as such."""
+    return f"[{','.join(map(str, chains))}]"
 
 
 def _less(sources: str, gone: Counter[str]) -> str:
