@@ -84,7 +84,7 @@ async def test_a_child_may_end_a_little_late(page: Any, hub: Services) -> None:
 
 
 async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None:
-    """Ten times the entries cost far less than a hundred times as much, whether all are open or none pairs."""
+    """Twenty times the entries cost far less than 400 times as much, whether all are open or none pairs."""
     ratio = await page.evaluate(
         """async (path) => {
             const { model } = await import(path);
@@ -94,8 +94,8 @@ async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None
                 timestamp: at, direction: way[kind](at, n) }));
             const once = (entries) => { const at = performance.now(); model(entries); return performance.now() - at; };
             const took = (n, kind) => Math.min(...[1, 2, 3].map(() => once(make(n, kind))));
-            return Math.max(...Object.keys(way).map((kind) => took(40000, kind) / Math.max(1, took(4000, kind))));
+            return Math.max(...Object.keys(way).map((kind) => took(80000, kind) / Math.max(1, took(4000, kind))));
         }""",
         await pairing(page, hub),
     )
-    assert ratio < 60
+    assert ratio < 200
