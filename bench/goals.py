@@ -13,10 +13,10 @@ from verdicts import (
     alone,
     at_least,
     at_most,
+    at_most_bytes,
     balance,
     beside,
     beside_sqlite,
-    bytes_per_entry,
     grown,
     idle,
     in_time,
@@ -84,7 +84,7 @@ GOALS = [
     ),
     Goal(
         "Disk: 130 bytes an entry, everything included",
-        at_most(bytes_per_entry, 130, "bytes"),
+        at_most_bytes(130),
         "72 are `data`, kept as text; of the rest its row has 22, the key that finds duplicates 22, its share of the "
         "chain 11",
     ),

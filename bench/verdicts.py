@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from figures import Figures, Spread, number
 
 RATE = "entries_per_second"
+MARK = 10_000_000  # entries in the file that a goal is about, unless it says another number
 SAME = 1.25  # times as long still counts as the same: two runs of a moment differ as much
 
 
@@ -116,10 +117,18 @@ def balance(figures: Figures) -> Verdict:
     return NOTHING if part is None else Verdict(f"{number(part)} deleted for each that came in", part >= 0.9)
 
 
-def bytes_per_entry(figures: Figures) -> float | None:
-    """Bytes an entry in the largest file."""
-    lines = figures.select(section="growth", measure="disk")
-    return max(lines, key=lambda line: line["in_file"])["bytes_per_entry"] if lines else None
+def at_most_bytes(most: float) -> Callable[[Figures], Verdict]:
+    """A goal for the bytes of an entry in a file of ten million; a larger one is told beside it."""
+
+    def judge(figures: Figures) -> Verdict:
+        lines = figures.select(section="growth", measure="disk")
+        by_mark = {line["mark"]: line["bytes_per_entry"] for line in lines if line["mark"] >= MARK}
+        if MARK not in by_mark:
+            return NOTHING
+        said = ", ".join(f"{size:.1f} bytes at {mark // 10**6} M" for mark, size in sorted(by_mark.items()))
+        return Verdict(said, by_mark[MARK] <= most)
+
+    return judge
 
 
 def peak(service: str) -> Callable[[Figures], float | None]:
