@@ -5,9 +5,15 @@ from typing import Final
 DIGITS: Final = 32
 TEXT: Final = "CASE typeof({0}) WHEN 'blob' THEN lower(hex({0})) ELSE {0} END"
 """In SQL, the id that stands in a column."""
-WITHIN: Final = """
-    CASE typeof({0}) WHEN 'blob' THEN {1} = lower({1}) AND instr(hex({0}), upper({1})) ELSE instr({0}, {1}) END"""
-"""In SQL, whether the id in a column contains a text."""
+WITHIN: Final = "CASE typeof({0}) WHEN 'blob' THEN instr(hex({0}), {2}) ELSE instr({0}, {1}) END"
+"""In SQL, whether the id in a column contains a text, which is given as it is and `in_digits`."""
+
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+def in_digits(text: str) -> str:
+    """A part of an id as SQL's `hex` spells it; where that cannot be, what it never spells."""
+    return text.upper() if _HEX.issuperset(text) else "-"
 
 
 def packed(correlation_id: str) -> str | bytearray:

@@ -102,7 +102,7 @@ SUMMARIES: Final = f"""
         (SELECT at FROM arrival WHERE first_entry <= newest ORDER BY first_entry DESC LIMIT 1)
     FROM (
         SELECT * FROM chain WHERE newest < :before AND newest >= :floor ORDER BY newest DESC LIMIT :scan
-    ) WHERE (:q = '' OR {WITHIN.format("correlation_id", ":q")})
+    ) WHERE (:q = '' OR {WITHIN.format("correlation_id", ":q", ":digits")})
         AND (:source = '' OR instr(',' || substr(sources, 2), :source))
         AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
         AND (:errors IS NULL OR (errors > 0) = :errors)

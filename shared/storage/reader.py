@@ -9,7 +9,7 @@ from shared.answers import SenderDrops
 from shared.storage import queries
 from shared.storage.chains import hash48
 from shared.storage.found import Active, Chain, Chosen, Page, Position, Stretch
-from shared.storage.ids import packed
+from shared.storage.ids import in_digits, packed
 from shared.storage.instants import instant
 from shared.storage.pool import CONNECTIONS, Pool, Row, TooLong
 from shared.storage.rendering import Rendering, integers
@@ -187,7 +187,14 @@ class Reader:
         floor = 0 if active_after is None else await self.first_since(active_after)
         key = f",{encode(source).decode()}:" if source else ""  # no quoted comma can stand before such a quote
         among = {"before": start, "floor": floor, "scan": scan}
-        test = {"q": q, "source": key, "complete": complete, "errors": errors, "limit": limit + 1}
+        test = {
+            "q": q,
+            "digits": in_digits(q),
+            "source": key,
+            "complete": complete,
+            "errors": errors,
+            "limit": limit + 1,
+        }
         rows, more = await self._pool.some(queries.SUMMARIES, {**among, **test}, summary_size, PAGE_BYTES)
         with self._pool.decoding():
             found = correlations(rows[:limit])
