@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import BadFile, DiskFull, Unavailable
+from shared.errors import DiskFull, Unavailable
 from shared.storage import chains, eras, insertion, sites
 from shared.storage import writer as storage
 from shared.storage.chains import decode_sources, hash48, open_in
 from shared.storage.ids import TEXT, unpacked
 from shared.storage.instants import timestamp
-from shared.storage.sqlite import VERSION, read_only_uri
+from shared.storage.sqlite import read_only_uri
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -327,35 +327,6 @@ def test_only_the_owner_may_read_the_file(writer: Writer) -> None:
     files = list(writer.path.parent.glob("tracehub.db*"))
     assert len(files) == 3
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-
-
-def refusal(path: Path) -> str:
-    """What a writer says instead of opening the file."""
-    with pytest.raises(BadFile) as caught:
-        Writer(path, HOUR_MS)
-    return str(caught.value)
-
-
-def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
-    """Noise, a database of another program and one of a newer version are each refused, and left as they are."""
-    noise, foreign, newer = (tmp_path / name for name in ("noise.db", "foreign.db", "newer.db"))
-    noise.write_bytes(b"This is no database at all. " * 100)
-    assert "no database" in refusal(noise)
-    assert noise.read_bytes().startswith(b"This is no")
-    with closing(sqlite3.connect(foreign)) as db:
-        db.execute("CREATE TABLE customers (id)")
-    assert "another program" in refusal(foreign)
-    with closing(Writer(newer, HOUR_MS)) as writer:
-        writer._db.execute(f"PRAGMA user_version={VERSION + 1}")
-    assert f"version {VERSION + 1}" in refusal(newer)
-
-
-def test_an_empty_file_is_laid_out(tmp_path: Path) -> None:
-    """A file of no bytes, such as a crash at the very start leaves, becomes a database."""
-    path = tmp_path / "empty.db"
-    path.touch()
-    with closing(Writer(path, HOUR_MS)) as writer:
-        assert writer.write([[checkpoint()]], NOW_MS) == [1]
 
 
 def test_ten_thousand_entries_of_one_chain_keep_their_order(writer: Writer) -> None:
