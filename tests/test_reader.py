@@ -135,6 +135,21 @@ async def test_entries_that_share_an_instant(reader: Reader, tmp_path: Path) -> 
         assert suffixes(msgspec.json.decode(b"[%b]" % stretch.text, type=list[StoredEntry])) == expected
 
 
+async def test_sites_are_let_go_between_two_that_a_chain_needs(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain of a site that is known and one that is not, when there is no room for both, is read all the same."""
+    monkeypatch.setattr("shared.storage.rendering.MAX_BYTES", 1)
+    both = [Entry("MA", "both", 1.0, suffix, "->", "REST", f"/{suffix}") for suffix in "ab"]
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        writer.write([[Entry("MA", "one", 1.0, "", "->", "REST", "/a"), *both]], 1_000)
+    for id, endpoints in (("one", ["/a"]), ("both", ["/a", "/b"]), ("one", ["/a"])):
+        opened = await reader.chain(id, 10, None, start_of(None))
+        assert opened is not None
+        read = msgspec.json.decode(b"[%b]" % opened[1].text, type=list[StoredEntry])
+        assert [one.endpoint for one in read] == endpoints
+
+
 async def test_ids_of_any_spelling(reader: Reader, tmp_path: Path) -> None:
     """Ids that the file packs and ids that look nearly so are found, listed and looked through as what they are."""
     ids = ["0123456789abcdef" * 2, "0123456789ABCDEF" * 2, "0123456789abcdef" * 2 + "0", "ab " * 10 + "ab", "x" * 32]

@@ -89,7 +89,7 @@ class Pool:
 
         Raises TooLong where a value, of the file or made of many, has more than `value_bytes`.
         """
-        return await self._call(lambda db: _all(db, query, parameters, value_bytes))
+        return await self.call(lambda db: all_rows(db, query, parameters, value_bytes))
 
     async def some(
         self, query: str, parameters: Parameters, size: Callable[[Row], int], most_bytes: int
@@ -98,12 +98,24 @@ class Pool:
 
         Raises Unavailable as `rows` does.
         """
-        return await self._call(lambda db: _some(db, query, parameters, size, most_bytes))
+        return await self.call(lambda db: some_rows(db, query, parameters, size, most_bytes))
 
     async def row(self, query: str, parameters: Parameters = ()) -> Row | None:
         """The first row of a query, or None."""
         rows = await self.rows(query, parameters)
         return rows[0] if rows else None
+
+    async def call(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` gives, in the thread of a connection. Raises Unavailable as `rows` does."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DEADLINE_S
+        connection = await self._connection(until)
+        try:
+            if self._closed:
+                raise Unavailable(f"{self._path} was replaced by another file")
+            return await self._called(connection, read, until - loop.time())
+        finally:
+            self._give_back(connection)
 
     def _add(self, connection: _Connection) -> None:
         self._connections.append(connection)
@@ -125,17 +137,6 @@ class Pool:
             raise Unavailable(f"Other queries took all of {DEADLINE_S:.0f} s") from None
         return self._idle.pop()
 
-    async def _call(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + DEADLINE_S
-        connection = await self._connection(until)
-        try:
-            if self._closed:
-                raise Unavailable(f"{self._path} was replaced by another file")
-            return await self._called(connection, read, until - loop.time())
-        finally:
-            self._give_back(connection)
-
     async def _called(self, connection: _Connection, read: Callable[[sqlite3.Connection], T], seconds: float) -> T:
         running = asyncio.ensure_future(connection.call(read))
         try:
@@ -150,7 +151,8 @@ class Pool:
             return running.result()
 
 
-def _all(db: sqlite3.Connection, query: str, parameters: Parameters, value_bytes: int) -> list[Row]:
+def all_rows(db: sqlite3.Connection, query: str, parameters: Parameters, value_bytes: int) -> list[Row]:
+    """All rows of a query; raises TooLong as `Pool.rows` does."""
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, value_bytes)
     try:
         return db.execute(query, parameters).fetchall()
@@ -160,9 +162,10 @@ def _all(db: sqlite3.Connection, query: str, parameters: Parameters, value_bytes
         raise
 
 
-def _some(
+def some_rows(
     db: sqlite3.Connection, query: str, parameters: Parameters, size: Callable[[Row], int], most_bytes: int
 ) -> tuple[list[Row], bool]:
+    """Rows of a query as `Pool.some` gives them."""
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
     rows: list[Row] = []
     with contextlib.closing(db.execute(query, parameters)) as found:  # or its snapshot would stay open

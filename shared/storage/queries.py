@@ -79,10 +79,9 @@ ONE_BY_ONE: Final = _ENTRIES_OF.format(
     suffix="found.suffix",
     entries=f"(SELECT entry, suffix {_BEHIND} :limit) AS found CROSS JOIN entry ON entry.id = found.entry",
 )
-_SITE: Final = "SELECT id, source_id, direction, operation, endpoint, hostname FROM site"
-SITES: Final = f"""
-    {_SITE} WHERE id IN (SELECT value FROM json_each(?))
-    UNION SELECT * FROM ({_SITE} WHERE id >= ? ORDER BY id LIMIT ?)"""
+SITES: Final = """
+    SELECT id, source_id, direction, operation, endpoint, hostname FROM site
+    WHERE id IN (SELECT value FROM json_each(?))"""
 COUNT: Final = """
     SELECT count(*) FROM entry_once WHERE chain = :chain AND at > :at AND entry <= :newest"""
 COUNT_OF_SOURCE: Final = """

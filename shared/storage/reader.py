@@ -1,9 +1,10 @@
 """The read side of the file: what the query port answers with. Every query is bounded in what it looks at."""
 
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from shared.answers import SenderDrops
 from shared.storage import queries
@@ -11,8 +12,8 @@ from shared.storage.chains import hash48
 from shared.storage.found import Active, Chain, Chosen, Page, Position, Stretch
 from shared.storage.ids import in_digits, packed
 from shared.storage.instants import instant
-from shared.storage.pool import CONNECTIONS, Pool, Row, TooLong
-from shared.storage.rendering import Rendering, integers
+from shared.storage.pool import CONNECTIONS, Pool, Row, TooLong, all_rows, some_rows
+from shared.storage.rendering import Parts, Rendering, integers, rendered
 from shared.storage.rows import (
     Checkpoint,
     Numbered,
@@ -29,7 +30,6 @@ from shared.wire import NumberedEntry, encode
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
 SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
-SITES_AHEAD: Final = 100  # learnt beside those that are needed: chains of the same time need them soon
 CENSUS_S: Final = 10.0  # how old the number of chains may be
 FIRST_BYTES: Final = 2**20  # that the first entries of a chain may have in a column; with more they are read otherwise
 STRETCH_BYTES: Final = 8 * 2**20  # the same, of those that follow
@@ -39,6 +39,15 @@ INFINITY: Final = 2**63 - 1
 
 _STRETCH: Final = shape(int, str, str, str, str, str, str)  # how many; columns as text
 _NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch may follow
+
+
+class _Found(NamedTuple):
+    """A chain and a stretch of it as a row, the site of each entry, how those read that are known, and the others."""
+
+    row: Row
+    sites: Sequence[int]
+    parts: dict[int, Parts]
+    new: list[Row]
 
 
 class Reader:
@@ -72,10 +81,10 @@ class Reader:
         Raises TooLong where they have more than FIRST_BYTES.
         """
         asked = {"newest": INFINITY, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
-        row = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)}, FIRST_BYTES)
-        if row[0] is None:
+        found = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)}, FIRST_BYTES)
+        if found.row[0] is None:
             return None
-        return self._summary(correlation_id, row), await self._stretch(correlation_id, row[6:], limit, after)
+        return self._summary(correlation_id, found.row), self._stretch(correlation_id, found, limit, after)
 
     async def summary(self, correlation_id: str) -> Chain | None:
         """The chain of an id, without its entries."""
@@ -87,8 +96,8 @@ class Reader:
 
         What came after `chain` was read is left out. Raises TooLong where they have more than STRETCH_BYTES.
         """
-        row = await self._in_time(queries.NUMBERED, _behind(chain, limit, source, after), STRETCH_BYTES)
-        return await self._stretch(chain.correlation_id, row[6:], limit, after)
+        found = await self._in_time(queries.NUMBERED, _behind(chain, limit, source, after), STRETCH_BYTES)
+        return self._stretch(chain.correlation_id, found, limit, after)
 
     async def one_by_one(
         self, chain: Chain, limit: int, source: str | None, after: Position, most_bytes: int
@@ -253,31 +262,39 @@ class Reader:
         with self._pool.decoding():
             return numbered(rows), more
 
-    async def _in_time(self, chain: str, parameters: dict[str, Any], most_bytes: int) -> Row:
+    async def _in_time(self, chain: str, parameters: dict[str, Any], most_bytes: int) -> _Found:
         query = queries.IN_TIME.format(chain=chain, source=_of(parameters["source"]))
-        (row,) = await self._pool.rows(query, parameters, most_bytes)
-        return row
+        found = await self._pool.call(lambda db: self._found(db, query, parameters, most_bytes))
+        found.parts.update(self._rendering.learn(found.new))
+        return found
+
+    def _found(self, db: sqlite3.Connection, query: str, parameters: dict[str, Any], most_bytes: int) -> _Found:
+        """A stretch and its sites, for which nobody waits for the thread a second time."""
+        (row,) = all_rows(db, query, parameters, most_bytes)
+        if not row[6]:
+            return _Found(row, (), {}, [])
+        sound([row[6:]], _STRETCH)
+        sites = integers(row[9])
+        parts = self._rendering.known(sites)
+        if not (unknown := [site for site in set(sites) if site not in parts]):
+            return _Found(row, sites, parts, [])
+        new, more = some_rows(db, queries.SITES, (encode(unknown).decode(),), site_size, SITES_BYTES)
+        if more:
+            raise TooLong
+        return _Found(row, sites, parts, new)
 
     def _summary(self, correlation_id: str, row: Row) -> Chain:
         with self._pool.decoding():
             ((id, base, entries, expired, balanced, newest, *_),) = sound([row], _NAMED)
         return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
 
-    async def _stretch(self, correlation_id: str, row: Row, limit: int, after: Position) -> Stretch:
-        found, ids, instants, sites, *columns = row
+    def _stretch(self, correlation_id: str, of: _Found, limit: int, after: Position) -> Stretch:
+        found, ids, instants, _, *columns = of.row[6:]
         if not found:
             return Stretch(b"", 0, after, may_go_on=False)
         with self._pool.decoding():
-            sound([row], _STRETCH)
-            numbers, times = integers(sites), integers(instants)
-        if unknown := self._rendering.unknown(numbers):
-            parameters = (encode(unknown).decode(), unknown[0], SITES_AHEAD)
-            rows, more = await self._pool.some(queries.SITES, parameters, site_size, SITES_BYTES)
-            if more:
-                raise TooLong
-            self._rendering.learn(rows)
-        with self._pool.decoding():
-            text = self._rendering.entries(correlation_id, times, numbers, columns).encode()
+            times = integers(instants)
+            text = rendered(correlation_id, times, of.sites, columns, of.parts).encode()
             return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])), found == limit)
 
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
