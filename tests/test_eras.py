@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
+from shared.errors import FileFault
 from shared.storage import chains, eras
 from shared.storage import writer as storage
 from shared.storage.chains import hash48
@@ -59,6 +60,18 @@ def test_an_era_that_ends_before_it_was_read_is_looked_into(path: Path) -> None:
         assert rows(path, "SELECT id FROM era WHERE sieve IS NULL") == [(3,), (4,)]
         writer._chains.recall()
         assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(20, 25)]], NOW_MS) == [0]
+
+
+def test_an_era_whose_sieve_could_not_be_read_is_looked_into(path: Path) -> None:
+    """A write that fails while it reads a sieve leaves the era's chains known, as any failure does."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        again = [checkpoint(correlation_id=f"{number}") for number in range(20)]
+        for _ in range(2):
+            writer._db.set_progress_handler(lambda: True, 1)
+            with pytest.raises(FileFault, match="interrupted"):
+                writer.write([again], NOW_MS)
+        writer._db.set_progress_handler(None, 1)
+        assert [writer.write([again], NOW_MS) for _ in range(3)] == [[0]] * 3
 
 
 def test_a_chain_that_returns_after_it_has_gone_has_one_key(path: Path) -> None:

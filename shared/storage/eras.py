@@ -67,9 +67,10 @@ class Eras:
     def read_on(self, entries: int) -> None:
         """Read a sieve, and some keys of the newest era, of about so many entries, into its own; until all is there."""
         if self._unread:
-            era = self._unread.pop()
+            era = self._unread[-1]
             (row,) = sound(self._db.execute("SELECT sieve FROM era WHERE id = ?", (era,)).fetchall(), _SIEVE)
             self._take(era, *row)
+            self._unread.pop()  # if reading fails it stays, or its chains would be taken for new ones
         if self._read is None:
             return
         self._sieve = self._sieve or Sieve.sized(entries)
