@@ -57,17 +57,13 @@ def _dropped(writer: Writer) -> int:
     return writer.dropped
 
 
-def _expire_while_larger(writer: Writer, most_bytes: int, limit: int) -> int:
-    return writer.expire(writer.newest + 1, limit) if writer.used_bytes() > most_bytes else 0
-
-
 OPERATIONS: Final[dict[str, Callable[..., int]]] = {
     "probe": _probe,
     "dropped": _dropped,
     "memory_bytes": lambda _: memory_bytes(),
     "horizon": Writer.horizon,
     "expire": Writer.expire,
-    "expire_while_larger": _expire_while_larger,
+    "expire_while_larger": Writer.expire_while_larger,
     "give_back": Writer.give_back,
 }
 DELETING: Final = frozenset(("expire", "expire_while_larger"))

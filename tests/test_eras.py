@@ -74,6 +74,14 @@ def test_an_era_whose_sieve_could_not_be_read_is_looked_into(path: Path) -> None
         assert [writer.write([again], NOW_MS) for _ in range(3)] == [[0]] * 3
 
 
+def test_eras_leave_together_when_their_entries_do(path: Path) -> None:
+    """A slice of entries takes all eras with it that are small enough, so that none are left behind."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        assert writer.expire(26, 100) == 25
+    assert rows(path, "SELECT id FROM era") == [(3,)]
+    assert rows(path, "SELECT DISTINCT era FROM chain_key") == [(3,)]
+
+
 def test_a_chain_that_returns_after_it_has_gone_has_one_key(path: Path) -> None:
     """The key that it left behind is no obstacle, also when its number is given again."""
     with closing(Writer(path, HOUR_MS, synced=False)) as writer:

@@ -147,6 +147,28 @@ def test_marks_eras_and_sites_go_with_their_entries(writer: Writer, monkeypatch:
     assert keys <= 6
 
 
+def test_what_entries_need_leaves_room_for_entries_where_the_file_has_a_size(writer: Writer) -> None:
+    """However many chains and endpoints have come and gone, they take a part of the room and not all of it."""
+    kept = []
+    for turn in range(20):
+        fresh = [checkpoint(n, correlation_id=f"{turn}-{n}", endpoint=f"/{turn}/{n}/{'x' * 200}") for n in range(1_000)]
+        writer.write([fresh], NOW_MS + turn * SECOND_MS)
+        while writer.expire_while_larger(2**20, 1_000):
+            pass
+        assert writer.used_bytes() <= 2**20
+        kept.append(writer.newest - writer.oldest + 1)
+    assert min(kept[10:]) > max(kept) / 3
+
+
+def test_large_entries_make_room_one_by_one(writer: Writer) -> None:
+    """Of entries that are large few have to go, and no more do."""
+    for number in range(30):
+        writer.write([[checkpoint(number, data=f'{{"a":"{"x" * 100_000}"}}')]], NOW_MS)
+    while writer.expire_while_larger(2 * 2**20, 1_000):
+        pass
+    assert 1.8 * 2**20 < writer.used_bytes() <= 2 * 2**20
+
+
 def test_pages_are_given_back(writer: Writer) -> None:
     """What deleting freed goes back to the file system, but for the part that is to be spared."""
     writer.write([[checkpoint(number, data=f'{{"a":"{"x" * 500}"}}') for number in range(5_000)]], NOW_MS)

@@ -19,6 +19,7 @@ _BEGIN: Final = "INSERT INTO era (first_entry, first_site, started, keyed) VALUE
 _OLDEST: Final = """
     SELECT id, sites FROM (SELECT id, lead(first_entry) OVER era AS entries, lead(first_site) OVER era AS sites
     FROM era WINDOW era AS (ORDER BY id) LIMIT 1) WHERE entries <= ?"""
+_SITES_GO: Final = "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)"
 _LEAVING: Final = """
     SELECT key, chain, EXISTS (SELECT 1 FROM chain WHERE chain.id = chain_key.chain) FROM chain_key
     WHERE era = ? ORDER BY key, chain LIMIT ?"""
@@ -101,28 +102,31 @@ class Eras:
         self._keys += len(keys)
 
     def leave(self, oldest: int, limit: int) -> None:
-        """Delete a slice of the oldest era if all of its entries came before `oldest`, the oldest that is left.
+        """Delete a slice of the oldest eras, those all of whose entries came before `oldest`, the oldest that is left.
 
-        Its sites go, and the keys of chains that have gone; those of others move to the newest era. As many as `limit`
-        of each, for entries that have a chain each, or LEAST.
+        Their sites go, and the keys of chains that have gone; those of others move to the newest era. As many as
+        `limit` of each, for entries that have a chain each, or LEAST.
         """
-        row = self._db.execute(_OLDEST, (oldest,)).fetchone()
-        if row is None:
-            return
-        era, first_site = row
-        limit = max(LEAST, limit)
-        sites = self._db.execute(
-            "DELETE FROM site WHERE id IN (SELECT id FROM site WHERE id < ? LIMIT ?)", (first_site, limit)
-        ).rowcount
+        sites = keys = max(LEAST, limit)
+        while sites > 0 and keys > 0 and (row := self._db.execute(_OLDEST, (oldest,)).fetchone()) is not None:
+            era, first_site = row
+            sites -= self._db.execute(_SITES_GO, (first_site, sites)).rowcount
+            keys -= self._keys_leave(era, keys)
+            if sites > 0 and keys > 0:
+                self._go(era)
+
+    def _keys_leave(self, era: int, limit: int) -> int:
         keys = sound(self._db.execute(_LEAVING, (era, limit)).fetchall(), _KEY)
         if keys:
             self._db.execute("DELETE FROM chain_key WHERE era = ? AND (key, chain) <= (?, ?)", (era, *keys[-1][:2]))
             self.add([(key, chain) for key, chain, is_there in keys if is_there], self.keyed)
-        if sites < limit and len(keys) < limit:
-            self._db.execute("DELETE FROM era WHERE id = ?", (era,))
-            self._sieves.drop(era)
-            self._unsieved = [id for id in self._unsieved if id != era]
-            self._unread = [id for id in self._unread if id != era]
+        return len(keys)
+
+    def _go(self, era: int) -> None:
+        self._db.execute("DELETE FROM era WHERE id = ?", (era,))
+        self._sieves.drop(era)
+        self._unsieved = [id for id in self._unsieved if id != era]
+        self._unread = [id for id in self._unread if id != era]
 
     def _take(self, era: int, bits: bytes) -> None:
         if not self._sieves.put(era, bits):

@@ -25,6 +25,7 @@ from shared.wire import Entry
 
 ERAS: Final = 8  # that the entries, and the time of retention, are divided into
 MIN_ERA_ENTRIES: Final = 1_000_000
+LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
 MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
 NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -41,6 +42,7 @@ class Writer:
         self.path = path
         self._era_ms = retention_ms / ERAS
         self._mark_ms = min(MARK_MS, retention_ms / 100)
+        self._has_a_size = False
         self.oldest: int
         self.newest: int
         self._last_mark_ms: int
@@ -110,6 +112,20 @@ class Writer:
             self._eras.leave(last + 1, 2 * count)
         self.oldest = last + 1
         return count
+
+    def expire_while_larger(self, most_bytes: int, limit: int) -> int:
+        """Delete the oldest entries, at most `limit`, if more bytes are used than that; returns how many.
+
+        It is about as many as are too much. From then on eras have their share of the entries however few these are:
+        sites and keys leave with their era, and would soon take all of the room.
+        """
+        used = self.used_bytes()
+        if used <= most_bytes:
+            return 0
+        self._has_a_size = True
+        entries = self.newest - self.oldest + 1
+        too_many = max(entries * (used - most_bytes) // used, entries // LEAST_PART)
+        return self.expire(self.newest + 1, min(limit, too_many + 1))
 
     @property
     def dropped(self) -> int:
@@ -215,7 +231,7 @@ class Writer:
         """Begin a new era when the newest one has had its share of the entries or of the time."""
         self._look_again_if_undone()
         eras, in_era = self._eras, self.newest - self._eras.first_entry + 1
-        share = max(MIN_ERA_ENTRIES, (self.newest - self.oldest + 1) // ERAS)
+        share = max(1 if self._has_a_size else MIN_ERA_ENTRIES, (self.newest - self.oldest + 1) // ERAS)
         if eras.newest and in_era < share and (not in_era or abs(now_ms - eras.started_ms) < self._era_ms):
             eras.read_on(share)
             return
