@@ -146,14 +146,14 @@ def _check(entries: list[Entry], body: bytes, packed: bool, depth: int, place: C
         _pack_data_as_json(entries, depth, place)
     else:
         _take_data_as_it_is(entries, body, depth, place)
-    if packed or b"\\u0000" in body:
+    if packed or (b"\\" in body and b"\\u0000" in body):  # a single byte is found ten times as fast
         for number, entry in enumerate(entries):
             _refuse_nul(entry, place(number))
 
 
 def _take_data_as_it_is(entries: list[Entry], body: bytes, depth: int, place: Callable[[int], str]) -> None:
     line_breaks = b"\n" in body or b"\r" in body
-    objects = 0
+    objects, may_be_deep = 0, False
     for number, entry in enumerate(entries):
         raw: Raw = entry.data  # type: ignore[assignment]
         if raw is _ABSENT:
@@ -166,9 +166,11 @@ def _take_data_as_it_is(entries: list[Entry], body: bytes, depth: int, place: Ca
             text = ""
         else:
             raise BadRequest(f"Expected `object | null`, got `{_kind(text)}`", f"{place(number)}.data")
+        if len(text) > 2 * depth:  # room for so many brackets and their counterparts
+            may_be_deep = True
         entry.data = one_line(text) if line_breaks else text
     # Brackets beyond one for each entry and each `data` are all that can nest within one.
-    if body.count(b"{") + body.count(b"[") - len(entries) - objects >= depth:
+    if may_be_deep and body.count(b"{") + body.count(b"[") - len(entries) - objects >= depth:
         for number, entry in enumerate(entries):
             _refuse_depth(entry.data, depth, f"{place(number)}.data")
 

@@ -127,6 +127,14 @@ def test_64_levels_and_no_more(levels: int, spread: bool, packed: bool) -> None:
         assert str(caught.value.path).startswith("$.traces[1].data" if spread else "$.data")
 
 
+def test_levels_count_in_the_shortest_text() -> None:
+    """65 levels with nothing in them are one too many, and 64 are not."""
+    for levels in (LIMITS.depth, LIMITS.depth + 1):
+        text = '{"":' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+        with contextlib.nullcontext() if levels == LIMITS.depth else pytest.raises(BadRequest, match="64 levels"):
+            assert data_of(json_with("data", text)) == text
+
+
 def test_brackets_in_strings_are_no_levels() -> None:
     """Brackets within strings, escaped quotes before them, and many short lists do not count as depth."""
     text = json.dumps({"text": '"[[{' * 100, "lists": [[]] * 200, "[" * 70: 1})

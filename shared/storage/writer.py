@@ -212,7 +212,8 @@ class Writer:
             chain.newest = row_id
             chain.entries += 1
             chain.balance += site.weight
-            chain.errors += site.failed
+            if site.failed:
+                chain.errors += 1
             sources, source_id = chain.sources, site.source_id
             sources[source_id] = sources[source_id] + 1 if source_id in sources else 1
             chain_ids.append(chain.id)
