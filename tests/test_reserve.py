@@ -43,14 +43,16 @@ def write(writer: Writer, number: int) -> None:
     writer.write([batch], HOUR_MS)
 
 
-def test_deletions_make_room(place: Path) -> None:
+@pytest.mark.parametrize("limit", [1_000, 7])
+def test_deletions_make_room(place: Path, limit: int) -> None:
     """A disk that entries have filled: they can be deleted, their pages leave the file, and new ones come in."""
     with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
         with pytest.raises(DiskFull):
             for number in range(10_000):
                 write(writer, number)
+        fill(place)
         before = writer.path.stat().st_size
-        while writer.expire(writer.newest + 1, 1_000):
+        while writer.expire(writer.newest + 1, limit):
             pass
         while writer.give_back(8, 256):
             pass

@@ -63,13 +63,14 @@ class Reserve:
 
     def deleting(self, delete: Callable[[int], int], limit: int, fold: Callable[[], None]) -> int:
         """What `delete` gives for `limit`; on a full disk the reserve goes, the WAL is folded, and less is deleted."""
+        has_gone = False
         while True:
             try:
                 return delete(limit)
             except DiskFull:
-                limit //= LESS
-                if not limit:
+                if has_gone and limit == 1:
                     raise
+            has_gone, limit = True, max(1, limit // LESS)
             self.let_go()
             with contextlib.suppress(DiskFull):
                 fold()
