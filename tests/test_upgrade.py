@@ -147,7 +147,7 @@ def test_errors_are_counted(path: Path) -> None:
 )
 def test_odd_rows_do_not_stop_it(path: Path, odd: dict[str, Any]) -> None:
     """A row that today's rules would refuse comes along, as near to what it was as can be shown."""
-    earlier_file(path, [old(1), old(2, **odd), old(3)])
+    earlier_file(path, [old(1), old(2, **{"correlation_id": "chain-1", **odd}), old(3, correlation_id="chain-1")])
     upgrade(path, DAYS_MS)
     assert upgraded(path, "suffix") == ["1", "2", "3"]
 

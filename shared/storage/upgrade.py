@@ -102,7 +102,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     return Entry(
         source_id=str(source_id),
         correlation_id=str(correlation_id),
-        timestamp=_number(timestamp, -sys.float_info.max, sys.float_info.max),
+        timestamp=_number(timestamp, 0, sys.float_info.max),
         suffix=str(suffix),
         direction=str(direction),  # type: ignore[arg-type]  # nothing of an old file is left behind
         operation=str(operation),
