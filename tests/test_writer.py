@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,6 +174,7 @@ def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> N
         patch.setattr(eras, "LEAST", 2)
         patch.setattr(eras, "KEYS_AT_A_TIME", 2)
         patch.setattr(chains, "MAX_KNOWN", 3)
+        patch.setattr(chains, "SOURCES", 4)
         patch.setattr(chains, "KEYS_TOGETHER", 2)
         patch.setattr(sites, "MAX_KNOWN", 3)
         patch.setattr(sites, "CHARACTERS", 30)
@@ -319,6 +321,19 @@ def test_long_places_are_not_many_in_memory(writer: Writer) -> None:
         writer.write([[checkpoint(number, hostname=f"{number}" * sites.CHARACTERS)]], NOW_MS)
     assert len(writer._sites.known) == 1
     assert rows(writer.path, "SELECT count(DISTINCT hostname) FROM traces") == [(5,)]
+
+
+def test_chains_of_many_sources_are_not_many_in_memory(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are known have no more sources together than is allowed, whether they are new, read again or go on."""
+    monkeypatch.setattr(chains, "SOURCES", 40)
+    model = Model()
+    for number in range(60):
+        fresh = [checkpoint(number, correlation_id=f"{number % 30}", source_id=f"{number} {n}") for n in range(10)]
+        batch = [*(msgspec.structs.replace(one, suffix=f"{n}") for n, one in enumerate(fresh)), checkpoint(number % 40)]
+        assert writer.write([batch], NOW_MS) == model.write([batch])
+        in_memory = [*writer._chains.known.values(), *writer._chains._resting.values()]
+        assert sum(len(chain.sources) for chain in in_memory) <= 40 + 2 * 20
+    model.compare(writer)
 
 
 def test_only_the_owner_may_read_the_file(writer: Writer) -> None:

@@ -1,7 +1,7 @@
 """Chain summaries as the writer keeps them: all of them in the file, the ones in use in memory as well."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ COUNT_BITS: Final = 22  # of a balance, which count: each `->` adds one, each `<
 SOURCES_ROOM: Final = 24  # characters for the sources of a new chain that goes on, or they would split its page later
 KEYS_TOGETHER: Final = 1_500  # new chains whose keys are written together
 MAX_KNOWN: Final = 20_000  # chains in memory: half of them newly used, half of them let go next
+SOURCES: Final = 200_000  # that they may have together
 
 _SUMMARY: Final = "SELECT id, base, first_at, last_at, newest, entries, balance, errors, sources FROM chain WHERE id"
 _FIND: Final = f"{_SUMMARY} IN (SELECT chain FROM chain_key WHERE era = ? AND key = ?) AND correlation_id = ?"
@@ -65,9 +66,12 @@ def open_in(balance: int) -> int:
 
 
 class Chain:
-    """The summary of one correlation id. Times are relative to `base`, an instant; `newest` is 0 for a new one."""
+    """The summary of one correlation id. Times are relative to `base`, an instant; `newest` is 0 for a new one.
 
-    __slots__ = ("balance", "base", "entries", "errors", "first_at", "id", "last_at", "newest", "sources")
+    `counted` is how many of its sources are in the count of those that are in memory.
+    """
+
+    __slots__ = ("balance", "base", "counted", "entries", "errors", "first_at", "id", "last_at", "newest", "sources")
 
     def __init__(self, id: int, base: int) -> None:
         self.id = id
@@ -78,6 +82,7 @@ class Chain:
         self.balance = 0
         self.errors = 0
         self.sources: dict[str, int] = {}
+        self.counted = 0
 
 
 class Chains:
@@ -92,6 +97,7 @@ class Chains:
         """Believe nothing but the file; called when it was opened and when a transaction failed."""
         self.known: dict[str, Chain] = {}
         self._resting: dict[str, Chain] = {}
+        self._sources = 0  # of the known
         self._fresh: dict[str, tuple[int, Chain]] = {}  # correlation id -> key and chain
         unkeyed = sound(self._db.execute(_UNKEYED, (self._eras.keyed,)).fetchall(), _IDS)
         ids = [(unpacked(stored), id) for stored, id in unkeyed]
@@ -109,11 +115,14 @@ class Chains:
                 chain = Chain(self._newest_id, instant)
                 self._fresh[correlation_id] = key, chain
         self.known[correlation_id] = chain
+        self._sources += chain.counted
         return chain
 
-    def save(self, touched: Iterable[Chain]) -> None:
+    def save(self, touched: Sequence[Chain]) -> None:
         """Write the summaries of the chains that a transaction opened new, and of the others that it touched."""
+        self._count(touched)
         if self._fresh:
+            self._count(chain for _, chain in self._fresh.values())
             self._db.executemany(
                 _INSERT,
                 [
@@ -159,13 +168,20 @@ class Chains:
     def forget(self, correlation_ids: Iterable[str]) -> None:
         """Ask the file for these chains when they are next wanted."""
         for correlation_id in correlation_ids:
-            self.known.pop(correlation_id, None)
+            if chain := self.known.pop(correlation_id, None):
+                self._sources -= chain.counted
             self._resting.pop(correlation_id, None)
 
     def let_go(self) -> None:
-        """Keep memory bounded, whatever the number of chains, without going through those that stay."""
-        if len(self.known) > MAX_KNOWN // 2:
+        """Keep memory bounded, whatever the number of chains and of sources, without going through those that stay."""
+        if len(self.known) > MAX_KNOWN // 2 or self._sources > SOURCES // 2:
             self.known, self._resting = {}, self.known
+            self._sources = 0
+
+    def _count(self, chains: Iterable[Chain]) -> None:
+        for chain in chains:
+            self._sources += len(chain.sources) - chain.counted
+            chain.counted = len(chain.sources)
 
     def _find(self, key: int, correlation_id: str) -> Chain | None:
         if unkeyed := self._unkeyed.get(correlation_id):
@@ -182,4 +198,5 @@ def _chain(row: tuple[Any, ...]) -> Chain:
     chain = Chain(row[0], row[1])
     chain.first_at, chain.last_at, chain.newest, chain.entries, chain.balance, chain.errors = row[2:8]
     chain.sources = decode_sources(row[8])
+    chain.counted = len(chain.sources)
     return chain
