@@ -1,7 +1,7 @@
 """What the reader gives for what the writer was given."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -148,6 +148,47 @@ async def test_sites_are_let_go_between_two_that_a_chain_needs(
         assert opened is not None
         read = msgspec.json.decode(b"[%b]" % opened[1].text, type=list[StoredEntry])
         assert [one.endpoint for one in read] == endpoints
+
+
+async def test_sites_that_leave_while_their_chain_is_read(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain whose era goes between its entries and their sites is read as it was, and is gone when asked for again."""
+    monkeypatch.setattr("shared.storage.writer.MIN_ERA_ENTRIES", 2)
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        for id in ("old", "new"):
+            writer.write([[Entry("MA", id, 1.0, suffix, "->", "REST", f"/{suffix}") for suffix in "ab"]], 1_000)
+        await before_statement(reader, "FROM site", lambda: writer.expire(3, 10))
+        opened = await reader.chain("old", 10, None, start_of(None))
+        assert opened is not None and opened[1].found == 2
+        assert (writer.oldest, await reader.chain("old", 10, None, start_of(None))) == (3, None)
+
+
+async def test_no_chain_is_passed_over_that_others_move_away_from(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that come between the look at chains and the end of a filtered page make no chain fall between pages."""
+    monkeypatch.setattr("shared.storage.reader.SCAN_CHAINS", 3)
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        writer.write([[Entry("MA", f"c{n}", 1.0, "", "->", "REST", "/a") for n in range(10)]], 1_000)
+        moved = [[Entry("MA", f"c{n}", 2.0, "", "->", "REST", "/a") for n in (5, 6)]]
+        await before_statement(reader, "OFFSET", lambda: writer.write(moved, 1_000))
+        page = await reader.correlations(9, 8, Chosen(q="c"))
+        rest = await reader.correlations(9, page.next, Chosen(q="c"))
+    found = [[one.correlation_id for one in part.correlations] for part in (page, rest)]
+    assert found == [["c6", "c5", "c4"], ["c3", "c2", "c1"]]
+
+
+async def before_statement(reader: Reader, text: str, act: Callable[[], object]) -> None:
+    """Have something done once, before any of the reader's connections runs a statement that has this text."""
+    acts = [act]
+
+    def look(statement: str) -> None:
+        if text in statement and acts:
+            acts.pop()()
+
+    for connection in reader._pool._connections:
+        await connection.set_trace_callback(look)
 
 
 async def test_ids_of_any_spelling(reader: Reader, tmp_path: Path) -> None:

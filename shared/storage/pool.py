@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -35,7 +35,9 @@ class _Connection(aiosqlite.Connection):
 
 
 class Pool:
-    """A few connections that take turns. Every query is one statement, read to its end: no snapshot stays open."""
+    """A few connections that take turns. Every query is one statement, or a few of `one_moment`, read to their end: no
+    snapshot stays open.
+    """
 
     def __init__(self, path: Path, identity: tuple[int, int]) -> None:
         self._path = path
@@ -149,6 +151,13 @@ class Pool:
             raise Unavailable(f"The query took longer than {DEADLINE_S:.0f} s")
         with translated(self._path):
             return running.result()
+
+
+@contextlib.contextmanager
+def one_moment(db: sqlite3.Connection) -> Iterator[None]:
+    """A block that finds the file as it is at its begin: a statement with rows left holds the snapshot."""
+    with contextlib.closing(db.execute("SELECT rootpage FROM sqlite_schema")):
+        yield
 
 
 def all_rows(db: sqlite3.Connection, query: str, parameters: Parameters, value_bytes: int) -> list[Row]:

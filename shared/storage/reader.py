@@ -12,7 +12,7 @@ from shared.storage.chains import hash48
 from shared.storage.found import Active, Chain, Chosen, Page, Position, Stretch
 from shared.storage.ids import in_digits, packed
 from shared.storage.instants import instant
-from shared.storage.pool import CONNECTIONS, Pool, Row, TooLong, all_rows, some_rows
+from shared.storage.pool import CONNECTIONS, VALUE_BYTES, Pool, Row, TooLong, all_rows, one_moment, some_rows
 from shared.storage.rendering import Parts, Rendering, integers, rendered
 from shared.storage.rows import (
     Checkpoint,
@@ -204,13 +204,20 @@ class Reader:
             "errors": errors,
             "limit": limit + 1,
         }
-        rows, more = await self._pool.some(queries.SUMMARIES, {**among, **test}, summary_size, PAGE_BYTES)
+
+        def look(db: sqlite3.Connection) -> tuple[list[Row], bool, list[Row]]:
+            with one_moment(db):  # a chain that gets an entry makes room in the range for one that was not looked at
+                rows, more = some_rows(db, queries.SUMMARIES, {**among, **test}, summary_size, PAGE_BYTES)
+                is_full = more or len(rows) > limit
+                last = [] if is_full or not filtered else all_rows(db, queries.SCANNED, among, VALUE_BYTES)
+                return rows, is_full, last
+
+        rows, is_full, last = await self._pool.call(look)
         with self._pool.decoding():
             found = correlations(rows[:limit])
-        if more or len(rows) > limit:
+        if is_full:
             return Page(found, found[-1].last_id)
-        last = await self._pool.row(queries.SCANNED, among) if filtered else None
-        return Page(found, last[0] if last else None)
+        return Page(found, last[0][0] if last else None)
 
     async def first_since(self, at_ms: float) -> int:
         """The first row id that, by the marks, came at `at_ms` (Unix time) or later; behind the newest if none did."""
@@ -264,7 +271,12 @@ class Reader:
 
     async def _in_time(self, chain: str, parameters: dict[str, Any], most_bytes: int) -> _Found:
         query = queries.IN_TIME.format(chain=chain, source=_of(parameters["source"]))
-        found = await self._pool.call(lambda db: self._found(db, query, parameters, most_bytes))
+
+        def found_in(db: sqlite3.Connection) -> _Found:
+            with one_moment(db):  # sites leave with the last entry of their era
+                return self._found(db, query, parameters, most_bytes)
+
+        found = await self._pool.call(found_in)
         found.parts.update(self._rendering.learn(found.new))
         return found
 
