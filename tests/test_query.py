@@ -48,6 +48,7 @@ async def refusal(query: Client, path: str, **parameters: Any) -> str:
         ("/traces/x", "since_ts", ["nan", "inf", "-inf", "soon", "0x10"]),
         ("/traces/x", "limit", ["0", "-1", "abc", "1.5", "NaN"]),
         ("/traces/x", "after", ["abc", "1", ".", "1.", "1_0.1", "nan.1", "1.99999999999999999999", "9" * 5000 + ".1"]),
+        ("/traces/x", "after", [f"{2**63}.1", f"-{2**63 + 1}.1"]),
         ("/correlations", "limit", ["0", "-1", "abc", "1.5", "\u0661"]),
         ("/correlations", "before", ["abc", "-1"]),
         ("/correlations", "complete", ["maybe", "2"]),
