@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from shared.errors import Unavailable
 from shared.storage.reader import Reader
 
 T = TypeVar("T")
@@ -28,7 +29,13 @@ class Look(Generic[T]):
             self._reader = reader
             self._looking = asyncio.create_task(self._look(reader))
         assert self._looking is not None
-        return await asyncio.shield(self._looking)  # one client that leaves does not end it for the others
+        looking = self._looking
+        try:
+            return await asyncio.shield(looking)  # one client that leaves does not end it for the others
+        except asyncio.CancelledError:
+            if not looking.cancelled():
+                raise
+            raise Unavailable("This look at the file was given up: ask again") from None
 
     def close(self) -> None:
         """Look no further."""

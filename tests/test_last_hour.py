@@ -7,13 +7,15 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
-from conftest import Client, entry
+from conftest import Client, entry, until
 from test_correlations import mark
 from test_query import get, post
 
 from query_svc import last_hour, pairs
+from query_svc.handlers import LAST_HOUR, TAIL
 from shared.env import Settings
 from shared.storage import queries
+from shared.storage.reader import Reader
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +160,32 @@ async def test_a_failed_look_is_not_kept(ingest: Client, query: Client, monkeypa
         async with query.get("/stats/endpoints") as response:
             assert response.status == 503
     assert (await get(query, "/stats/endpoints"))["count"] == 1
+
+
+async def test_a_look_that_is_given_up_is_an_answer(
+    ingest: Client, query: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked when the service ends, or when the file turns out to be another one, is told to come back."""
+    monkeypatch.setattr(last_hour, "STEP_CHAINS", 1)
+    await post(ingest, *(step(n, "MA", correlation_id=f"{n}") for n in range(2_000)))
+    look = query.app[LAST_HOUR]
+
+    async def another() -> None:
+        other = await Reader.open(settings.path)
+        assert (await look.found(other)).endpoints.count == 1
+        await other.close()
+
+    async def end() -> None:
+        look.close()
+
+    for give_up in (another, end):
+        asked = [asyncio.create_task(status(query, path)) for path in ("/stats/endpoints", "/stats/follows")]
+        await until(lambda: look._reader is query.app[TAIL].reader and not look._looking.done())
+        await give_up()
+        assert await asyncio.gather(*asked) == [503, 503]
+
+
+async def status(query: Client, path: str) -> int:
+    """Of an answer."""
+    async with query.get(path) as response:
+        return response.status
