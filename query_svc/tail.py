@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
-from query_svc.wanted import EVERYTHING, Wanted
+from query_svc.wanted import EVERYTHING, Test, Wanted
 from shared.answers import TailLag
 from shared.doorbell import Listener
 from shared.errors import TraceHubError, Unavailable
@@ -43,7 +43,7 @@ class Tail:
         self._why_not: TraceHubError = Unavailable(f"{path} is being opened")
         self._lock = asyncio.Lock()
         self._rung = asyncio.Event()
-        self._by_wish: dict[Wanted, set[Subscription]] = {}
+        self._by_wish: dict[Wanted, tuple[Test, set[Subscription]]] = {}
         self._by_chain: dict[str, set[Subscription]] = {}
         self.cursor = 0
         self.subscribers = 0
@@ -75,7 +75,7 @@ class Tail:
                 self.cursor = self._look.newest()
             subscription = Subscription(self.reader, self.cursor, had)
             if correlation_id is None:
-                listeners = self._by_wish.setdefault(wanted, set())
+                _, listeners = self._by_wish.setdefault(wanted, (wanted.test(), set()))
             else:
                 listeners = self._by_chain.setdefault(correlation_id, set())
             listeners.add(subscription)
@@ -138,6 +138,7 @@ class Tail:
                 await self._hand_out(entries)
             if more:
                 self._lag = TailLag(self._look.newest() - self.cursor, time.monotonic() - self._kept_up_at)
+                await asyncio.sleep(0)  # however far behind, others get their turn of the event loop
         self._lag = TailLag(0, 0.0)
         self._kept_up_at = time.monotonic()
 
@@ -188,8 +189,7 @@ class Tail:
 
     def _shares(self, some: list[Framed]) -> Iterator[tuple[set[Subscription], Frames]]:
         """Subscriptions with the frames that they want, joined once for all that want the same."""
-        for wanted, subscriptions in tuple(self._by_wish.items()):
-            test = wanted.test()
+        for test, subscriptions in tuple(self._by_wish.values()):
             if share := [(id, frame) for (id, entry), frame in some if test(entry)]:
                 yield subscriptions, Frames(share)
         by_chain: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
@@ -201,7 +201,7 @@ class Tail:
             yield self._by_chain.get(correlation_id, set()), Frames(share)
 
     def _subscriptions(self) -> list[Subscription]:
-        groups = (*self._by_wish.values(), *self._by_chain.values())
+        groups = (*(listeners for _, listeners in self._by_wish.values()), *self._by_chain.values())
         return list(itertools.chain.from_iterable(groups))
 
 

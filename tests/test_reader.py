@@ -153,7 +153,7 @@ async def test_sites_are_let_go_between_two_that_a_chain_needs(
 async def test_sites_that_leave_while_their_chain_is_read(
     reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chain whose era goes between its entries and their sites is read as it was, and is gone when asked for again."""
+    """A chain whose era goes between its entries and their sites is read as it was, and is gone the next time."""
     monkeypatch.setattr("shared.storage.writer.MIN_ERA_ENTRIES", 2)
     with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
         for id in ("old", "new"):

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from conftest import until
 
+from query_svc import wanted
 from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
 from query_svc.tail import Tail
 from shared.errors import Unavailable
@@ -213,6 +214,40 @@ async def test_a_file_that_goes_and_comes(tail: Tail, writer: Writer, tmp_path: 
         fresh.path.replace(writer.path)
         assert (await asyncio.wait_for(pending.frames(), 5), pending.replaced) == (b"", True)
         assert await tail.reader.newest() == tail.cursor == 3
+
+
+async def test_a_tail_that_is_behind_leaves_others_their_turn(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
+    """Between two looks whoever waits for the event loop has it."""
+    monkeypatch.setattr(glance, "TURN_ENTRIES", 10)
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while tail.cursor < 500:
+            seen.append(tail.cursor)
+            await asyncio.sleep(0)
+
+    async with tail.subscription():
+        watching = asyncio.create_task(watch())
+        writer.write([some(500)], 0)
+        await asyncio.wait_for(watching, 10)
+    assert set(seen) >= set(range(10, 500, 10))
+
+
+async def test_a_pattern_is_read_once(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
+    """However many commits are matched with it: there may be more patterns than are remembered."""
+    read: list[str] = []
+    glob = wanted._glob
+
+    def watched(pattern: str) -> Any:
+        read.append(pattern)
+        return glob(pattern)
+
+    monkeypatch.setattr(wanted, "_glob", watched)
+    async with tail.subscription(None, wanted.Wanted(endpoint="/*")) as pending:
+        for upto in range(1, 6):
+            writer.write([some(1)], 0)
+            await collect(pending, upto)
+    assert read == ["/*"]
 
 
 async def test_lag_is_what_is_not_handed_out_yet(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
