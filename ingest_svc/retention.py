@@ -10,7 +10,7 @@ from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
 
 SLICE_ENTRIES: Final = 1_000  # 2.5 ms; larger slices make commits wait
-MOST_ENTRIES: Final = 10_000  # 14 ms, when deleting has fallen behind
+MOST_ENTRIES: Final = 10_000  # 14 ms, beside commits that are as long
 ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
 SLICE_PAGES: Final = 256  # of 4 KiB, given back at a time
 MAX_PAUSE_S: Final = 60.0  # between two looks; a hundredth of the retention if that is less
@@ -71,14 +71,14 @@ class Retention:
     async def _slices(self, operation: str, argument: float | None, *, first: int, most: int) -> AsyncIterator[int]:
         """What the operation gives, up to a limit each time, until that is 0.
 
-        While others call as well they have two thirds of the time. When this takes longer than a pause, deleting has
-        fallen behind: they have less then, and a slice is as long as makes up for what they really had, since they may
-        keep the writer beyond their time.
+        While others call as well they have two thirds of the time, and less when this takes longer than a pause:
+        deleting has fallen behind then. Long slices cost less by the entry; one takes as long as lets the commits that
+        came since the last one keep their part, so it is long beside long commits and short beside short ones.
         """
         begun, calls, limit = time.monotonic(), self._desk.calls, first
         others_at = 0.0
         while True:
-            started = time.monotonic()
+            started, committing_s = time.monotonic(), self._desk.commit_seconds
             done = await self._desk.call(operation, argument, limit)
             if not done.value:
                 return
@@ -90,9 +90,8 @@ class Retention:
             behind = (started - begun) / self._pause_s
             share = max(LEAST_SHARE, OTHERS_SHARE / max(1.0, behind))
             await asyncio.sleep(0 if is_alone else share * done.seconds)
-            due_s = (time.monotonic() - started - done.seconds) / share
-            due = min(most, max(first, int(limit * due_s / done.seconds)))
-            limit = due if behind > 1 and not is_alone else first
+            due_s = (self._desk.commit_seconds - committing_s) / share
+            limit = min(most, max(first, int(limit * due_s / done.seconds)))
 
     async def give_back(self, spare_part: int | None) -> None:
         """Return unused pages to the file system, but for one in `spare_part` of the file's."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -100,6 +101,36 @@ async def test_others_have_most_of_the_time(settings: Settings, monkeypatch: pyt
     assert calls > 100
     assert parts[True] < 0.4
     assert parts[True] < parts[False]
+
+
+@pytest.mark.parametrize(("size", "at_once", "usual"), [(1, 1, range(1_000, 2_500)), (1_000, 8, range(3_000, 10_001))])
+async def test_slices_are_as_long_as_the_commits_beside_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int, at_once: int, usual: range
+) -> None:
+    """Beside small commits all slices are short; beside large ones that fill the writer's time they grow."""
+    limits: list[float] = []
+    call = Desk.call
+
+    async def watched(desk: Desk, operation: str, *arguments: float | None) -> Done:
+        if operation == "expire":
+            limits.append(arguments[1] or 0)
+        return await call(desk, operation, *arguments)
+
+    async def send(first: int) -> None:
+        for start in range(first, 10**9, size):
+            await desk.commit(some(range(start, start + size)))
+            await asyncio.sleep(0.01 if size == 1 else 0)
+
+    monkeypatch.setattr(Desk, "call", watched)
+    for start in range(0, 30_000, 10_000):
+        arrived(settings, range(start, start + 10_000), time.time() * 1000 - 25 * HOUR_MS)
+    async with writing(settings) as desk:
+        senders = [asyncio.create_task(send((1 + number) * 10**6)) for number in range(at_once)]
+        await Retention(desk, 24 * HOUR_MS).delete()
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+    assert statistics.median(limits) in usual
 
 
 async def test_two_cleanups_share_the_work(settings: Settings) -> None:

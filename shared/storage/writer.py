@@ -40,6 +40,7 @@ class Writer:
     def __init__(self, path: Path, retention_ms: float, *, synced: bool = True) -> None:
         """Open the file, or lay out a missing or empty one. `retention_ms` shapes the eras and deletes nothing."""
         self.path = path
+        self._synced = synced
         self._era_ms = retention_ms / ERAS
         self._mark_ms = min(MARK_MS, retention_ms / 100)
         self._has_a_size = False
@@ -47,12 +48,12 @@ class Writer:
         self.newest: int
         self._last_mark_ms: int
         self._reserve = Reserve(path, wanted=synced)
-        with_room(path, lambda: self._open(synced))
+        with_room(path, self._open)
         self._reserve.take_some()  # entries are refused until it is all
 
-    def _open(self, synced: bool) -> None:
+    def _open(self) -> None:
         with translated(self.path):
-            self._db = connect_writer(self.path, self._reserve.wal_pages, synced=synced)
+            self._db = connect_writer(self.path, self._reserve.wal_pages, synced=self._synced)
             self._identity = identity(self.path)
             if file_kind(self._db, self.path) is FileKind.EMPTY:
                 create_schema(self._db)
@@ -104,7 +105,7 @@ class Writer:
         count = last - self.oldest + 1
         if count <= 0:
             return 0
-        with self._transaction():
+        with self._at_leisure(), self._transaction():
             self._chains.expire(expiry.delete_entries(self._db, self.oldest, last))
             expiry.delete_marks(self._db, last + 1)
             if last == self.newest:
@@ -260,6 +261,18 @@ class Writer:
             except BaseException:
                 self._undo()
                 raise
+
+    @contextlib.contextmanager
+    def _at_leisure(self) -> Iterator[None]:
+        """Commit without a sync of its own: the next one syncs what stands before it in the WAL."""
+        if not self._synced:
+            yield
+            return
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous=FULL")
 
     def _undo(self) -> None:
         self._undone = True
