@@ -17,7 +17,8 @@ PROMISE = (
     "ingest's p99 at most doubles, summaries stay true, and a stream resumed from before is told of the gap"
 )
 HOW = (
-    "A steady sender before and after the file has reached its limit, senders without a pause in between and at the end"
+    "A steady sender before and after the file has reached its limit, senders without a pause in between and at the "
+    "end, whose entries have a chain and an endpoint each"
 )
 SENT_BYTES = 500
 PAUSE_S = 0.005
@@ -30,14 +31,14 @@ async def run(scale: Scale, report: Report) -> None:
     with started("ingest_svc", "query_svc", TRACEHUB_MAX_DB_MB=str(limit_mb)) as services:
         calm_ms = await latencies(services.ingest_port, scale.of(0.5, 20), PAUSE_S, size=10)
         sizes_mb: list[float] = []
-        async with beside(*(_flood(services) for _ in range(4))):
+        async with beside(*(_flood(services, sender) for sender in range(4))):
             await _until_at_the_limit(services, limit_mb)
         async with beside(_watch(services.db, sizes_mb), _progress(report, seconds)):
             await asyncio.sleep(scale.of(0.5, 3))  # retention catches up with the flood
             sizes_mb.clear()
             busy_ms = await latencies(services.ingest_port, seconds, PAUSE_S, size=10)
         steady_mb, most = max(sizes_mb), []
-        async with beside(*(_flood(services) for _ in range(4)), _watch(services.db, most)):
+        async with beside(*(_flood(services, sender) for sender in range(4)), _watch(services.db, most)):
             await asyncio.sleep(seconds / 2)
         await _look(services, limit_mb)
     report.tried(seconds, "seconds at the limit under steady load")
@@ -56,10 +57,11 @@ async def run(scale: Scale, report: Report) -> None:
     )
 
 
-async def _flood(services: Services) -> None:
+async def _flood(services: Services, sender: int) -> None:
     async with connected(services.ingest_port) as connection:
         for number in itertools.count():
-            batch = [entry(correlation_id=f"c{number}", data={"x": "y" * SENT_BYTES}) for _ in range(50)]
+            names = [f"{sender}-{number}-{n}" for n in range(50)]
+            batch = [entry(correlation_id=name, endpoint=f"/{name}", data={"x": "y" * SENT_BYTES}) for name in names]
             assert (await connection.post(batch)).status == 200
 
 
