@@ -104,8 +104,7 @@ async def stats(request: web.Request) -> web.StreamResponse:
     """`GET /stats`"""
     settings, tail = request.app[SETTINGS], request.app[TAIL]
     reader = tail.reader
-    oldest, newest = await reader.oldest(), await reader.newest()
-    arrived = newest - await reader.arrived_before((time.time() - RATE_S) * 1000)
+    oldest, newest, before = await reader.extent((time.time() - RATE_S) * 1000)
     senders = await reader.senders()
     db_bytes, wal_bytes = file_sizes(settings.path)
     found = Stats(
@@ -113,7 +112,7 @@ async def stats(request: web.Request) -> web.StreamResponse:
         chains=await reader.chains(),
         oldest_id=oldest,
         newest_id=newest,
-        rate=round(arrived / RATE_S, 3),
+        rate=round((newest - before) / RATE_S, 3),
         db_bytes=db_bytes,
         wal_bytes=wal_bytes,
         subscribers=tail.subscribers,

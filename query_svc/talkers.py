@@ -18,8 +18,7 @@ def talkers() -> Look[SourcesStats]:
 
 
 async def _count(reader: Reader) -> SourcesStats:
-    newest = await reader.newest()
-    a_minute_ago = await reader.arrived_before((time.time() - RATE_S) * 1000)
+    _, newest, a_minute_ago = await reader.extent((time.time() - RATE_S) * 1000)
     start = max(a_minute_ago, newest - SCAN_ENTRIES)
     window_s = RATE_S if start == a_minute_ago else await reader.age_s(start + 1)
     counts = await reader.by_source(start)

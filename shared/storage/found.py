@@ -33,6 +33,14 @@ class Stretch(NamedTuple):
     may_go_on: bool
 
 
+class Extent(NamedTuple):
+    """Row ids of one moment: of the oldest entry or the next one, of the newest, of the last before some time."""
+
+    oldest: int
+    newest: int
+    before: int
+
+
 class Active(NamedTuple):
     """A chain by its activity."""
 

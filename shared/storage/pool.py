@@ -156,7 +156,7 @@ class Pool:
 @contextlib.contextmanager
 def one_moment(db: sqlite3.Connection) -> Iterator[None]:
     """A block that finds the file as it is at its begin: a statement with rows left holds the snapshot."""
-    with contextlib.closing(db.execute("SELECT rootpage FROM sqlite_schema")):
+    with contextlib.closing(db.execute("SELECT rootpage FROM sqlite_master")):
         yield
 
 

@@ -133,8 +133,9 @@ CHECKPOINTS_OF_CHAIN: Final = f"""
     WHERE chain.id = :chain AND once.at >= :instant - chain.base
         AND (once.at > :instant - chain.base OR once.entry > :id)
     ORDER BY once.at, once.entry LIMIT :limit"""
-ARRIVED: Final = """
+_ARRIVED: Final = """
     SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
+EXTENT: Final = f"SELECT ({OLDEST}), ({NEWEST}), coalesce(({_ARRIVED}), ({NEWEST}))"
 BY_SOURCE: Final = """
     SELECT site.source_id, count(*) AS entries FROM entry CROSS JOIN site ON site.id = entry.site
     WHERE entry.id > ? GROUP BY site.source_id ORDER BY entries DESC, site.source_id"""

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Self
 from shared.answers import SenderDrops
 from shared.storage import queries
 from shared.storage.chains import hash48
-from shared.storage.found import Active, Chain, Chosen, Page, Position, Stretch
+from shared.storage.found import Active, Chain, Chosen, Extent, Page, Position, Stretch
 from shared.storage.ids import in_digits, packed
 from shared.storage.instants import instant
 from shared.storage.pool import CONNECTIONS, VALUE_BYTES, Pool, Row, TooLong, all_rows, one_moment, some_rows
@@ -246,9 +246,11 @@ class Reader:
             self._census = time.monotonic(), await self._number("SELECT count(*) FROM chain")
         return self._census[1]
 
-    async def arrived_before(self, cutoff_ms: float) -> int:
-        """The row id of the last entry that arrived before `cutoff_ms` (Unix time, some minutes ago at most)."""
-        return await self._number(queries.ARRIVED, (cutoff_ms,), default=await self.newest())
+    async def extent(self, cutoff_ms: float) -> Extent:
+        """What there is, and how far it goes that arrived before `cutoff_ms` (Unix time, some minutes ago at most)."""
+        (row,) = await self._pool.rows(queries.EXTENT, (cutoff_ms,))
+        with self._pool.decoding():
+            return Extent(*map(number, row))
 
     async def by_source(self, after: int) -> list[tuple[str, int]]:
         """Source and number of entries behind a row id, most first."""
