@@ -1,5 +1,6 @@
 """What the reader gives for what the writer was given."""
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
@@ -177,6 +178,17 @@ async def test_no_chain_is_passed_over_that_others_move_away_from(
         rest = await reader.correlations(9, page.next, Chosen(q="c"))
     found = [[one.correlation_id for one in part.correlations] for part in (page, rest)]
     assert found == [["c6", "c5", "c4"], ["c3", "c2", "c1"]]
+
+
+async def test_the_age_of_an_entry_that_has_gone(reader: Reader, tmp_path: Path) -> None:
+    """It is at least that of the oldest that is left, however soon retention took it."""
+    now_ms = int(time.time() * 1000)
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        for ago_s in (3_000, 1_000):
+            writer.write([[Entry("MA", f"{ago_s}", 1.0, "", "->", "REST", "/a")]], now_ms - 1000 * ago_s)
+        assert 3_000 <= await reader.age_s(1) < 3_500
+        writer.expire(2, 10)
+    assert 1_000 <= await reader.age_s(1) < 1_500
 
 
 async def before_statement(reader: Reader, text: str, act: Callable[[], object]) -> None:

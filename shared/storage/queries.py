@@ -136,6 +136,9 @@ CHECKPOINTS_OF_CHAIN: Final = f"""
 _ARRIVED: Final = """
     SELECT min(first_entry) - 1 FROM (SELECT * FROM arrival ORDER BY first_entry DESC LIMIT 500) WHERE at >= ?"""
 EXTENT: Final = f"SELECT ({OLDEST}), ({NEWEST}), coalesce(({_ARRIVED}), ({NEWEST}))"
+ARRIVED_AT: Final = """
+    SELECT ifnull((SELECT at FROM arrival WHERE first_entry <= ? ORDER BY first_entry DESC LIMIT 1),
+        (SELECT at FROM arrival ORDER BY first_entry LIMIT 1))"""
 BY_SOURCE: Final = """
     SELECT site.source_id, count(*) AS entries FROM entry CROSS JOIN site ON site.id = entry.site
     WHERE entry.id > ? GROUP BY site.source_id ORDER BY entries DESC, site.source_id"""

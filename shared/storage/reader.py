@@ -262,9 +262,8 @@ class Reader:
         return [SenderDrops(*row) for row in rows]
 
     async def age_s(self, row_id: int) -> float:
-        """Seconds since the entry with this row id arrived, at least 1."""
-        query = "SELECT at FROM arrival WHERE first_entry <= ? ORDER BY first_entry DESC LIMIT 1"
-        return max(1.0, time.time() - await self._number(query, (row_id,)) / 1000)
+        """Seconds since the entry with this row id arrived, or the oldest that is left if it has gone; at least 1."""
+        return max(1.0, time.time() - await self._number(queries.ARRIVED_AT, (row_id,)) / 1000)
 
     async def _numbered(self, query: str, parameters: Any, most_bytes: int) -> tuple[list[Numbered], bool]:
         rows, more = await self._pool.some(query, parameters, entry_size, most_bytes)
