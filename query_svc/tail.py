@@ -27,6 +27,7 @@ from shared.storage.rows import Numbered
 POLL_S: Final = 0.25  # between looks when no bell rings
 POLL_WITHOUT_BELL_S: Final = 0.01
 AT_A_STRETCH: Final = 50  # subscriptions that are handed something before others get their turn of the event loop
+TESTS: Final = 10_000  # of entries by filters, likewise
 
 Framed = tuple[Numbered, bytes]
 _log = logging.getLogger("tracehub.query")
@@ -179,7 +180,7 @@ class Tail:
                 subscription.fall_behind(self.cursor)
         pushes = 0
         for some in _parts([(numbered, frame(*numbered)) for numbered in entries]):
-            for subscriptions, frames in self._shares(some):
+            async for subscriptions, frames in self._shares(some):
                 for subscription in tuple(subscriptions):
                     subscription.push(frames)
                     pushes += 1
@@ -187,11 +188,16 @@ class Tail:
                         await asyncio.sleep(0)
             self.cursor = some[-1][0][0]
 
-    def _shares(self, some: list[Framed]) -> Iterator[tuple[set[Subscription], Frames]]:
+    async def _shares(self, some: list[Framed]) -> AsyncIterator[tuple[set[Subscription], Frames]]:
         """Subscriptions with the frames that they want, joined once for all that want the same."""
+        tests = 0
         for test, subscriptions in tuple(self._by_wish.values()):
             if share := [(id, frame) for (id, entry), frame in some if test(entry)]:
                 yield subscriptions, Frames(share)
+            tests += len(some)
+            if tests >= TESTS:
+                tests = 0
+                await asyncio.sleep(0)
         by_chain: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
         if self._by_chain:
             for (id, entry), frame in some:

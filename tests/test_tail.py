@@ -1,6 +1,7 @@
 """The tail: one cursor, and what each subscription is handed."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,22 @@ async def test_a_tail_that_is_behind_leaves_others_their_turn(tail: Tail, writer
         writer.write([some(500)], 0)
         await asyncio.wait_for(watching, 10)
     assert set(seen) >= set(range(10, 500, 10))
+
+
+async def test_filters_without_number_leave_others_their_turn(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
+    """Also those that want nothing of what comes."""
+    monkeypatch.setattr("query_svc.tail.TESTS", 10)
+    turns = 0
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(20):
+            wish = wanted.Wanted(correlation_id=f"{number}-*")
+            await stack.enter_async_context(tail.subscription(None, wish))
+        await asyncio.sleep(0.1)
+        writer.write([some(10)], 0)
+        while tail.cursor < 10:
+            turns += tail._lock.locked()
+            await asyncio.sleep(0)
+    assert turns >= 19
 
 
 async def test_a_pattern_is_read_once(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
