@@ -323,6 +323,23 @@ def test_long_places_are_not_many_in_memory(writer: Writer) -> None:
     assert rows(writer.path, "SELECT count(DISTINCT hostname) FROM traces") == [(5,)]
 
 
+def test_a_chain_lists_a_thousand_sources(writer: Writer) -> None:
+    """More are stored and counted like all others, and are listed when those that were have gone."""
+    summary = "SELECT entries, balance = 0, sources FROM chain"
+    for turn, direction in enumerate(("->", "<-")):
+        writer.write([[checkpoint(n, source_id=f"{n % 1_100}", direction=direction) for n in
+                       range(1_100 * turn, 1_100 * (turn + 1))]], NOW_MS)  # fmt: skip
+    ((entries, complete, sources),) = rows(writer.path, summary)
+    assert (entries, complete) == (2_200, True)
+    assert decode_sources(sources) == {f"{n}": 2 for n in range(1_000)}
+    assert writer.expire(2_190, 10_000) == 2_189
+    writer.write([[checkpoint(3_000, source_id="1099")]], NOW_MS)
+    ((entries, complete, sources),) = rows(writer.path, summary)
+    assert (entries, complete, decode_sources(sources)) == (12, False, {"1099": 1})
+    assert writer.expire(2_202, 10_000) == 12
+    assert rows(writer.path, summary) == []
+
+
 def test_chains_of_many_sources_are_not_many_in_memory(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are known have no more sources together than is allowed, whether they are new, read again or go on."""
     monkeypatch.setattr(chains, "SOURCES", 40)

@@ -15,6 +15,7 @@ from shared.storage.sound import shape, sound
 BALANCE_MASK: Final = (1 << 62) - 1
 COUNT_BITS: Final = 22  # of a balance, which count: each `->` adds one, each `<-` takes one
 SOURCES_ROOM: Final = 24  # characters for the sources of a new chain that goes on, or they would split its page later
+LISTED_SOURCES: Final = 1_000  # of a chain, the first; a summary is read and written whole with each of its entries
 KEYS_TOGETHER: Final = 1_500  # new chains whose keys are written together
 MAX_KNOWN: Final = 20_000  # chains in memory: half of them newly used, half of them let go next
 SOURCES: Final = 200_000  # that they may have together

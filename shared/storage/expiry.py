@@ -87,9 +87,9 @@ def _listed(chains: Iterable[int]) -> str:
 
 
 def _less(sources: str, gone: Counter[str]) -> str:
-    """The numbers of entries by source, less those that have gone."""
+    """The numbers of entries by source, less those that have gone: more than it has, of a source listed late."""
     left = {source_id: number - gone[source_id] for source_id, number in decode_sources(sources).items()}
-    return encode_sources({source_id: number for source_id, number in left.items() if number})
+    return encode_sources({source_id: number for source_id, number in left.items() if number > 0})
 
 
 def delete_marks(db: sqlite3.Connection, oldest: int) -> None:

@@ -39,7 +39,7 @@ CREATE TABLE chain (
     expired        INTEGER NOT NULL,
     errors         INTEGER NOT NULL,    -- entries that report an error
     balance        INTEGER NOT NULL,    -- a sum, modulo 2^62, of `weight` in shared/storage/chains.py: 0 when each entry has its exit
-    sources        TEXT NOT NULL        -- JSON object: source_id to number of entries; blanks at its end
+    sources        TEXT NOT NULL        -- JSON object: source_id to number of entries, of a thousand sources; blanks at its end
 );
 CREATE INDEX chain_by_newest ON chain(newest);      -- /correlations
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.errors import DiskFull
 from shared.storage import expiry, queries
-from shared.storage.chains import Chain, Chains
+from shared.storage.chains import LISTED_SOURCES, Chain, Chains
 from shared.storage.columns import Columns, columns, joined
 from shared.storage.eras import Eras
 from shared.storage.insertion import Rows
@@ -216,7 +216,10 @@ class Writer:
             if site.failed:
                 chain.errors += 1
             sources, source_id = chain.sources, site.source_id
-            sources[source_id] = sources[source_id] + 1 if source_id in sources else 1
+            if source_id in sources:
+                sources[source_id] += 1
+            elif len(sources) < LISTED_SOURCES:
+                sources[source_id] = 1
             chain_ids.append(chain.id)
             ats.append(at)
             site_ids.append(site.id)
