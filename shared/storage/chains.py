@@ -181,8 +181,9 @@ class Chains:
 
     def _count(self, chains: Iterable[Chain]) -> None:
         for chain in chains:
-            self._sources += len(chain.sources) - chain.counted
-            chain.counted = len(chain.sources)
+            if (sources := len(chain.sources)) != chain.counted:
+                self._sources += sources - chain.counted
+                chain.counted = sources
 
     def _find(self, key: int, correlation_id: str) -> Chain | None:
         if unkeyed := self._unkeyed.get(correlation_id):
