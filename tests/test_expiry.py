@@ -169,6 +169,16 @@ def test_large_entries_make_room_one_by_one(writer: Writer) -> None:
     assert 1.8 * 2**20 < writer.used_bytes() <= 2 * 2**20
 
 
+def test_entries_are_synced_whatever_was_deleted_before(tmp_path: Path) -> None:
+    """A deletion leaves its sync to the next commit; that of entries always has one."""
+    with closing(Writer(tmp_path / "tracehub.db", HOUR_MS)) as writer:
+        for turn in range(3):
+            writer.write([[checkpoint(turn)]], NOW_MS)
+            assert writer._db.execute("PRAGMA synchronous").fetchone() == (2,)
+            assert writer.expire(turn + 2, 1) == 1
+            assert writer._db.execute("PRAGMA synchronous").fetchone() == (1,)
+
+
 def test_pages_are_given_back(writer: Writer) -> None:
     """What deleting freed goes back to the file system, but for the part that is to be spared."""
     writer.write([[checkpoint(number, data=f'{{"a":"{"x" * 500}"}}') for number in range(5_000)]], NOW_MS)

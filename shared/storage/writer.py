@@ -41,6 +41,7 @@ class Writer:
         """Open the file, or lay out a missing or empty one. `retention_ms` shapes the eras and deletes nothing."""
         self.path = path
         self._synced = synced
+        self._at_leisure = False
         self._era_ms = retention_ms / ERAS
         self._mark_ms = min(MARK_MS, retention_ms / 100)
         self._has_a_size = False
@@ -105,7 +106,7 @@ class Writer:
         count = last - self.oldest + 1
         if count <= 0:
             return 0
-        with self._at_leisure(), self._transaction():
+        with self._transaction(at_leisure=True):
             self._chains.expire(expiry.delete_entries(self._db, self.oldest, last))
             expiry.delete_marks(self._db, last + 1)
             if last == self.newest:
@@ -252,10 +253,16 @@ class Writer:
             self._last_mark_ms = now_ms
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Run the block in a transaction and commit it, unless the block itself undid it."""
+    def _transaction(self, *, at_leisure: bool = False) -> Iterator[None]:
+        """Run the block in a transaction and commit it, unless the block itself undid it.
+
+        A commit `at_leisure` is synced with the next one, which syncs all that stands before it in the WAL.
+        """
         with translated(self.path):
             self._look_again_if_undone()
+            if self._synced and at_leisure != self._at_leisure:
+                self._db.execute(f"PRAGMA synchronous={'NORMAL' if at_leisure else 'FULL'}")
+                self._at_leisure = at_leisure
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -264,18 +271,6 @@ class Writer:
             except BaseException:
                 self._undo()
                 raise
-
-    @contextlib.contextmanager
-    def _at_leisure(self) -> Iterator[None]:
-        """Commit without a sync of its own: the next one syncs what stands before it in the WAL."""
-        if not self._synced:
-            yield
-            return
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        try:
-            yield
-        finally:
-            self._db.execute("PRAGMA synchronous=FULL")
 
     def _undo(self) -> None:
         self._undone = True
