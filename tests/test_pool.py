@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import until
@@ -161,6 +162,27 @@ async def test_a_pool_knows_its_file(pool: Pool, writer: Writer, tmp_path: Path)
     assert not pool.is_current()
     writer.path.unlink()
     assert not pool.is_current()
+
+
+async def test_a_file_replaced_while_it_is_opened(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pool has connections to one file and to the other."""
+    connect = pooling._connect
+    Writer(tmp_path / "other", 1000).close()
+
+    async def connect_and_replace(path: Path) -> Any:
+        connection = await connect(path)
+        (tmp_path / "other").replace(path)
+        monkeypatch.setattr(pooling, "_connect", connect)
+        return connection
+
+    monkeypatch.setattr(pooling, "_connect", connect_and_replace)
+    with pytest.raises(Unavailable, match="replaced"):
+        await Pool.open(writer.path)
+    pool = await Pool.open(writer.path)
+    assert pool.is_current()
+    await pool.close()
 
 
 def test_a_cancelled_opening_leaves_no_thread(settings: Settings) -> None:

@@ -49,7 +49,7 @@ class Pool:
 
     @classmethod
     async def open(cls, path: Path, connections: int = CONNECTIONS) -> Self:
-        """Connect; raises Unavailable while there is no file, or none that is upgraded yet."""
+        """Connect; raises Unavailable while there is no file, none that is upgraded yet, or another one half-way."""
         opened = identity(path)
         if opened is None:
             raise Unavailable(f"there is no database file {path} yet: the ingest service makes it")
@@ -59,6 +59,8 @@ class Pool:
                 refuse_other_files(path)
                 for _ in range(connections):
                     pool._add(await _connect(path))
+            if not pool.is_current():
+                raise Unavailable(f"{path} was replaced while it was opened")
         except BaseException:
             await pool.close()
             raise
