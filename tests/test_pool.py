@@ -93,6 +93,22 @@ async def test_cancelled_queries_leave_the_pool_whole(pool: Pool) -> None:
     assert await all_work(pool)
 
 
+async def test_a_query_cancelled_twice_keeps_its_connection_until_it_ends(pool: Pool) -> None:
+    """A client may leave in the moment in which its time is over."""
+    may_end = threading.Event()
+    asked = asyncio.create_task(pool.call(lambda _: may_end.wait(10)))
+    await until(lambda: len(pool._idle) < pooling.CONNECTIONS)
+    for _ in range(2):
+        asked.cancel()
+        await asyncio.sleep(0.05)
+    assert not asked.done()
+    assert len(pool._idle) == pooling.CONNECTIONS - 1
+    may_end.set()
+    await asyncio.wait({asked})
+    assert asked.cancelled()
+    assert await all_work(pool)
+
+
 async def test_a_closed_pool_says_so_to_whoever_waits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries that run are finished, those that wait for a connection are Unavailable, none hangs."""
     running = [asyncio.create_task(pool.row(COUNT, (200_000,))) for _ in range(pooling.CONNECTIONS)]

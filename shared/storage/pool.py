@@ -227,8 +227,15 @@ def refuse_other_files(path: Path) -> None:
 
 
 async def _stop(connection: _Connection, running: asyncio.Future[Any]) -> None:
+    """End a query, also where the wait for its end is cancelled: its connection is free for others then."""
+    cancelled: asyncio.CancelledError | None = None
     while not running.done():  # an interrupt before the query has begun is lost
         await connection.interrupt()
-        await asyncio.wait({running}, timeout=INTERRUPT_S)
+        try:
+            await asyncio.wait({running}, timeout=INTERRUPT_S)
+        except asyncio.CancelledError as error:
+            cancelled = error
     if not running.cancelled():
         running.exception()
+    if cancelled is not None:
+        raise cancelled
