@@ -106,10 +106,13 @@ def test_a_file_of_a_development_version(path: Path) -> None:
         Writer(path, HOUR_MS)
 
 
-def test_a_damaged_layout_is_told_in_one_line(path: Path) -> None:
-    """SQLite quotes the layout that it cannot read, line breaks included; a log line stays one."""
+@pytest.mark.parametrize("name", [b"chain_key", b"ch\xa8in_key"])
+def test_a_damaged_layout_is_told_in_one_line(path: Path, name: bytes) -> None:
+    """SQLite quotes the layout that it cannot read, line breaks and what is no text included; a log line stays one."""
     content = path.read_bytes()
+    content = content.replace(b"tablechain_key", b"table" + name)
     path.write_bytes(content.replace(b"key   INTEGER NOT NULL, ", b'key   "NTEGER NOT NULL, '))
-    with pytest.raises(BadFile, match="restore a snapshot") as caught:
-        Writer(path, HOUR_MS)
-    assert "\n" not in str(caught.value)
+    for opened in (lambda: Writer(path, HOUR_MS), lambda: Glance(path)):
+        with pytest.raises(BadFile, match="restore a snapshot") as caught:
+            opened()
+        assert "\n" not in str(caught.value)

@@ -27,8 +27,10 @@ CHECKPOINT_PAGES: Final = 4_000  # at most in the WAL; fewer shorten the worst p
 WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
 CACHE_KIB: Final = 32 * 1024
 PLENTY: Final = 2**30  # bytes: no transaction needs so many
-DAMAGE: Final = (Unsound, OverflowError, struct.error)
-"""How values that no writer stored come to notice; sums of numbers that are no times are beyond 64 bits."""
+DAMAGE: Final = (Unsound, OverflowError, struct.error, UnicodeDecodeError)
+"""How values that no writer stored come to notice; sums of numbers that are no times are beyond 64 bits, and an error
+quotes a layout that is no text.
+"""
 
 
 def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:
