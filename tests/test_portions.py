@@ -8,7 +8,7 @@ import pytest
 from conftest import Client, entry
 from test_connection import answers
 
-from shared.web.portions import PORTION
+from shared.web.portions import AHEAD, PORTION
 
 LINES = b"Host: localhost\r\n"
 UPGRADE = LINES + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -71,10 +71,27 @@ async def test_requests_that_wait_for_each_other(ingest: Client) -> None:
     wrong = b"POST /ingest HTTP/1.1\r\n%bContent-Length: 20000\r\n\r\n" % LINES + b"{" * 20_000
     reader, writer = await asyncio.open_connection(ingest.host, ingest.port)
     writer.write(b"".join(post(size) + wrong + head(9_000) for size in sizes))
-    told: list[Any] = []
-    for _ in range(3 * len(sizes)):
-        start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
-        length = int(start.lower().partition(b"content-length:")[2].split()[0])
-        told.append((int(start[9:12]), json.loads(await reader.readexactly(length)).get("accepted")))
+    told = [await status_and_count(reader) for _ in range(3 * len(sizes))]
     assert told == [one for size in sizes for one in ((200, size), (400, None), (200, None))]
     writer.close()
+
+
+async def test_a_body_that_comes_behind_its_turn(ingest: Client) -> None:
+    """All that comes in one piece with its end is answered too."""
+    reader, writer = await asyncio.open_connection(ingest.host, ingest.port)
+    for size in range(1, 4):
+        request = post(size)
+        writer.write(request[:-5])
+        await asyncio.sleep(0.05)
+        writer.write(request[-5:] + head(100) * 2 * AHEAD)
+        assert await status_and_count(reader) == (200, size)
+        for _ in range(2 * AHEAD):
+            assert await status_and_count(reader) == (200, None)
+    writer.close()
+
+
+async def status_and_count(reader: asyncio.StreamReader) -> tuple[int, Any]:
+    """Of the next answer: its status, and how many entries it says were accepted."""
+    start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    length = int(start.lower().partition(b"content-length:")[2].split()[0])
+    return int(start[9:12]), json.loads(await reader.readexactly(length)).get("accepted")

@@ -69,12 +69,14 @@ class Portions(web.RequestHandler):
 
     def _take_in(self, portion: bytes) -> bytes:
         """Have aiohttp read a portion; what of it is left to be read."""
-        requests, read = len(self._messages), self._body.total_bytes
+        requests, body, read = len(self._messages), self._body, self._body.total_bytes
         super().data_received(portion)
         is_malformed = self._is_malformed()
+        if not requests and body is not EMPTY_PAYLOAD and body.is_eof():
+            self._make_up_for_one()
         if len(self._messages) > requests:
             self._body, self._unknown = self._messages[-1][1], 0
-        elif self._body.total_bytes > read:
+        elif body.total_bytes > read:
             self._unknown = 0
         else:
             self._unknown += len(portion)
@@ -85,6 +87,16 @@ class Portions(web.RequestHandler):
         elif self._unknown >= PORTION:
             self._refuse(_TOO_LONG)
         return self._not_upgraded() if self._upgraded else b""
+
+    def _make_up_for_one(self) -> None:
+        """The parser counts a request when its body has come, also one whose turn was before that.
+
+        It would stop with less than AHEAD that wait for their turn, and nobody would ask it for the rest.
+        """
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._messages:
+            self._pause_reading_for_buffer()  # so that it is asked
 
     def _is_malformed(self) -> bool:
         """Whether aiohttp could make nothing of the portion. Its error, which quotes that several times, is let go."""
