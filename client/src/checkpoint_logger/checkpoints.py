@@ -127,7 +127,7 @@ class Checkpoint:
     ) -> None:
         data = self.exit_data
         if error is not None and not _switch.off:
-            data = {**(data or {}), "error": error_text(error)}
+            data = _with_error(data, error)
         self._log.checkpoint_exit(self._operation, self._endpoint, data)
         if self._token is not None:
             reset_correlation_id(self._token)
@@ -146,6 +146,14 @@ class Checkpoint:
                 return await function(*args, **kwargs)
 
         return traced_coroutine if inspect.iscoroutinefunction(function) else traced  # type: ignore[return-value]
+
+
+def _with_error(data: object, error: BaseException) -> dict[str, Any]:
+    told = {"error": error_text(error)}
+    try:
+        return told if data is None else {**(data if isinstance(data, Mapping) else {"value": data}), **told}
+    except Exception:  # a mapping that cannot be read must not take the place of what the block raised
+        return told
 
 
 _loggers: dict[str, CheckpointLogger] = {}
