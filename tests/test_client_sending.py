@@ -11,6 +11,7 @@ import pytest
 from numbered import entry, numbers
 from tracehub import client as client_module
 from tracehub.client import TraceEntry, TraceHubClient, create_trace_entry
+from tracehub.turns import Turns
 from wayward import Reply, Wayward, wayward
 
 pytestmark = pytest.mark.usefixtures("unset")
@@ -189,3 +190,66 @@ def test_the_process_wide_client_reads_its_settings_when_first_used(
     assert client_module.close_tracehub_client()
     assert server.entries[0]["raw_line"] == "line"
     assert "TRACEHUB_BATCH_SIZE='many'" in caplog.text
+
+
+def test_what_comes_after_the_end_is_dropped_and_counted(server: Wayward) -> None:
+    """A closed client sends nothing any more, not with a flush either."""
+    client = TraceHubClient(server.url)
+    client.send(entry(1))
+    assert client.close()
+    client.send(entry(2))
+    assert client.counts() == (2, 1, 1, 0, 0)
+    assert client.flush(1)
+    assert numbers(server) == [1]
+
+
+def test_a_short_flush_without_a_thread_shortens_nothing_that_follows(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time that a flush in line had for an answer ends with it."""
+    start = threading.Thread.start
+    none_to_be_had = [True]
+
+    def started(thread: threading.Thread) -> None:
+        if thread.name == "tracehub-sender" and none_to_be_had[0]:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", started)
+    server.judge = lambda request: Reply(200, server.store(request.traces), hang_s=0.3)
+    client = TraceHubClient(server.url)
+    client.send(entry(1))
+    assert client.flush(0.1) is False
+    none_to_be_had[0] = False
+    client.send(entry(2))
+    assert client.flush(10)
+    assert client.counts()[:4] == (2, 2, 0, 0)
+    assert client.failed == 1
+    client.close()
+
+
+def test_a_flush_beside_the_start_of_the_thread_leaves_the_sending_to_it(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that took batches at once would use one connection, and lose count."""
+    start = threading.Thread.start
+    starting = threading.Event()
+
+    def started(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "tracehub-sender":
+            starting.set()
+            time.sleep(0.3)
+
+    monkeypatch.setattr(threading.Thread, "start", started)
+    senders: set[str] = set()
+    take = Turns.take
+    monkeypatch.setattr(Turns, "take", lambda turns: (senders.add(threading.current_thread().name), take(turns))[1])
+    with TraceHubClient(server.url, flush_interval=60) as client:
+        other = threading.Thread(target=client.send, args=(entry(1),))
+        other.start()
+        assert starting.wait(5)
+        assert client.flush(10)
+        other.join()
+    assert numbers(server) == [1]
+    assert senders == {"tracehub-sender"}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -158,3 +162,122 @@ def test_a_refused_entry_in_a_spooled_batch_blocks_nobody(tmp_path: Path) -> Non
         assert client.flush(20)
         assert client.counts()[:4] == (10, 9, 1, 0)
     client.close()
+
+
+def test_a_flush_waits_for_its_own_entries_behind_adopted_ones(tmp_path: Path) -> None:
+    """What a dead process left goes first, and does not stand for what this one sent."""
+    dead = Spool(str(tmp_path), "dead", 2**20)
+    left = [f'{{"correlation_id":"left","timestamp":{number},"suffix":"{number}"}}' for number in range(50)]
+    dead.write(left[:25])
+    dead.write(left[25:])
+    dead.let_go()
+    with wayward() as server:
+        server.judge = lambda request: Reply(200, server.store(request.traces), hang_s=0.1)
+        client = TraceHubClient(server.url, flush_interval=60, spool=str(tmp_path))
+        for number in range(5):
+            client.send(entry(number))
+        assert client.flush(10)
+        assert client.counts() == (55, 55, 0, 0, 0)
+        assert numbers(server)[50:] == list(range(5))
+        client.close()
+
+
+def test_what_comes_while_an_old_outage_lasts_is_spooled_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old entries on disk do not make those expire that have just come and are still in memory."""
+    monkeypatch.setattr("tracehub.turns.KEEP_S", 0.2)
+    with wayward() as server:
+        server.judge = lambda _request: Reply(503, {}, hang_s=0.3)
+        client = TraceHubClient(server.url, flush_interval=0.02, retry_count=0, spool=str(tmp_path))
+        for number in range(60):
+            client.send(entry(number))
+            time.sleep(0.02)
+        server.wait_for(lambda: client.failed >= 3)
+        assert client.counts()[:4] == (60, 0, 0, 60)
+        server.judge = None
+        assert client.flush(20)
+        assert sorted(numbers(server)) == list(range(60))
+        client.close()
+
+
+def test_a_batch_of_which_nothing_is_left_is_not_spooled(tmp_path: Path) -> None:
+    """Entries that `before_send` drops are dropped once; no empty file is sent, or stays behind."""
+    port = free_port()
+    client = TraceHubClient(
+        f"http://127.0.0.1:{port}",
+        flush_interval=0.02,
+        retry_count=0,
+        spool=str(tmp_path),
+        before_send=lambda fields: fields if fields["endpoint"] == "/api" else None,
+    )
+    for round_ in range(2):
+        for number in range(5):
+            client.send(entry(10 * round_ + number, endpoint="/api" if round_ else "unwanted"))
+        until = time.monotonic() + 10
+        while client.counts()[2:4] != (5, 5 * round_):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    with wayward(port) as late:
+        assert client.flush(20)
+        assert client.counts()[:4] == (10, 5, 5, 0)
+        assert numbers(late) == list(range(10, 15))
+    client.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """What is longer than a kilobyte finds no room."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_is_not_filled_further(tmp_path: Path) -> None:
+    """What could not be written whole is taken away again, and closing works as ever."""
+    client = TraceHubClient(f"http://127.0.0.1:{free_port()}", flush_interval=0.02, retry_count=0, spool=str(tmp_path))
+    with full_disk():
+        for number in range(20):
+            client.send(entry(number))
+        until = time.monotonic() + 10
+        while client.failed < 3:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert client.close(0.5) is False
+    assert client.counts()[:4] == (20, 0, 20, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_while_a_batch_is_sent_leaves_the_counters_exact(tmp_path: Path) -> None:
+    """A part of a batch from disk is stored, the rest cannot be written: all of it goes again, and is counted once."""
+    port = free_port()
+    client = TraceHubClient(f"http://127.0.0.1:{port}", flush_interval=0.02, retry_count=0, spool=str(tmp_path))
+    for number in range(20):
+        client.send(entry(number))
+    until = time.monotonic() + 5
+    while not list(tmp_path.glob("*/*.json")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    with full_disk(), wayward(port) as late:
+        late.replies = [Reply(413)]
+        late.judge = lambda _request: Reply(503) if len(late.requests) == 3 else None
+        assert client.flush(20)
+        assert client.counts()[:4] == (20, 20, 0, 0)
+        assert numbers(late) == list(range(20))
+        assert late.duplicates == 10
+        client.close()
+
+
+def test_a_spool_that_somebody_removed_can_be_taken_over_again(tmp_path: Path) -> None:
+    """Files that are written later have a lock beside them once more."""
+    first, second = Spool(str(tmp_path), "first", 2**20), Spool(str(tmp_path), "second", 2**20)
+    first.write(["{}"])
+    shutil.rmtree(tmp_path)
+    first.write(["{}", "{}"])
+    first.let_go()
+    assert second.adopt(1.0) == 2
+    second.let_go()

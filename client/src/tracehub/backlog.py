@@ -45,6 +45,7 @@ class Backlog:
         self._sent = 0
         self._dropped = 0
         self._failed = 0
+        self._apart = 0  # of all, those that are settled out of turn: adopted, refused, or too large
         self._lock = threading.Lock()
         self.look_at = 1  # entries in the inbox that make `put` ask for attention
         self.lost_to_bounds = 0  # entries dropped because there was no room
@@ -112,21 +113,20 @@ class Backlog:
         """Drop up to `count` waiting entries; how many there were."""
         with self._held():
             self._admit()
-            count = max(0, min(count, len(self._waiting)))
-            for _ in range(count):
-                self._drop_one()
-            return count
+            return self._drop(count)
 
     def refuse(self) -> None:
         """Count an entry that was never taken in."""
         with self._held():
             self._dropped += 1
+            self._apart += 1
 
     def spooled(self, written: int = 0, adopted: int = 0, sent: int = 0, dropped: int = 0, failed: int = 0) -> None:
         """Entries on disk stay pending: `written` were taken before, `adopted` come from another process."""
         with self._held():
             self._out_count -= written
             self._on_disk += written + adopted - sent - dropped
+            self._apart += adopted
             self._sent += sent
             self._dropped += dropped
             self._failed += failed
@@ -142,10 +142,25 @@ class Backlog:
             pending = len(self._waiting) + self._out_count + self._on_disk
             return Counts(self._sent + self._dropped + pending, self._sent, self._dropped, pending, self._failed)
 
-    def settled(self) -> int:
-        """Entries that are pending no more."""
+    def mark(self) -> int:
+        """Where the row of entries ends now: when `settled` comes up to it, none of them is pending any more."""
         with self._held():
-            return self._sent + self._dropped
+            self._admit()
+            return self._settled() + self._out_count + self._on_disk + len(self._waiting)
+
+    def settled(self) -> int:
+        """How far the row of entries is settled. What was adopted goes before all that is here."""
+        with self._held():
+            return self._settled()
+
+    def expire(self, mark: int) -> int:
+        """Drop what waits in memory since before `mark`; how many entries there were."""
+        with self._held():
+            self._admit()
+            return self._drop(mark - self._settled() - self._out_count - self._on_disk)
+
+    def _settled(self) -> int:
+        return self._sent + self._dropped - self._apart
 
     def _admit(self) -> None:
         inbox = self._inbox
@@ -168,7 +183,14 @@ class Backlog:
                 self._waiting.remove(item)
                 self._bytes -= len(item)
                 self._dropped += 1
+                self._apart += 1
                 self.lost_to_bounds += 1
+
+    def _drop(self, count: int) -> int:
+        count = max(0, min(count, len(self._waiting)))
+        for _ in range(count):
+            self._drop_one()
+        return count
 
     def _drop_one(self) -> None:
         self._bytes -= len(self._waiting.popleft())

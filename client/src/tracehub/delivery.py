@@ -33,7 +33,7 @@ class Delivery:
         self._connection: Connection | None = None
         self._reported = 0  # drops that the server has been told of
         self.most = MAX_BATCH  # entries of a batch; less after the server has found one too large
-        self.answer_within_s: float | None = None
+        self._answer_within_s: float | None = None
 
     def deliver(self, texts: list[str], dropped_so_far: int) -> Outcome:
         """Post `texts`, split and without what is refused, until all is stored or the server cannot take more now."""
@@ -61,6 +61,11 @@ class Delivery:
         except Unreachable as error:
             return Verdict(Fate.AGAIN, str(error))
         return None
+
+    def limit(self, answer_within_s: float | None) -> None:
+        """Wait no longer than this for an answer from now on; None: as long as usual."""
+        self.close()
+        self._answer_within_s = answer_within_s
 
     def close(self) -> None:
         if self._connection is not None:
@@ -91,7 +96,7 @@ class Delivery:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = self._connect(self.answer_within_s)
+            self._connection = self._connect(self._answer_within_s)
         return self._connection
 
     def _smaller(self, part: list[str], verdict: Verdict) -> list[list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic, sleep
 
 from tracehub.backlog import Backlog
@@ -44,7 +45,7 @@ class Sender:
         self._turns = Turns(backlog, encoder, delivery, self._backoff, spool)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._in_line = threading.Lock()
+        self._sending = threading.Lock()  # held by whoever takes turns: the thread, or a flush in line
         self._bell = Bell()
         self._flushes: deque[tuple[int, threading.Event]] = deque()
         self._deaf = False  # waits before it tries again: a full batch changes nothing
@@ -62,13 +63,13 @@ class Sender:
     def flush(self, timeout_s: float, leaving: bool = False) -> bool:
         """Whether all that was enqueued before is settled within `timeout_s`. Leaving: after quick retries, no."""
         until = monotonic() + timeout_s
-        target = self._backlog.counts().enqueued
+        target = self._backlog.mark()
         self._turns.leaving = self._turns.leaving or leaving
         if self._backlog.settled() < target:
-            if not self._running():
-                self._send_in_line(target, until)
-            else:
+            if self._running():
                 self._wait_for(target, until)
+            else:
+                self._send_in_line(target, until)
         return self._backlog.settled() >= target
 
     def close(self, timeout_s: float) -> bool:
@@ -97,15 +98,31 @@ class Sender:
 
     def _take_turn(self) -> float | None:
         self._hurry = False
-        return self._turns.take()
+        try:
+            return self._turns.take()
+        except Exception as error:  # whoever flushes, and the thread, outlive whatever a batch does
+            return self._broken(error)
+
+    def _broken(self, error: Exception) -> float:
+        say("sender", "the sender failed, a batch is dropped: %s: %s", type(error).__name__, error)
+        self._backlog.give_up()
+        return self._backoff.failed()
+
+    def _is_alive(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def _running(self) -> bool:
-        thread = self._thread
-        if thread is not None and thread.is_alive():
+        """Whether there is a thread, started now if need be, or somebody is starting one at this moment."""
+        if self._is_alive():
             return True
-        if self._stopped or not self._starting.acquire(False):
+        if self._stopped:
             return False
+        if not self._starting.acquire(False):
+            return True
         try:
+            if self._is_alive():
+                return True
             self._bell = Bell()
             self._bell.ring()
             thread = threading.Thread(target=self._run, name="tracehub-sender", daemon=True)
@@ -124,24 +141,32 @@ class Sender:
         self._hurry = True
         self._bell.ring()
         waiter[1].wait(max(0.0, until - monotonic()))
-        if waiter in self._flushes:
+        self._forget(waiter)
+
+    def _forget(self, waiter: tuple[int, threading.Event]) -> None:
+        with suppress(ValueError, IndexError):  # the other one was faster
             self._flushes.remove(waiter)
 
     def _send_in_line(self, target: int, until: float) -> None:
-        if not self._in_line.acquire(timeout=max(0.0, until - monotonic())):
+        if not self._sending.acquire(timeout=max(0.0, until - monotonic())):
             return
         try:
             while self._backlog.settled() < target and monotonic() < until:
-                self._delivery.answer_within_s = max(0.05, until - monotonic())
+                self._delivery.limit(max(0.05, until - monotonic()))
                 wait_s = self._take_turn()
                 if wait_s is not None:
                     if self._backoff.slow:
                         return
                     sleep(min(wait_s, max(0.0, until - monotonic())))
         finally:
-            self._in_line.release()
+            self._delivery.limit(None)
+            self._sending.release()
 
     def _run(self) -> None:
+        with self._sending:
+            self._take_turns()
+
+    def _take_turns(self) -> None:
         self._gather()
         while not self._stopped:
             try:
@@ -151,10 +176,8 @@ class Sender:
                     self._gather()
                 else:
                     self._pause(wait_s)
-            except Exception as error:  # noqa: PERF203  # the thread outlives whatever a batch does
-                say("sender", "the sender failed, a batch is dropped: %s: %s", type(error).__name__, error)
-                self._backlog.give_up()
-                self._pause(self._backoff.failed())
+            except Exception as error:  # noqa: PERF203
+                self._pause(self._broken(error))
         self._finish()
 
     def _gather(self) -> None:
@@ -186,14 +209,17 @@ class Sender:
 
     def _answer_flushes(self, gave_up: bool) -> None:
         settled = self._backlog.settled()
-        while self._flushes and (gave_up or self._flushes[0][0] <= settled):
-            self._flushes.popleft()[1].set()
+        for waiter in list(self._flushes):
+            if gave_up or waiter[0] <= settled:
+                self._forget(waiter)
+                waiter[1].set()
 
     def _finish(self) -> None:
         self._delivery.close()
         self._turns.to_disk()
         if self._spool is not None:
             self._spool.close()
+        self._backlog.watch()
         left = self._backlog.drop_oldest(self._backlog.waiting)
         if left:
             say("closed with rest", "closed with %d entries that could not be sent", left)

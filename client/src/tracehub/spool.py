@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +73,8 @@ class Spool:
         if path is None:
             return None
         try:
-            return Stored(path, path.read_text("utf-8").split("\n"))
+            content = path.read_text("utf-8")
+            return Stored(path, content.split("\n") if content else [])
         except (FileNotFoundError, UnicodeDecodeError):
             return Stored(path, [])
 
@@ -82,12 +84,12 @@ class Spool:
         rest = {name: size for name, size in self._files.items() if name != path}
         self._files = {left: _put(left, texts), **rest}
         if left != path:
-            path.unlink()
+            _unlink(path)
 
     def remove(self, path: Path) -> int:
         """Forget a batch; how many entries it had."""
         self._files.pop(path, None)
-        path.unlink(missing_ok=True)
+        _unlink(path)
         return _count(path)
 
     def adopt(self, now_s: float) -> int:
@@ -110,18 +112,24 @@ class Spool:
 
     def close(self) -> None:
         if self._lock is not None and not self._files:
-            self._own.with_name(f"{self._own.name}.lock").unlink(missing_ok=True)
-            self._own.rmdir()
+            _unlink(self._lock_file)
+            with suppress(OSError):
+                self._own.rmdir()
         self.let_go()
+
+    @property
+    def _lock_file(self) -> Path:
+        return self._root / f"{self._own.name}.lock"
 
     def _claim(self) -> None:
         make_private(self._own)
-        if self._lock is not None or fcntl is None:
+        if fcntl is None or (self._lock is not None and self._lock_file.exists()):
             return
+        self.let_go()
         fresh = self._root / f".{self._own.name}"
         self._lock = os.open(fresh, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        fresh.rename(self._root / f"{self._own.name}.lock")  # locked before anyone can find it
+        fresh.rename(self._lock_file)  # locked before anyone can find it
 
     def _take_over(self, lock: Path) -> None:
         try:
@@ -150,12 +158,22 @@ def _put(path: Path, texts: list[str]) -> int:
     content = "\n".join(texts).encode()
     half = path.with_suffix(".part")
     handle = os.open(half, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-    half.replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        half.replace(path)
+    except OSError:
+        _unlink(half)
+        raise
     return len(content)
+
+
+def _unlink(path: Path) -> None:
+    """What the disk does not let go stays for the next owner, who sends it again."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _count(path: Path) -> int:

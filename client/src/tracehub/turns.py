@@ -30,7 +30,7 @@ class Turns:
         self._delivery = delivery
         self._spool = spool
         self._in_hand: list[str] = []
-        self._tried: deque[tuple[float, int]] = deque()  # (when, how many were enqueued) of failed attempts
+        self._tried: deque[tuple[float, int]] = deque()  # (when, the backlog's mark) of failed attempts
         self._lost = 0
         self.backoff = backoff
         self.told_to_wait = False
@@ -64,12 +64,16 @@ class Turns:
         if spool is None or stored is None:
             return None
         outcome = self._delivery.deliver(stored.texts, self._backlog.counts().dropped)
-        self._backlog.spooled(sent=outcome.sent, dropped=outcome.dropped, failed=outcome.failed)
         if not outcome.rest:
             lost = spool.remove(stored.path) - len(stored.texts)  # a file that is gone, or cannot be read
             self._backlog.spooled(dropped=lost)
         elif len(outcome.rest) < len(stored.texts):
-            spool.replace(stored.path, outcome.rest)
+            try:
+                spool.replace(stored.path, outcome.rest)
+            except OSError as error:
+                say("spool", "cannot spool: %s", error)
+                outcome = outcome._replace(sent=0, dropped=0)  # the file is as it was: all of it is sent again
+        self._backlog.spooled(sent=outcome.sent, dropped=outcome.dropped, failed=outcome.failed)
         return self._judged(outcome)
 
     def _judged(self, outcome: Outcome) -> float | None:
@@ -105,6 +109,8 @@ class Turns:
         try:
             while self._backlog.waiting:
                 texts = self._taken()
+                if not texts:
+                    continue
                 try:
                     self._spool.write(texts)
                 except OSError:
@@ -134,9 +140,9 @@ class Turns:
 
     def _expire(self, now: float) -> None:
         """Drop what was here at an attempt that failed `KEEP_S` ago."""
-        self._tried.append((now, self._backlog.counts().enqueued))
+        self._tried.append((now, self._backlog.mark()))
         while self._tried[0][0] < now - KEEP_S:
-            dropped = self._backlog.drop_oldest(self._tried.popleft()[1] - self._backlog.settled())
+            dropped = self._backlog.expire(self._tried.popleft()[1])
             if dropped:
                 say("expired", "dropped %d entries that could not be sent for %d s", dropped, KEEP_S)
 
