@@ -29,6 +29,10 @@ export function makeBanner(live) {
     node,
     state(state, lostAt) {
       clearTimeout(timer);
+      if (state === 'idle' && shown) { // nothing is waited for any more
+        shown = false;
+        node.hidden = true;
+      }
       if (state !== 'lost') return;
       timer = setTimeout(() => {
         shown = true;

@@ -14,12 +14,14 @@ import { Sequence } from './sequence.js';
 import { Timeline } from './timeline.js';
 import { finder } from './finder.js';
 
+const AGAIN_MS = 2_000; // until what did not load is asked for again
 const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
 
 export function chainView(context, route, saved = null) {
   const id = saved?.id ?? route.parts[0] ?? '';
   const record = saved ? ChainRecord.of(saved) : new ChainRecord(id);
-  const stop = new AbortController();
+  let reading = new AbortController(); // what is being read
+  let retrying = 0;
   let found = model([]);
   let selected = null;
   let held = false;
@@ -138,24 +140,42 @@ export function chainView(context, route, saved = null) {
     if (held) setText(pause, `Go on · ${count(record.entries.length - found.entries.length)} new`);
     else (record.entries.length < SMALL ? drawSmall : drawLarge)();
   };
+  const askSoon = atMostEvery(1_000, () => record.whenItArrived(reading.signal).then(head, () => {}));
   const ticking = setInterval(() => { if (found.opens.length && !document.hidden && !saved) head(); }, 1_000);
 
   async function load() {
+    const { signal } = reading;
     try {
-      const { newest_id: from } = await get('stats', {}, stop.signal);
+      const { newest_id: from } = await get('stats', {}, signal);
       context.live.follow({
         path: `${chainPath(id)}/stream`, chain: true, from,
-        entry: (text) => { if (record.add(JSON.parse(text))) { record.arrivedNow(); drawSoon(); } },
-        again: () => { record.forget(); drawSoon(); },
+        entry(text, id) {
+          if (record.add(JSON.parse(text))) {
+            if (id > context.live.old) record.arrivedNow();
+            else askSoon();
+            drawSoon();
+          } else if (record.cut) drawSoon();
+        },
+        again: () => {
+          letGo();
+          reading = new AbortController();
+          record.forget();
+          load();
+        },
         gap: () => context.banner.tell('Some entries of this chain passed retention before this page had them.'),
       });
-      await record.load(stop.signal, draw);
+      await record.load(signal, drawSoon);
       head();
     } catch (error) {
-      if (error.name === 'AbortError') return;
+      if (signal.aborted) return;
       setText(numbers, error.message);
-      setTimeout(() => { if (!stop.signal.aborted && !record.loaded) load(); }, 2_000);
+      retrying = setTimeout(load, AGAIN_MS);
     }
+  }
+
+  function letGo() {
+    reading.abort();
+    clearTimeout(retrying);
   }
 
   return {
@@ -163,10 +183,11 @@ export function chainView(context, route, saved = null) {
     title: shorten(visible(id), 40),
     start() { if (saved) draw(); else { fillBody(); load(); } },
     stop() {
-      stop.abort();
+      letGo();
       clearInterval(ticking);
       drawSmall.cancel();
       drawLarge.cancel();
+      askSoon.cancel();
       timeline.dispose();
       sequence.dispose();
     },

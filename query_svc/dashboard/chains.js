@@ -12,6 +12,8 @@ import { step } from './keyboard.js';
 const PAGE = Math.ceil(innerHeight / 32) + 14; // what a screen shows, and what scrolling wants to have ahead
 const MARKS = 8; // of sources in a row; the rest is a number
 const REFRESH_MS = 700;
+const MOST = 1_000; // rows that new ones are put on top of; then the list begins anew with the newest
+const AGAIN_MS = 2_000; // until what did not load is asked for again
 const LOOKS = 25; // short pages that one scroll to the end goes through before it asks
 
 export function chainsView(context, route) {
@@ -23,6 +25,9 @@ export function chainsView(context, route) {
   let waiting = 0;
   let busy = false;
   let searching = 0;
+  let retrying = 0;
+  let torn = false; // chains may be missing between the newest page and what is known below it
+  let newestNext = null; // where the chains below the newest page begin
   let held = false;
 
   const list = h('div', { class: 'rows', role: 'rowgroup' });
@@ -33,7 +38,7 @@ export function chainsView(context, route) {
     h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
       ['State', 'Correlation id', 'Sources', 'Entries', 'Duration', 'Age'].map((name, at) =>
         h('span', { role: 'columnheader', class: `cell k${at}` }, name)))), list);
-  const { bar, search } = filters(filter, () => { remember(link('chains', [], filter)); reload(); });
+  const { bar, search, leave } = filters(filter, () => { remember(link('chains', [], filter)); reload(); });
   const scroller = h('div', { class: 'scroll', tabindex: -1 }, table, empty, foot);
   const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, bar, h('div', { class: 'pillbox' }, pill), scroller);
 
@@ -69,6 +74,7 @@ export function chainsView(context, route) {
 
   async function reload() {
     const mine = (searching += 1);
+    clearTimeout(retrying);
     busy = true;
     setText(foot, 'Looking …');
     try {
@@ -77,14 +83,17 @@ export function chainsView(context, route) {
       rows.clear();
       list.replaceChildren();
       waiting = 0;
+      torn = false;
+      pill.hidden = true;
       first = answer.found.map((chain) => put(chain).id);
       next = answer.next;
       order();
       tell();
+      busy = false;
     } catch (error) {
+      if (mine !== searching) return;
       setText(foot, error.message);
-    } finally {
-      if (mine === searching) busy = false;
+      retrying = setTimeout(reload, AGAIN_MS);
     }
     fillUp();
   }
@@ -101,9 +110,9 @@ export function chainsView(context, route) {
       for (const chain of answer.found) if (!rows.has(chain.correlation_id)) list.append(put(chain).node);
       tell();
     } catch (error) {
-      setText(foot, error.message);
+      if (mine === searching) setText(foot, error.message);
     } finally {
-      busy = false;
+      if (mine === searching) busy = false;
     }
   }
 
@@ -119,24 +128,53 @@ export function chainsView(context, route) {
     try {
       const answer = await page(null, 1);
       if (mine !== searching || busy) return;
-      const known = new Set(first);
-      for (const chain of answer.found) if (!rows.has(chain.correlation_id)) waiting += 1;
+      newestNext = answer.next;
+      torn ||= rows.size > MOST || (answer.found.length >= PAGE && answer.found.every(changed));
+      const known = first;
       first = answer.found.map((chain) => put(chain).id);
-      for (const id of known) if (!first.includes(id) && !rows.get(id)?.shown) first.push(id);
+      const now = new Set(first);
+      if (!torn) first.push(...known.filter((id) => !now.has(id) && !rows.get(id).shown));
+      else forgetWaiting(now);
       show(false);
     } catch { /* the banner tells of a lost connection */ }
   });
+
+  // Whether something came for a chain since it was last looked at: what had nothing stands below all that had.
+  function changed(chain) {
+    const known = rows.get(chain.correlation_id)?.chain;
+    return !known || known.trace_count + known.expired !== chain.trace_count + chain.expired;
+  }
+
+  function forgetWaiting(but) {
+    for (const [id, row] of rows) if (!row.shown && !but.has(id)) rows.delete(id);
+  }
+
+  // The newest page alone; scrolling reads again what is below it.
+  function beginAnew() {
+    const now = new Set(first);
+    for (const [id, row] of rows) {
+      if (now.has(id)) continue;
+      row.node.remove();
+      rows.delete(id);
+    }
+    next = newestNext;
+    torn = busy = false;
+    searching += 1; // what is being read lies below what is gone
+  }
 
   // Move what is new into the list: when asked, or when that moves nothing that somebody looks at.
   function show(asked) {
     const quiet = !held && scroller.scrollTop < 4 && !scroller.matches(':hover') && !list.contains(document.activeElement);
     if (asked || quiet) {
+      const anew = torn;
+      if (anew) beginAnew();
       order();
       waiting = 0;
       if (asked) scroller.scrollTop = 0;
+      if (anew) fillUp();
     } else waiting = [...rows.values()].filter((row) => !row.shown).length;
     pill.hidden = waiting === 0;
-    setText(pill, `${count(waiting)} new`);
+    setText(pill, `${count(waiting)}${torn ? '+' : ''} new`);
     tell();
   }
 
@@ -154,6 +192,7 @@ export function chainsView(context, route) {
     let row = rows.get(chain.correlation_id);
     if (!row) {
       row = makeRow(chain.correlation_id);
+      row.node.classList.toggle('picked', picked.includes(row.id));
       rows.set(chain.correlation_id, row);
     }
     row.update(chain);
@@ -193,7 +232,7 @@ export function chainsView(context, route) {
         path: 'stream', entry: () => refresh(), again: () => reload(), gap: () => refresh(),
       });
     },
-    stop() { clearInterval(ticking); refresh.cancel(); searching += 1; },
+    stop() { leave(); clearTimeout(retrying); clearInterval(ticking); refresh.cancel(); searching += 1; },
     keys: {
       '/': () => search.focus(),
       j: () => step(links(), 1),
@@ -203,10 +242,10 @@ export function chainsView(context, route) {
       x: () => {
         const row = document.activeElement.closest?.('.rows .row');
         if (!row) return;
-        row.classList.toggle('picked');
         const id = row.dataset.id;
         if (picked.includes(id)) picked.splice(picked.indexOf(id), 1);
         else picked.push(id);
+        row.classList.toggle('picked', picked.includes(id));
         context.say(`${plural(picked.length, 'chain')} picked${picked.length === 2 ? ', c compares them' : ''}`);
       },
       c: () => { if (picked.length >= 2) go(link('compare', picked.slice(-2))); },

@@ -10,7 +10,8 @@ export function visible(text) {
 export function shorten(text, most) {
   if (text.length <= most) return text;
   const tail = Math.floor((most - 1) / 3);
-  return `${text.slice(0, most - 1 - tail)}…${tail ? text.slice(-tail) : ''}`;
+  const head = text.slice(0, most - 1 - tail).replace(/[\ud800-\udbff]$/, ''); // never half a letter
+  return `${head}…${tail ? text.slice(-tail).replace(/^[\udc00-\udfff]/, '') : ''}`;
 }
 
 export function count(number) {

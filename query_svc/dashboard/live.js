@@ -10,27 +10,33 @@ const TIMEOUT = '{"type":"timeout"}';
 
 export class Live {
   constructor() {
-    this.onstate = () => {}; // 'open' | 'lost' | 'asleep' | 'refused'
+    this.onstate = () => {}; // 'open' | 'lost' | 'asleep' | 'held' | 'idle' | 'refused'
     this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}
     this.newest = 0; // the highest row id that this page knows of
+    this.old = 0; // up to this row id entries had been committed before the stream was there
     this.state = 'asleep';
     this._wanted = null;
     this._source = null;
     this._timer = 0;
     this._sleep = 0;
     this._version = null;
+    this._attempt = 0; // the latest; an earlier one opens nothing any more
     document.addEventListener('visibilitychange', () => this._visibility());
     addEventListener('online', () => this.retry());
     addEventListener('pagehide', () => this._close());
+    addEventListener('pageshow', (event) => { if (event.persisted && this.state === 'open') { this._slept = Date.now(); this._connect(); } });
   }
 
   // Follow a stream: {path, parameters, from, entry(text, id), again(why)}. Replaces what was followed before.
   follow(wanted) {
-    this._close();
-    clearTimeout(this._timer);
+    this._leave();
     this._wanted = wanted && { ...wanted, position: wanted.from ?? null };
     this._tries = 0;
     if (wanted) this._connect();
+    else {
+      this._lostAt = this._slept = 0;
+      this._set('idle');
+    }
   }
 
   retry() {
@@ -42,8 +48,7 @@ export class Live {
 
   // Leave the stream where it is; `resume` goes on from there, from the file.
   hold() {
-    this._close();
-    clearTimeout(this._timer);
+    this._leave();
     this._set('held');
   }
 
@@ -53,14 +58,15 @@ export class Live {
 
   async _connect() {
     const wanted = this._wanted;
+    const mine = (this._attempt += 1);
     try {
       const stats = await get('stats');
-      if (wanted !== this._wanted) return;
+      if (mine !== this._attempt) return;
       const note = this._whereToGoOn(wanted, stats);
       await this._noteVersion(note);
-      if (wanted === this._wanted) this._open(wanted, note);
+      if (mine === this._attempt) this._open(wanted, note);
     } catch (error) {
-      if (wanted !== this._wanted) return;
+      if (mine !== this._attempt) return;
       if (error instanceof Refused) this._set('refused');
       else this._lost();
     }
@@ -68,7 +74,7 @@ export class Live {
 
   _whereToGoOn(wanted, stats) {
     const newest = stats.newest_id;
-    this.newest = newest;
+    this.newest = this.old = newest;
     const note = { missed: 0, passedOver: false, upgraded: false };
     if (wanted.position === null) wanted.position = newest;
     else if (wanted.position > newest) { wanted.position = newest; wanted.again?.('replaced'); }
@@ -102,14 +108,17 @@ export class Live {
       this._set('open');
     };
     source.onmessage = (event) => {
-      if (event.data === TIMEOUT) return this._connect();
+      if (event.data === TIMEOUT) {
+        this._close(); // its end is no loss
+        return this._connect();
+      }
       const id = Number(event.lastEventId);
       wanted.position = id;
       if (id > this.newest) this.newest = id;
       return wanted.entry(event.data, id);
     };
     source.addEventListener('gap', (event) => wanted.gap?.(JSON.parse(event.data)));
-    source.addEventListener('reset', () => { wanted.position = 0; wanted.again?.('replaced'); });
+    source.addEventListener('reset', () => { wanted.position = this.newest = this.old = 0; wanted.again?.('replaced'); });
     source.onerror = () => { this._close(); this._lost(); };
   }
 
@@ -118,6 +127,13 @@ export class Live {
     this._timer = setTimeout(() => this._connect(), RETRY_MS[Math.min(this._tries, RETRY_MS.length - 1)]);
     this._tries += 1;
     this._set('lost');
+  }
+
+  // Give up the stream, and whatever is under way towards one.
+  _leave() {
+    this._attempt += 1;
+    clearTimeout(this._timer);
+    this._close();
   }
 
   _close() {

@@ -8,7 +8,7 @@ import { showHelp, startKeys, viewKeys } from './keyboard.js';
 import { Live } from './live.js';
 import { loginView, logOut, wasLoggedIn } from './login.js';
 import { makeBanner } from './banner.js';
-import { go, here, link } from './router.js';
+import { go, here, link, viewsBehind } from './router.js';
 import { nextTheme, startTheme, theme } from './theme.js';
 import { statusBar } from './status.js';
 
@@ -36,11 +36,12 @@ const themeButton = button('', 'Light, dark, or as the system wishes (t)', () =>
 const main = h('main', { id: 'main', tabindex: -1 });
 let view = null;
 let locked = false;
-let walked = 0; // views that were shown
+let walked = 0; // views that were asked for
+let behind = 0; // views that Escape may go back to
 
 function back() {
   if (here().name === 'chains') return;
-  if (walked > 1) history.back(); // never out of the page
+  if (behind) history.back(); // never out of the page
   else go('#/');
 }
 
@@ -68,6 +69,7 @@ async function route() {
   const at = here();
   const mine = (walked += 1);
   locked = false;
+  behind = viewsBehind();
   const tab = at.name === 'traces' ? 'chains' : at.name;
   for (const each of tabs) {
     if (each.dataset.name === tab) each.setAttribute('aria-current', 'page');
@@ -79,6 +81,7 @@ async function route() {
     try {
       make = await VIEWS[at.name]();
     } catch {
+      if (mine !== walked) return;
       banner.tell('This view did not load: the server is away, or TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
       return;
     }

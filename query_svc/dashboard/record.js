@@ -35,12 +35,16 @@ export class ChainRecord {
       this.cut = after !== null && this.entries.length >= MOST;
       some();
     } while (after !== null && !this.cut);
-    await this._whenItArrived(signal);
+    await this.whenItArrived(signal);
   }
 
   add(entry) {
     const key = `${entry.timestamp} ${entry.suffix}`;
     if (this._had.has(key)) return false;
+    if (this.entries.length >= MOST) {
+      this.cut = true;
+      return false;
+    }
     this._had.add(key);
     this.entries.push(entry);
     if (entry.timestamp > this.last) this.last = entry.timestamp;
@@ -53,7 +57,9 @@ export class ChainRecord {
 
   forget() {
     this.entries = [];
-    this.last = 0;
+    this.last = this.expired = 0;
+    this.cut = this.loaded = false;
+    this._arrived = null;
     this._had.clear();
   }
 
@@ -68,9 +74,10 @@ export class ChainRecord {
     return Math.max(0, serverNow() - (this._arrived ?? this.last));
   }
 
-  async _whenItArrived(signal) {
+  // Ask when the newest entry arrived: of what comes late by a stream nobody else knows it.
+  async whenItArrived(signal) {
     const page = await get('correlations', { q: this.id, limit: 20 }, signal);
     const row = page.correlations.find((each) => each.correlation_id === this.id);
-    if (row?.arrived_ts && this._arrived === null) this._arrived = row.arrived_ts;
+    if (row?.arrived_ts > (this._arrived ?? 0)) this._arrived = row.arrived_ts;
   }
 }

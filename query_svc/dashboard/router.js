@@ -24,7 +24,16 @@ export function go(target) {
 
 // What a link to this very view says, without leaving it.
 export function remember(target) {
-  history.replaceState(null, '', target);
+  history.replaceState(history.state, '', target);
+}
+
+let behind = -1;
+
+// How many views of this page lie behind this one in the history; asked once for each view that is shown.
+export function viewsBehind() {
+  behind = history.state?.behind ?? behind + 1;
+  history.replaceState({ behind }, '');
+  return behind;
 }
 
 function unquote(part) {

@@ -112,12 +112,13 @@ export function sourcesView(context, route) {
   }
 
   const refresh = atMostEvery(REFRESH_MS, load);
+  const ticking = setInterval(() => { if (!document.hidden) refresh(); }, REFRESH_MS); // who fell silent is no longer talking
   const begin = atMostEvery(500, load); // while there is nothing, the first entry shows soon
   return {
     node,
     title: 'Sources',
     start() { context.live.follow({ path: 'stream', entry: () => { came = true; if (full.hidden) begin(); else refresh(); }, again: load, gap: () => {} }); refresh(); },
-    stop() { refresh.cancel(); begin.cancel(); rows.dispose(); mine += 1; },
+    stop() { clearInterval(ticking); refresh.cancel(); begin.cancel(); rows.dispose(); mine += 1; },
     keys: {
       '/': () => search.focus(),
       j: () => rows.step(1),

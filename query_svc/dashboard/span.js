@@ -45,7 +45,8 @@ export class Span {
     let step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough) ?? rough;
     if (step >= 1_000) step = [1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 432e5, 864e5].find((each) => each >= rough) ?? Math.ceil(rough / 864e5) * 864e5;
     const marks = [];
-    for (let at = Math.ceil(this.start / step) * step; at <= this.end; at += step) marks.push(at);
+    const least = Math.ceil(this.start / step) * step;
+    for (let at = least; at <= this.end; at = least + marks.length * step) marks.push(at); // a small step would not move a large number
     return { step, marks };
   }
 }

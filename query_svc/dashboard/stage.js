@@ -60,7 +60,7 @@ export function fitText(context, text, width) {
   const measured = WIDE.get(text) ?? measure(context, text);
   if (measured <= width) return text;
   const keep = Math.floor((text.length * width) / measured) - 1;
-  return keep < 2 ? '' : `${text.slice(0, keep)}…`;
+  return keep < 2 ? '' : `${text.slice(0, keep).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
 function measure(context, text) {

@@ -19,6 +19,7 @@ const NEAR = 300; // rows before the end at which a full list goes on
 const BACK = 1_000; // newest entries that are looked through for a beginning
 const FAST = 250; // entries a second, beyond which a paint takes turns with reading
 const TURN_MS = 200;
+const AGAIN_MS = 2_000; // until what did not load is asked for again
 const COLUMNS = ['Time', 'Source', '', 'Operation', 'Endpoint', 'Correlation id', 'Data'];
 const FIELDS = [
   ['source', 'Source, the whole name', 'Source', 'source'], ['operation', 'Operation, the whole word', 'Operation', 'source'],
@@ -33,10 +34,12 @@ export function tailView(context, route) {
   let held = null; // 'pause': somebody asked; 'full': no room
   let position = 0; // row id of the newest entry that is kept
   let counted = 0; // that came while held and pass the filter
+  let passed = 0; // row id of the newest of these
   let came = 0;
   let before = { came: 0, fills: 0, at: performance.now() };
   let speed = 0;
   let loading = 0;
+  let retrying = 0;
 
   const head = h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
     COLUMNS.map((name, at) => h('span', { role: 'columnheader', class: `cell t${at}` }, name || h('span', { class: 'offscreen' }, 'Direction')))));
@@ -46,13 +49,14 @@ export function tailView(context, route) {
   const pace = h('span', { class: 'pace number', role: 'status' });
   const pill = button('', 'Go to the newest (n)', () => newest(), { class: 'pill', hidden: true });
   const empty = h('div', {});
-  const { bar, search } = filterBar(filter, () => { remember(link('tail', [], filter)); load(); });
+  const { bar, search, leave } = filterBar(filter, () => { remember(link('tail', [], filter)); load(); });
   bar.append(pause, pace);
   const node = h('section', { class: 'view tail-view', 'aria-label': 'Tail' }, bar, empty, rows.node, h('div', { class: 'pillbox low' }, pill));
   const slowly = atMostEvery(TURN_MS, () => paint());
 
   async function load() {
     const mine = (loading += 1);
+    clearTimeout(retrying);
     kept = [];
     rows.reset();
     held = null;
@@ -67,10 +71,14 @@ export function tailView(context, route) {
       position = found.at(-1)?.id ?? stats.newest_id;
       if (found.length === BACK && kept.length < found.length) kept.unshift({ note: `Of what is older, the newest ${count(BACK)} entries were looked through` });
       rows.end = kept.length;
-    } catch { /* the banner tells of a lost connection */ }
+    } catch { // the banner tells of a lost connection
+      if (mine !== loading) return;
+      position = live.newest;
+      retrying = setTimeout(load, AGAIN_MS);
+    }
     rows.again();
     rows.toEnd();
-    go(position);
+    go(position || null);
     tell();
   }
 
@@ -79,14 +87,24 @@ export function tailView(context, route) {
       path: 'stream', parameters: filter, from,
       entry(text, id) {
         if (id <= position) return;
-        if (held) { counted += 1; return; }
+        if (held) {
+          counted += 1;
+          passed = id;
+          return;
+        }
         position = id;
         came += 1;
         push(text);
         if (speed > FAST) slowly();
         else paint();
       },
-      again: (why) => (why === 'replaced' ? load() : held ? null : note(`${plural(live.newest - position, 'entry', 'entries')} of all sources passed over while the connection was lost`)),
+      again(why) {
+        if (why === 'replaced') load();
+        else if (!held) {
+          note(`${plural(live.newest - position, 'entry', 'entries')} of all sources passed over while the connection was lost`);
+          position = live.newest;
+        }
+      },
       gap: (lost) => note(`Retention removed ${lost.lost === undefined ? 'some entries' : plural(lost.lost, 'entry', 'entries')} before they could be shown`),
     });
   }
@@ -121,6 +139,7 @@ export function tailView(context, route) {
   function hold(why) {
     held = why;
     counted = 0;
+    passed = position;
     if (!filtered()) live.hold();
     say();
   }
@@ -152,8 +171,8 @@ export function tailView(context, route) {
       const missed = meanwhile();
       held = null;
       if (missed > 0) note(`${plural(missed, 'entry', 'entries')} passed over`);
-      position = 0;
-      go(null);
+      position = filtered() ? passed : live.newest;
+      go(position);
     }
     rows.toEnd();
     say();
@@ -206,7 +225,7 @@ export function tailView(context, route) {
     node,
     title: 'Tail',
     start: load,
-    stop() { clearInterval(ticking); slowly.cancel(); rows.dispose(); loading += 1; live.follow(null); },
+    stop() { leave(); clearTimeout(retrying); clearInterval(ticking); slowly.cancel(); rows.dispose(); loading += 1; live.follow(null); },
     keys: {
       '/': () => search.focus(),
       p: toggle,
@@ -267,12 +286,12 @@ function glob(pattern) {
 }
 
 function filterBar(filter, changed) {
-  let timer = 0;
+  const timers = {};
   const inputs = FIELDS.map(([name, label, hint, kind]) => {
     const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, title: label, spellcheck: 'false', autocomplete: 'off', class: kind });
     input.value = filter[name];
-    input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 250); };
+    input.oninput = () => { clearTimeout(timers[name]); timers[name] = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 250); };
     return input;
   });
-  return { bar: h('div', { class: 'bar', role: 'search' }, inputs), search: inputs[0] };
+  return { bar: h('div', { class: 'bar', role: 'search' }, inputs), search: inputs[0], leave: () => Object.values(timers).forEach(clearTimeout) };
 }

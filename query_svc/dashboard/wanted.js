@@ -8,6 +8,7 @@ import { curlLine, nothing } from './marks.js';
 const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
 const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['alone', 'exit without entry'], ['complete', 'complete'], ['expired', 'partly expired'], ['error', 'error in data']];
 
+// `leave`: what was typed and has not been taken up is let go.
 export function filters(filter, changed) {
   const choice = (name, label, options) => {
     const select = h('select', { 'aria-label': label, title: label }, options.map(([value, text]) =>
@@ -16,11 +17,11 @@ export function filters(filter, changed) {
     select.onchange = () => { filter[name] = select.value; changed(); };
     return select;
   };
-  let timer = 0;
+  const timers = {};
   const text = (name, label, hint, more) => {
     const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, spellcheck: 'false', autocomplete: 'off', ...more });
     input.value = filter[name];
-    input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 200); };
+    input.oninput = () => { clearTimeout(timers[name]); timers[name] = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 200); };
     return input;
   };
   const known = h('datalist', { id: 'known-sources' });
@@ -32,7 +33,7 @@ export function filters(filter, changed) {
     const answer = await get('stats/sources').catch(() => null);
     if (answer) known.replaceChildren(...answer.sources.map((each) => h('option', { value: each.source_id }, rate(each.rate))));
   });
-  return { bar, search };
+  return { bar, search, leave: () => Object.values(timers).forEach(clearTimeout) };
 }
 
 export function emptiness(filter, more) {

@@ -1,0 +1,323 @@
+"""The dashboard between two moments: what is left while it is under way, what fails once, what comes too late."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from browser import LIVE, send
+from conftest import Services, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+FAILED = "Failed to load resource"  # what the browser says of an answer that is an error
+
+
+async def fail(page: Any, pattern: str, times: int = 1) -> None:
+    """Answer 503 to so many requests."""
+    page.forgiven += [FAILED]
+    await page.route(
+        pattern, lambda route: route.fulfill(status=503, json={"detail": "busy for a moment"}), times=times
+    )
+
+
+def chains(number: int, prefix: str, start: int = 0) -> list[dict[str, Any]]:
+    """So many chains of an entry each."""
+    return [entry(correlation_id=f"{prefix}/{each}") for each in range(start, start + number)]
+
+
+@pytest.mark.parametrize("view", ["", "tail"])
+async def test_a_filter_that_is_typed_and_left(page: Any, hub: Services, view: str) -> None:
+    """What was typed right before the view is left changes neither the address nor the stream of the next one."""
+    send(hub, [entry(correlation_id=f"left-{view}")])
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_function(LIVE)
+    await page.evaluate(
+        """chain => {
+            const field = document.querySelector('input[type=search]');
+            field.value = 'left';
+            field.dispatchEvent(new Event('input'));
+            location.hash = `#/traces/${chain}`;
+        }""",
+        f"left-{view}",
+    )
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.wait_for_timeout(400)  # longer than a pause in typing
+    assert page.url.endswith(f"#/traces/left-{view}")
+    send(hub, [entry(correlation_id=f"left-{view}")])
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+
+
+async def test_two_fields_are_typed_at_once(page: Any, hub: Services) -> None:
+    """Each field is taken up, however soon the next one is typed in."""
+    await page.goto(f"{hub.query_url}/#/")
+    await page.wait_for_function(LIVE)
+    await page.evaluate(
+        """() => [...document.querySelectorAll('input[type=search]')].forEach(field => {
+            field.value = 'twice';
+            field.dispatchEvent(new Event('input'));
+        })"""
+    )
+    await page.wait_for_url("**q=twice&source=twice**")
+
+
+async def test_a_tail_that_fails_after_it_was_left(page: Any, hub: Services) -> None:
+    """An error that comes when another view is shown leaves that one its stream."""
+    send(hub, [entry(correlation_id="late-failure")])
+    asked, go = asyncio.Event(), asyncio.Event()
+    page.forgiven += [FAILED]
+
+    async def late(route: Any) -> None:
+        asked.set()
+        await go.wait()
+        await route.fulfill(status=503, json={"detail": "late"})
+
+    await page.route("**/recent?*", late)
+    await page.goto(f"{hub.query_url}/#/tail")
+    await page.wait_for_selector(".tail-view")
+    await asyncio.wait_for(asked.wait(), 10)
+    await page.evaluate("location.hash = '#/traces/late-failure'")
+    await page.wait_for_function(LIVE)
+    go.set()
+    await page.wait_for_timeout(300)
+    send(hub, [entry(correlation_id="late-failure")])
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+
+
+async def test_a_tail_that_fails_once(page: Any, hub: Services) -> None:
+    """It is loaded again, and does not read all that is stored meanwhile."""
+    send(hub, [entry(source_id="tail-once", endpoint="/stored")])
+    await fail(page, "**/recent?*")
+    streams: list[str] = []
+    page.on("request", lambda request: streams.append(request.url) if "/stream?" in request.url else None)
+    await page.goto(f"{hub.query_url}/#/tail?source=tail-once")
+    await page.wait_for_selector(".tail .row:has-text('/stored')")
+    await page.wait_for_function(LIVE)
+    assert not [url for url in streams if url.endswith("last_event_id=0")], streams
+
+
+async def test_a_list_that_fails_once(page: Any, hub: Services) -> None:
+    """The list is asked for again, until it is there; what came meanwhile is not taken for all that there is."""
+    send(hub, chains(80, "list-once"))
+    await fail(page, "**/correlations?*", times=2)
+    await page.goto(f"{hub.query_url}/#/?q=list-once")
+    await page.wait_for_selector(".foot:has-text('busy for a moment')")
+    await page.wait_for_function(LIVE)
+    send(hub, chains(1, "list-once", 80))
+    await page.wait_for_timeout(900)
+    assert "all that retention" not in await page.locator(".foot").inner_text()
+    await page.wait_for_selector("[data-id='list-once/60']")
+
+
+async def test_a_chain_whose_second_page_fails(page: Any, hub: Services) -> None:
+    """A chain is read to its end, also when a page of it failed."""
+    chain = [entry(correlation_id="paged", direction=each) for each in ("->", "<-", "->", "<-")]
+    send(hub, chain)
+
+    failed = []
+
+    async def paged(route: Any) -> None:
+        second = "after=2" in route.request.url
+        if second and not failed:
+            failed.append(route)
+            await route.fulfill(status=503, json={"detail": "busy for a moment"})
+        else:
+            rest = {"traces": chain[2:], "next": None} if second else {"traces": chain[:2], "next": 2}
+            await route.fulfill(json={**rest, "expired": 0})
+
+    page.forgiven += [FAILED]
+    await page.route(re.compile(f"{hub.query_url}/traces/paged(\\?after=2)?$"), paged)
+    await page.goto(f"{hub.query_url}/#/traces/paged")
+    await page.wait_for_selector(".numbers:has-text('4 entries')")
+
+
+async def test_a_pause_before_the_stream_is_there(page: Any, hub: Services) -> None:
+    """Held while it connects, the stream stays held: what comes is shown when it goes on."""
+    send(hub, [entry(source_id="early")])
+    await page.goto(f"{hub.query_url}/#/tail")
+    await page.wait_for_function(LIVE)
+    go = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/stats", late)
+    await page.keyboard.press("p")
+    await page.keyboard.press("p")
+    await page.keyboard.press("p")
+    await page.wait_for_selector(".pace.held")
+    go.set()
+    await page.wait_for_timeout(300)
+    send(hub, [entry(source_id="early", endpoint="/while-held")])
+    await page.wait_for_timeout(300)
+    await page.keyboard.press("p")
+    await page.wait_for_selector(".tail .row:has-text('/while-held')")
+
+
+async def test_a_pause_right_after_the_newest(page: Any, hub: Services) -> None:
+    """What was passed over is not counted anew by the next pause, and does not come again after it."""
+    send(hub, [entry(source_id="anew", endpoint=f"/anew/{each}") for each in range(3)])
+    await page.goto(f"{hub.query_url}/#/tail?source=anew")
+    await page.wait_for_selector(".tail .row:has-text('/anew/2')")
+    await page.wait_for_function(LIVE)
+    for key in "pnpp":
+        await page.keyboard.press(key)
+    await page.wait_for_function(LIVE)
+    send(hub, [entry(source_id="anew", endpoint="/anew/3")])
+    await page.wait_for_selector(".tail .row:has-text('/anew/3')")
+    assert await page.locator(".tail .row:has-text('/anew/0'):not([hidden])").count() == 1
+
+
+async def test_escape_never_leaves_the_page(page: Any, hub: Services) -> None:
+    """Who came by a link, saw the list and went back, gets to the list by Escape, not to where the link was."""
+    send(hub, [entry(correlation_id="by-link")])
+    await page.goto("about:blank")
+    await page.goto(f"{hub.query_url}/#/traces/by-link")
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector(".chains-view")
+    await page.go_back()
+    await page.wait_for_selector(".chain-view .facts:not([hidden])")
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector(".chains-view")
+
+
+async def test_a_page_that_comes_back_from_the_cache(page: Any, hub: Services) -> None:
+    """Left and shown again as it was, the page goes on with its stream."""
+    await page.goto(f"{hub.query_url}/#/?q=cached-page")
+    await page.wait_for_function(LIVE)
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    send(hub, chains(1, "cached-page"))
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await page.wait_for_selector("[data-id='cached-page/0']")
+
+
+async def test_picks_outlive_a_search(page: Any, hub: Services) -> None:
+    """A chain that is picked shows it after the list was read anew, and x lets go of it."""
+    send(hub, chains(2, "picks"))
+    await page.goto(f"{hub.query_url}/#/?q=picks")
+    await page.locator("[data-id='picks/1'] a").focus()
+    await page.keyboard.press("x")
+    await page.get_by_label("Part of a correlation id").fill("picks/1")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 1")
+    await page.wait_for_selector("[data-id='picks/1'].picked")
+    await page.locator("[data-id='picks/1'] a").focus()
+    await page.keyboard.press("x")
+    assert await page.locator(".picked").count() == 0
+
+
+async def test_a_list_on_a_busy_server(page: Any, hub: Services) -> None:
+    """More new chains than a page has leave no hole: who scrolls comes by each of them."""
+    send(hub, chains(5, "busy"))
+    await page.goto(f"{hub.query_url}/#/?q=busy/")
+    await page.wait_for_selector("[data-id='busy/0']")
+    await page.wait_for_function(LIVE)
+    send(hub, chains(120, "busy", 5))
+    await page.wait_for_selector("[data-id='busy/124']")
+    await page.evaluate("list = document.querySelector('.scroll'), setInterval(() => list.scrollTop = 1e6, 30)")
+    await page.wait_for_selector(".foot:has-text('all that retention')")
+    shown = await page.locator("a.id").all_text_contents()
+    assert shown == [f"busy/{each}" for each in reversed(range(125))]
+
+
+async def test_compare_waits_for_no_stream(services: Services, page: Any) -> None:
+    """A view without a stream does not say that one is being tried for."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR", FAILED]
+    await page.goto(services.query_url)
+    await page.wait_for_function(LIVE)
+    await page.evaluate("import(document.querySelector('script[type=module]').src.replace('main', 'compare'))")
+    services.kill("query_svc")
+    await page.wait_for_selector(".banner.lost")
+    await page.evaluate("location.hash = '#/compare'")
+    await page.wait_for_selector(".compare-view")
+    await page.wait_for_selector(".banner", state="hidden")
+
+
+async def test_a_file_that_is_replaced(services: Services, page: Any) -> None:
+    """A chain is shown as the new file has it, from the start."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR", FAILED]
+    send(services, [entry(correlation_id="replaced", endpoint=f"/old/{each}") for each in range(9)])
+    await page.goto(f"{services.query_url}/#/traces/replaced")
+    await page.wait_for_selector(".numbers:has-text('9 entries')")
+    await page.wait_for_function(LIVE)
+    for name in ("query_svc", "ingest_svc"):
+        services.kill(name)
+    for file in services.db.parent.glob("tracehub.db*"):
+        file.unlink()
+    services.start("ingest_svc")
+    send(services, [entry(correlation_id="replaced", endpoint=f"/new/{each}") for each in range(2)])
+    services.start("query_svc")
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    send(services, [entry(correlation_id="replaced")])
+    await page.wait_for_selector(".numbers:has-text('3 entries')")
+
+
+async def test_what_came_during_a_cut_is_old(services: Services, page: Any) -> None:
+    """An entry that was stored while the connection was lost counts from its arrival, not from when the page had it."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR", FAILED]
+    send(services, [entry(endpoint="/one")])
+    await page.goto(f"{services.query_url}/#/traces/chain")
+    await page.wait_for_function(LIVE)
+    services.kill("query_svc")
+    send(services, [entry(endpoint="/two")])
+    await asyncio.sleep(4)
+    services.start("query_svc")
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    await page.wait_for_timeout(1_500)
+    where = await page.locator(".fact").first.inner_text()
+    assert int(where.rsplit(" for ", 1)[1].split(".")[0].split()[0]) >= 5, where
+
+
+@pytest.mark.parametrize("width", [1280, 2560])
+async def test_as_close_as_it_gets_within_a_century(page: Any, hub: Services, width: int) -> None:
+    """A chain from 1970 to 2100 can be looked at as closely as any other."""
+    await page.set_viewport_size({"width": width, "height": 800})
+    send(hub, [entry(correlation_id="century", timestamp=at) for at in (0, 4_102_444_800_000.5)])
+    await page.goto(f"{hub.query_url}/#/traces/century")
+    await page.wait_for_selector(".facts:not([hidden])")
+    box = await page.locator(".stage:not(.map)").bounding_box()
+    await page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60)
+    await page.evaluate(
+        """() => {
+            const stage = document.querySelector('.stage:not(.map)');
+            const box = stage.getBoundingClientRect();
+            const place = { clientX: box.left + box.width * 0.9, clientY: box.top + 60 };
+            for (let at = 0; at < 60; at += 1) {
+                stage.dispatchEvent(new WheelEvent('wheel', { deltaY: -400, ctrlKey: true, ...place }));
+            }
+        }"""
+    )
+    await page.wait_for_timeout(200)
+    assert await page.evaluate("1 + 1") == 2
+
+
+async def test_who_falls_silent_is_told(services: Services, page: Any) -> None:
+    """The figures of the sources are looked at again when nothing comes any more."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [entry(source_id="SI")])
+    await page.goto(f"{services.query_url}/#/sources")
+    await page.wait_for_selector(".talkers li")
+    await page.route(
+        "**/stats/sources", lambda route: route.fulfill(json={"sources": [{"source_id": "SI", "rate": 0}]})
+    )
+    await page.wait_for_selector(".talkers li:has-text('0/s')")
+
+
+async def test_no_letter_is_cut_in_two(page: Any, hub: Services) -> None:
+    """Text that is too long is cut between letters, also those that take two units."""
+    for start in ("", "x"):
+        send(hub, [entry(correlation_id=f"{start}letters-{chr(0x1F600) * 200}", endpoint=start + chr(0x1F600) * 500)])
+    await page.goto(f"{hub.query_url}/#/?q=letters-")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 2")
+    whole = "() => [...document.querySelectorAll('a.id, .facts')].every(each => each.textContent.isWellFormed())"
+    assert await page.evaluate(whole)
+    await page.locator("a.id").first.click()
+    await page.wait_for_selector(".facts:not([hidden])")
+    assert await page.evaluate(whole)
