@@ -34,8 +34,8 @@ class Rendering:
         self._bytes = 0
 
     def known(self, sites: Iterable[int]) -> dict[int, Parts]:
-        """Those of the sites that need not be learnt."""
-        return {site: self._sites[site] for site in set(sites) if site in self._sites}
+        """Those of the sites that need not be learnt; asked from threads that read, whatever is learnt meanwhile."""
+        return {site: parts for site in set(sites) if (parts := self._sites.get(site))}
 
     def learn(self, rows: Iterable[tuple[int, str, str, str, str, str]]) -> dict[int, Parts]:
         """Take sites: id, source, direction, operation, endpoint, host."""
