@@ -310,6 +310,13 @@ async def test_who_falls_silent_is_told(services: Services, page: Any) -> None:
     await page.wait_for_selector(".talkers li:has-text('0/s')")
 
 
+async def test_steps_that_took_no_time(page: Any, hub: Services) -> None:
+    """A step that began and ended at one time has ended."""
+    send(hub, [entry(correlation_id="instant", timestamp=1.0, direction=each) for each in ("->", "<-")])
+    await page.goto(f"{hub.query_url}/#/traces/instant")
+    await page.wait_for_selector(".fact:has-text('no step took time of its own')")
+
+
 async def test_no_letter_is_cut_in_two(page: Any, hub: Services) -> None:
     """Text that is too long is cut between letters, also those that take two units."""
     for start in ("", "x"):
@@ -321,3 +328,18 @@ async def test_no_letter_is_cut_in_two(page: Any, hub: Services) -> None:
     await page.locator("a.id").first.click()
     await page.wait_for_selector(".facts:not([hidden])")
     assert await page.evaluate(whole)
+
+
+async def test_a_chain_that_leaves_its_state(page: Any, hub: Services) -> None:
+    """In a list of running chains one that completes says so, and goes as soon as nobody points at the list."""
+    send(hub, chains(2, "leaves"))
+    await page.goto(f"{hub.query_url}/#/?q=leaves/&state=running")
+    await page.wait_for_function(LIVE)
+    await page.wait_for_selector("[data-id='leaves/0']")
+    await page.mouse.move(600, 400)
+    send(hub, [entry(correlation_id="leaves/0", direction="<-")])
+    await page.wait_for_selector("[data-id='leaves/0']:has-text('no longer so')")
+    await page.mouse.move(600, 20)
+    send(hub, [entry(correlation_id="leaves/1", source_id="WS")])
+    await page.wait_for_selector("[data-id='leaves/0']", state="detached")
+    assert await page.locator("[data-id]").count() == 1

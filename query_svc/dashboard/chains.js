@@ -20,6 +20,7 @@ export function chainsView(context, route) {
   const filter = { q: '', source: '', state: '', minutes: '', ...Object.fromEntries(route.query) };
   const rows = new Map(); // correlation id -> row
   const picked = []; // for a comparison
+  const came = new Set(); // ids of rows that got an entry since the list was last looked at, where a state is asked for
   let next = null;
   let first = []; // ids of the newest page, in order
   let waiting = 0;
@@ -63,13 +64,15 @@ export function chainsView(context, route) {
   async function page(before, looks = LOOKS) {
     const found = [];
     let at = before;
+    let full = false; // the page that was looked at last, whatever of it is wanted
     for (let look = 0; look < looks && found.length < PAGE; look += 1) {
       const answer = await get('correlations', { ...parameters(), before: at });
       found.push(...answer.correlations.filter(wanted));
+      full = answer.correlations.length >= PAGE;
       at = answer.next;
       if (at === null || (!before && found.length)) break;
     }
-    return { found, next: at };
+    return { found, next: at, full };
   }
 
   async function reload() {
@@ -125,14 +128,18 @@ export function chainsView(context, route) {
   const refresh = atMostEvery(REFRESH_MS, async () => {
     if (busy || !node.isConnected) return;
     const mine = searching;
+    const touched = [...came];
+    came.clear();
     try {
       const answer = await page(null, 1);
       if (mine !== searching || busy) return;
+      const whole = !answer.full || !answer.found.every(changed); // all that something came for since
       newestNext = answer.next;
       torn ||= rows.size > MOST || (answer.found.length >= PAGE && answer.found.every(changed));
       const known = first;
       first = answer.found.map((chain) => put(chain).id);
       const now = new Set(first);
+      if (whole) for (const id of touched) if (!now.has(id)) rows.get(id)?.leave();
       if (!torn) first.push(...known.filter((id) => !now.has(id) && !rows.get(id).shown));
       else forgetWaiting(now);
       show(false);
@@ -145,18 +152,30 @@ export function chainsView(context, route) {
     return !known || known.trace_count + known.expired !== chain.trace_count + chain.expired;
   }
 
+  function note(text) {
+    if (!filter.state) return;
+    const { correlation_id: id } = JSON.parse(text);
+    if (rows.has(id)) came.add(id);
+  }
+
   function forgetWaiting(but) {
     for (const [id, row] of rows) if (!row.shown && !but.has(id)) rows.delete(id);
+  }
+
+  function dropLeft() {
+    for (const [id, row] of rows) if (row.left) drop(id, row);
+    first = first.filter((id) => rows.has(id));
+  }
+
+  function drop(id, row) {
+    row.node.remove();
+    rows.delete(id);
   }
 
   // The newest page alone; scrolling reads again what is below it.
   function beginAnew() {
     const now = new Set(first);
-    for (const [id, row] of rows) {
-      if (now.has(id)) continue;
-      row.node.remove();
-      rows.delete(id);
-    }
+    for (const [id, row] of rows) if (!now.has(id)) drop(id, row);
     next = newestNext;
     torn = busy = false;
     searching += 1; // what is being read lies below what is gone
@@ -168,11 +187,12 @@ export function chainsView(context, route) {
     if (asked || quiet) {
       const anew = torn;
       if (anew) beginAnew();
+      dropLeft();
       order();
       waiting = 0;
       if (asked) scroller.scrollTop = 0;
       if (anew) fillUp();
-    } else waiting = [...rows.values()].filter((row) => !row.shown).length;
+    } else waiting = [...rows.values()].filter((row) => !row.shown && !row.left).length;
     pill.hidden = waiting === 0;
     setText(pill, `${count(waiting)}${torn ? '+' : ''} new`);
     tell();
@@ -229,7 +249,7 @@ export function chainsView(context, route) {
     start() {
       reload();
       context.live.follow({
-        path: 'stream', entry: () => refresh(), again: () => reload(), gap: () => refresh(),
+        path: 'stream', entry: (text) => { note(text); refresh(); }, again: () => reload(), gap: () => refresh(),
       });
     },
     stop() { leave(); clearTimeout(retrying); clearInterval(ticking); refresh.cancel(); searching += 1; },
@@ -268,10 +288,11 @@ function makeRow(id) {
   node.addEventListener('click', (event) => { if (!event.target.closest('a')) go(chainLink(id)); });
   let before = '';
   const row = {
-    id, node, chain: null, shown: false,
+    id, node, chain: null, shown: false, left: false,
     update(chain) {
       const changed = row.chain && chain.trace_count !== row.chain.trace_count;
       row.chain = chain;
+      row.left = false;
       if (chain.sources.join() !== before) {
         before = chain.sources.join();
         const rest = chain.sources.length - MARKS;
@@ -287,7 +308,14 @@ function makeRow(id) {
       }
       row.tick();
     },
+    // It is no longer of the state that was asked for.
+    leave() {
+      row.left = true;
+      state.dataset.state = 'left';
+      state.replaceChildren('no longer so');
+    },
     tick() {
+      if (row.left) return;
       const chain = row.chain;
       const now = stateOf(chain);
       if (state.dataset.state !== now) {

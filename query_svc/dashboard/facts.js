@@ -30,7 +30,7 @@ function where(model, { now, complete, expired, stuck, choose }) {
 
 function slow(model, expired, choose) {
   const bar = slowest(model);
-  if (!bar || bar.self <= 0) return ['calm', 'no step has ended yet'];
+  if (!bar || bar.self <= 0) return ['calm', bar ? 'no step took time of its own' : 'no step has ended yet'];
   const share = Math.round((100 * bar.self) / (model.last || 1));
   return [share >= 50 ? 'slow' : 'calm', step(bar, choose), ` itself ${duration(bar.self)}`, share >= 1 && share <= 100 ? `, ${share} % of ${expired ? 'what is left' : 'the whole'}` : ''];
 }
