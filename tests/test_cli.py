@@ -235,6 +235,26 @@ def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
     assert shell.run("status", **nowhere).returncode == 3
 
 
+@pytest.mark.parametrize("address", ["ftp://x", "http://[bad", "http://localhost:99999"])
+def test_an_address_that_is_none_is_one_line(shell: Shell, address: str) -> None:
+    """Whatever the command asks first."""
+    for ended in shell.run_each(("list",), ("status",), ("doctor",), TRACEHUB_URL=address):
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1)
+        assert address in ended.stderr
+
+
+@pytest.mark.parametrize(("words", "closed"), [("list", ">&-"), ("new --json", ">&-"), ("list", "2>&-")])
+def test_an_output_that_the_shell_has_closed_is_none(shell: Shell, words: str, closed: str) -> None:
+    """What would have gone there goes nowhere, and the exit code is as ever."""
+    line = f'"$0" {words}'
+    open_, shut = (
+        subprocess.run(["sh", "-c", text, BIN / "tracehub"], env=shell.environ, capture_output=True, check=False)
+        for text in (line, f"{line} {closed}")
+    )
+    assert shut.returncode == open_.returncode
+    assert (shut.stdout, shut.stderr) in ((b"", open_.stderr), (open_.stdout, b""))
+
+
 def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
     """And says where help is."""
     for ended in shell.run_each(("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):

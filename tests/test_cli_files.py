@@ -5,11 +5,16 @@ import json
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import Services, entry
 from test_cli import Shell, hub, shell
+from tracehub.cli.files import Line
+from tracehub.cli.load import Load
+from tracehub.connection import Connection
+from tracehub.errors import Refused
 from wayward import Reply, Wayward, wayward
 
 __all__ = ["hub", "shell"]  # fixtures
@@ -69,6 +74,24 @@ def test_import_names_the_line_that_is_wrong(shell: Shell, tmp_path: Path) -> No
     assert (told["inserted"], told["skipped"]) == (3, 3)
     file.write_bytes(gzip.compress(lines(*good))[:-9])
     assert "a.ndjson" in shell.run("import", str(file)).stderr
+
+
+def test_import_skips_as_many_bad_entries_as_there_are(shell: Shell, tmp_path: Path) -> None:
+    """A whole batch of them, and what is good among them is stored."""
+    bad = [{"source_id": "MA", "number": number} for number in range(600)]
+    (tmp_path / "a.ndjson").write_bytes(lines(*bad[:300], entry(correlation_id="among"), *bad[300:]))
+    told = json.loads(shell.run("import", "--json", "--skip-bad", str(tmp_path / "a.ndjson")).stdout)
+    assert (told["inserted"], told["skipped"]) == (1, 600)
+
+
+def test_import_waits_no_longer_than_it_has_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the server asks for; it is asked once more before the end."""
+    monkeypatch.setattr("tracehub.cli.load.PATIENCE_S", 0.2)
+    with wayward() as server:
+        server.judge = lambda _request: Reply(503, {"detail": "not today"}, {"Retry-After": "20"})
+        with closing(Connection(server.url, 10)) as connection, pytest.raises(Refused, match="not today"):
+            Load(connection, skip_bad=False).store([Line(b"{}", "a:1")])
+        assert server.requests[1].at - server.requests[0].at < 15
 
 
 def test_import_waits_for_a_server_that_is_busy(tmp_path: Path) -> None:

@@ -169,6 +169,32 @@ def test_wait_does_not_take_a_stored_chain_for_complete_before_its_end(shell: Sh
     assert shell.run("wait", "reopened", "--timeout", "300ms").returncode == 1
 
 
+def test_wait_begins_anew_with_a_database_that_was_replaced(own: Shell, services: Services) -> None:
+    """What was open in the old one does not stand in the way of a chain that is complete in the new one."""
+    chain = {"correlation_id": "replaced"}
+    own.store(entry(correlation_id="other"), entry(**chain), entry(**chain, source_id="WK"))
+    with own.follow("wait", "replaced", "--timeout", "20s", "--json") as wait:
+        _until_streamed(services)
+        services.kill("ingest_svc", signal.SIGTERM)
+        services.kill("query_svc", signal.SIGTERM)
+        for file in services.db.parent.glob("tracehub.db*"):
+            file.unlink()
+        services.start("ingest_svc")
+        own.store(entry(**chain), entry(**chain, direction="<-"))
+        services.start("query_svc")
+        told = json.loads(wait.communicate(timeout=30)[0])
+    assert (wait.returncode, told["reached"], told["entries"]) == (0, True, 2)
+
+
+def _until_streamed(services: Services) -> None:
+    """Wait until somebody follows."""
+    until = time.monotonic() + 10
+    with closing(Connection(services.query_url, 5)) as connection:
+        while not json.loads(connection.ask("GET", "/stats").body)["subscribers"]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 def test_wait_refuses_what_it_cannot_wait_for(shell: Shell) -> None:
     """Wrong use is exit code 2."""
     wrong = (("--until", "done"), ("--until", "quiet=soon"), ("--timeout", "long"))

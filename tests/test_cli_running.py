@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -37,6 +38,24 @@ def test_start_in_the_background_and_stop(alone: Shell, tmp_path: Path) -> None:
     assert alone.run("status").returncode == 3
     nothing = alone.run("stop")
     assert (nothing.returncode, nothing.stdout) == (1, "")
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 here")
+def test_start_on_an_address_of_ipv6(alone: Shell) -> None:
+    """The server is found where it listens."""
+    try:
+        told = alone.run("start", "--detach", "--host", "::1")
+        assert told.stdout.startswith("TraceHub is up: http://[::1]:")
+    finally:
+        alone.run("stop")
 
 
 def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:

@@ -13,11 +13,10 @@ from rich.text import Text
 
 from tracehub.cli import server
 from tracehub.cli.command import command
-from tracehub.cli.hub import Hub, database, health
+from tracehub.cli.hub import Hub, database, health, place
 from tracehub.cli.reading import Reader
 from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
-from tracehub.connection import Place
 from tracehub.errors import TraceHubError, Unreachable
 from tracehub.settings import read_secret
 
@@ -101,7 +100,7 @@ def _clock(behind_s: float) -> Finding:
 
 def _secret(name: str, url: str, variable: str) -> list[Finding]:
     """Whether this port takes the secret, by a call that changes nothing."""
-    given, place = read_secret(variable), Place.at(url)
+    given, known = read_secret(variable), place(url)
     try:
         if name == "query":
             Reader(url, timeout=3.0).ask("/stats")
@@ -120,14 +119,14 @@ def _secret(name: str, url: str, variable: str) -> list[Finding]:
         return [
             Finding("problem", f"{name} secret", "the port refuses the secret that is set here", f"correct {variable}")
         ]
-    if given and place.scheme == "http" and place.host not in LOCAL:
+    if given and known.scheme == "http" and known.host not in LOCAL:
         return [Finding("warning", f"{name} secret", f"it travels unencrypted to {url}", "put a TLS proxy in front")]
     told = "set, and taken" if given else "none is set here, and none is wanted"
     return [Finding("ok", f"{name} secret", told)] if status == 200 else []
 
 
 def _file(hub: Hub, db: str | None) -> list[Finding]:
-    if not db and not os.environ.get("TRACEHUB_DB") and Place.at(hub.reading).host not in LOCAL:
+    if not db and not os.environ.get("TRACEHUB_DB") and place(hub.reading).host not in LOCAL:
         return [Finding("ok", "database", "on another machine: run tracehub doctor there")]
     path: Path = database(hub, db)
     try:

@@ -63,18 +63,26 @@ class Hub:
         """Both addresses, found by what the one we know says of the other: each sends on what is the other's."""
         if not self._url:
             return Ports(self.sending, self.reading)
-        known = Place.at(self._url).url("")
+        known = place(self._url).url("")
         query = _elsewhere(known, "GET", "/stats", None)
         if query == "":
             other, answers = (
                 _neighbour(known),
-                Place.at(known).port == Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
+                place(known).port == place(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
             )
             return Ports(other, known) if answers else Ports(known, other)
         if query is not None:
             return Ports(known, query)
         ingest = _elsewhere(known, "POST", "/ingest", b'{"traces":[]}')
         return Ports(known if ingest is None else ingest or _neighbour(known), known)
+
+
+def place(url: str) -> Place:
+    """What an address names. Raises Unreachable where it names nothing."""
+    try:
+        return Place.at(url)
+    except ValueError as error:
+        raise Unreachable(str(error)) from error
 
 
 def connect(url: str, timeout_s: float, secret: str = "") -> Connection:
@@ -157,10 +165,10 @@ def _elsewhere(url: str, method: str, path: str, body: bytes | None) -> str | No
 
 def _neighbour(url: str) -> str:
     """The other port of one that does not answer: by the settings, or next to it."""
-    place = Place.at(url)
+    known = place(url)
     pair = [
-        Place.at(_local("TRACEHUB_PORT", INGEST_PORT)).port,
-        Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
+        place(_local("TRACEHUB_PORT", INGEST_PORT)).port,
+        place(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
     ]
-    other = pair[1 - pair.index(place.port)] if place.port in pair else place.port + 1
-    return place._replace(port=other).url("")
+    other = pair[1 - pair.index(known.port)] if known.port in pair else known.port + 1
+    return known._replace(port=other).url("")

@@ -108,6 +108,11 @@ class Load:
 
     def store(self, batch: list[Line]) -> None:
         """Send a batch until it is stored; an entry that is refused is skipped or raised as BadEntry."""
+        while batch:
+            batch = self._rest(batch)
+
+    def _rest(self, batch: list[Line]) -> list[Line]:
+        """Send a batch once; what is to be sent instead, where an entry is refused."""
         body = b'{"traces":[' + b",".join(line.text for line in batch) + b"]}"
         answer = self._answer(body)
         verdict = judge(answer)
@@ -118,24 +123,23 @@ class Load:
             self.store(batch[: len(batch) // 2])
             self.store(batch[len(batch) // 2 :])
         elif verdict.fate in (Fate.BAD, Fate.SPLIT):
-            self._refuse(batch, verdict.place, verdict.reason)
+            return self._refuse(batch, verdict.place, verdict.reason)
         else:
             told(answer)  # raises what the server says
             raise Unreachable("not the answer of a TraceHub")
+        return []
 
-    def _refuse(self, batch: list[Line], place: int | None, reason: str) -> None:
+    def _refuse(self, batch: list[Line], place: int | None, reason: str) -> list[Line]:
         if place is None and len(batch) > 1:
             for line in batch:
                 self.store([line])
-            return
+            return []
         line = batch[min(place or 0, len(batch) - 1)]
         problem = f"{line.place}: {reason}"
         if not self._skip_bad:
             raise BadEntry(problem)
         self.skip(problem)
-        rest = [other for other in batch if other is not line]
-        if rest:
-            self.store(rest)
+        return [other for other in batch if other is not line]
 
     def _answer(self, body: bytes) -> Answer:
         """The answer to a batch, after as many attempts as there is patience for."""
@@ -157,4 +161,4 @@ class Load:
             if not waits:
                 self.say(f"waiting: {why}")
             waits = True
-            time.sleep(wait_s)
+            time.sleep(min(wait_s, max(0.0, until - time.monotonic())))

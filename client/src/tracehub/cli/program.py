@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -79,6 +80,7 @@ def program(name: str) -> click.Group:
 
 def run(name: str) -> NoReturn:
     """Run one of the programs on `sys.argv`, and end."""
+    _open_outputs()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -105,6 +107,14 @@ def run(name: str) -> NoReturn:
     except OSError as error:
         _end(name, f"{error.filename}: {error.strerror}" if error.filename else plainly(error), NOT_SO)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_outputs() -> None:
+    """Where the shell has closed an output (`>&-`), what is written to it goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _wrong_use(error: click.ClickException) -> str:

@@ -24,7 +24,7 @@ from tracehub.errors import TraceHubError
 from tracehub.query import quoted
 
 Entry = dict[str, Any]
-Arrival = Union[Entry, TraceHubError, None]
+Arrival = Union[Entry, TraceHubError, str, None]  # a text is the name of an event
 UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 WAITING = 1000  # entries between the two threads
 
@@ -49,6 +49,9 @@ class Goal(ABC):
         """Whether this entry makes it so."""
         return False
 
+    def forget(self) -> None:  # noqa: B027  # most goals remember nothing
+        """The database was replaced: nothing of what was asked about is there any more."""
+
     @abstractmethod
     def missing(self, count: int) -> str:
         """What there is instead, after so many entries."""
@@ -69,6 +72,9 @@ class Complete(Goal):
         if self._balance:
             return False
         return bool(self._hub.reader.ask(f"/traces/{quoted(self._id)}", {"limit": 1})["complete"])
+
+    def forget(self) -> None:
+        self._balance.clear()
 
     def missing(self, count: int) -> str:
         left = sum(abs(balance) for balance in self._balance.values())
@@ -172,6 +178,11 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
             raise arrival
         if arrival is None:
             return False
+        if isinstance(arrival, str):
+            if arrival == "reset":
+                entries.clear()
+                goal.forget()
+            continue
         entries.append(arrival)
         if goal.reached(arrival):
             return True
@@ -180,7 +191,7 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
 def _read(hub: Hub, correlation_id: str, timeout_s: int, put: Callable[[Arrival], None]) -> None:
     """Runs in a thread, so that silence can be told from waiting."""
     try:
-        for entry in hub.reader.stream(correlation_id, timeout_s):
+        for entry in hub.reader.stream(correlation_id, timeout_s, on_event=lambda name, _: put(name)):
             put(entry)
         put(None)
     except TraceHubError as error:
