@@ -143,7 +143,7 @@ def _wal_bytes(path: Path) -> int:
 
 
 def _size(number: int) -> str:
-    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} KB"
+    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
 
 
 def _writer(path: Path) -> Finding:

@@ -211,7 +211,7 @@ def test_what_is_in_the_wal_is_told(path: Path) -> None:
     finally:
         writer.close()
     (database,) = [one for one in json.loads(ended.stdout)["findings"] if one["name"] == "database"]
-    assert size > 0 and f"and {size / 1e3:,.1f} KB in its WAL" in database["detail"]
+    assert size > 0 and f"and {size / 1e3:,.1f} kB in its WAL" in database["detail"]
 
 
 def test_a_clock_that_differs(tmp_path: Path) -> None:
