@@ -98,6 +98,24 @@ assert os.wait()[1] == 0
     assert server.duplicates == 0
 
 
+def test_a_child_that_was_forked_past_the_interpreter_loses_nothing(server: Wayward) -> None:
+    """Where a host forks without Python's hooks, the child's first checkpoint finds out, and goes with the rest."""
+    code = """
+import ctypes
+log.checkpoint_entry('CLI', '/parent')
+assert tracehub.get_tracehub_client().flush(10)
+pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    for number in range(3):
+        log.checkpoint_entry('CLI', f'/child/{number}')
+    sent = tracehub.get_tracehub_client().flush(10)
+    os._exit(tracehub.get_tracehub_client().counts()[:4] != (3, 3, 0, 0) or not sent)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    run(server.url, code, TRACEHUB_FLUSH_INTERVAL="60")
+    assert endpoints(server) == ["/child/0", "/child/1", "/child/2", "/parent"]
+
+
 def test_many_forks_while_other_threads_log_do_not_deadlock(server: Wayward) -> None:
     """Children forked at any moment can log, flush and exit; none hangs, none is lost."""
     code = """

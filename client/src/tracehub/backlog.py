@@ -64,6 +64,10 @@ class Backlog:
         """Nobody will look by themselves: ask for attention with the next entry."""
         self.look_at = 1
 
+    def uncounted(self) -> list[Item]:
+        """What came in and was not counted yet."""
+        return list(self._inbox)
+
     def count_in(self) -> None:
         """Bound and count what came in. Whoever finds the lock taken leaves the work to its holder."""
         while self._inbox and self._lock.acquire(False):

@@ -173,7 +173,10 @@ class TraceHubClient:
 
     def _own_sender(self) -> Sender:
         if self._pid != os.getpid():  # forked by something that does not run Python's hooks
+            came = self._backlog.uncounted()
             self.abandon()
+            for item in came:
+                self._backlog.put(item)
         return self._sender
 
     def _connect(self, answer_within_s: float | None) -> Connection:
