@@ -343,3 +343,39 @@ async def test_a_chain_that_leaves_its_state(page: Any, hub: Services) -> None:
     send(hub, [entry(correlation_id="leaves/1", source_id="WS")])
     await page.wait_for_selector("[data-id='leaves/0']", state="detached")
     assert await page.locator("[data-id]").count() == 1
+
+
+async def test_an_id_that_many_others_hold(page: Any, hub: Services) -> None:
+    """How long a step is open goes by its arrival, whatever its sender's clock, however many ids are like this one."""
+    send(hub, [entry(correlation_id="within", timestamp=1_000.0), *chains(120, "within")])
+    await page.goto(f"{hub.query_url}/#/traces/within")
+    await page.wait_for_selector(".fact:has-text('in MA /api for'):not(:has-text(' d'))")
+
+
+async def test_a_log_out_that_fails(services: Services, page: Any) -> None:
+    """Who is still logged in is told so."""
+    services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"
+    services.start("ingest_svc")
+    services.start("query_svc")
+    await page.goto(services.query_url)
+    page.forgiven += [FAILED]
+    await page.get_by_label("Secret").fill("a reader's secret")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".chains-view")
+    await fail(page, "**/logout")
+    await page.get_by_role("button", name="Log out").click()
+    await page.wait_for_selector(".banner:has-text('Still logged in: busy for a moment')")
+
+
+async def test_a_chain_that_outgrows_the_page(page: Any, hub: Services) -> None:
+    """What comes beyond 200,000 entries is not taken in, and the page knows that there is more."""
+    await page.goto(hub.query_url)
+    grown = await page.evaluate(
+        """async () => {
+            const record = document.querySelector('script[type=module]').src.replace('main.js', 'record.js');
+            const chain = new (await import(record)).ChainRecord('grows');
+            for (let at = 0; at < 200_001; at += 1) chain.add({ timestamp: at, suffix: '' });
+            return [chain.entries.length, chain.cut];
+        }"""
+    )
+    assert grown == [200_000, True]

@@ -45,6 +45,14 @@ function back() {
   else go('#/');
 }
 
+async function leave() {
+  try {
+    await logOut();
+  } catch (error) {
+    banner.tell(`Still logged in: ${error.message}`);
+  }
+}
+
 function switchTheme() {
   nextTheme();
   showTheme();
@@ -112,7 +120,7 @@ document.body.append(
   h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to the content'),
   h('header', {}, h('a', { class: 'brand', href: '#/', 'aria-label': 'TraceHub, chains' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), 'TraceHub'),
     h('nav', { 'aria-label': 'Views' }, tabs), status.node,
-    h('div', { class: 'tools' }, wasLoggedIn() ? button('Log out', 'Log out', () => logOut(), { class: 'plain' }) : null,
+    h('div', { class: 'tools' }, wasLoggedIn() ? button('Log out', 'Log out', leave, { class: 'plain' }) : null,
       themeButton, button('?', 'Keys (?)', () => showHelp(), { class: 'plain', 'aria-label': 'Keys' }))),
   banner.node, main, said);
 showTheme();

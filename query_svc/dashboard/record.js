@@ -3,6 +3,7 @@
 import { chainPath, get, serverNow } from './api.js';
 
 const MOST = 200_000; // entries that a page holds
+const LOOKS = 25; // pages of chains whose ids hold this one that are looked through for it
 
 export class ChainRecord {
   constructor(id) {
@@ -76,8 +77,14 @@ export class ChainRecord {
 
   // Ask when the newest entry arrived: of what comes late by a stream nobody else knows it.
   async whenItArrived(signal) {
-    const page = await get('correlations', { q: this.id, limit: 20 }, signal);
-    const row = page.correlations.find((each) => each.correlation_id === this.id);
+    let row = null;
+    let before = null;
+    for (let look = 0; this.entries.length && look < LOOKS && !row; look += 1) {
+      const page = await get('correlations', { q: this.id, limit: 100, before }, signal);
+      row = page.correlations.find((each) => each.correlation_id === this.id);
+      before = page.next;
+      if (before === null) break;
+    }
     if (row?.arrived_ts > (this._arrived ?? 0)) this._arrived = row.arrived_ts;
   }
 }
