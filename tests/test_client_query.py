@@ -119,6 +119,18 @@ def test_nobody_there_is_an_error_too() -> None:
             TraceHubQueryClient(url, timeout=1).list_correlations()
 
 
+def test_a_short_stream_does_not_wait_for_a_silent_server_as_a_long_one_does(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond its time it waits for a little, and says that there was no answer."""
+    monkeypatch.setattr("tracehub.query.LATE_S", 0.2)
+    server.replies = [Reply(hang_s=15)]
+    started = time.monotonic()
+    with pytest.raises(Unreachable):
+        list(TraceHubQueryClient(server.url, timeout=0.1).stream("req", timeout=1))
+    assert time.monotonic() - started < 10
+
+
 def test_a_stream_ends_with_the_servers_timeout(server: Wayward) -> None:
     """The callback gets each entry, not the end."""
     server.replies = [stream(b": hello\n\nretry: 10\n\n", frame(3), b": beat\n\n", frame(7), TIMEOUT, frame(8))]

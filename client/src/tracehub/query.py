@@ -12,6 +12,7 @@ from tracehub.following import Following, Json, ask, entries
 from tracehub.settings import read_secret
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
+LATE_S = 5.0  # that the end of a stream may take beyond its time
 
 
 class TraceHubQueryClient:
@@ -63,7 +64,7 @@ class TraceHubQueryClient:
         what was missed, `on_event("reset", {...})` when the file was replaced and all comes anew. Without `on_event`
         both are logged.
         """
-        connection = self._connect(max(self.timeout, SILENCE_S))
+        connection = self._connect(max(self.timeout, min(SILENCE_S, timeout + LATE_S)))
         following = Following(connection, f"/traces/{quoted(correlation_id)}/stream", {}, timeout)
         for _, entry in entries(following, on_event):
             yield entry
