@@ -93,7 +93,7 @@ def _file_system(folder: Path) -> str:
 def _space(path: Path) -> Finding:
     usage = shutil.disk_usage(path.parent)
     size = path.stat().st_size if path.exists() else 0
-    told = f"{usage.free / 1e9:,.1f} GB of {usage.total / 1e9:,.1f} GB free"
+    told = f"{_size(usage.free)} of {_size(usage.total)} free"
     if usage.free < 10 * WAL_LIMIT // 4:
         return Finding("problem", "disk", told, "make room: without it the ingest port answers 507")
     if usage.free < max(FEW_BYTES, size):
@@ -143,6 +143,8 @@ def _wal_bytes(path: Path) -> int:
 
 
 def _size(number: int) -> str:
+    if number >= 1e9:
+        return f"{number / 1e9:,.1f} GB"
     return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
 
 

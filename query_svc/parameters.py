@@ -80,5 +80,5 @@ def wanted(request: web.Request) -> Wanted:
 
 def _row_id(name: str, text: str) -> int:
     if not re.fullmatch(r"\d{1,1000}", text, re.ASCII):
-        raise BadRequest(f"{name} is a whole number, not {text[:40]!r}")
+        raise BadRequest(f"{name} is a whole number from 0 up, not {text[:40]!r}")
     return min(int(text), INFINITY)
