@@ -18,9 +18,10 @@ def talkers() -> Look[SourcesStats]:
 
 
 async def _count(reader: Reader) -> SourcesStats:
-    _, newest, a_minute_ago = await reader.extent((time.time() - RATE_S) * 1000)
+    oldest, newest, a_minute_ago = await reader.extent((time.time() - RATE_S) * 1000)
     start = max(a_minute_ago, newest - SCAN_ENTRIES)
-    window_s = RATE_S if start == a_minute_ago else await reader.age_s(start + 1)
+    is_cut = start > a_minute_ago or 1 < oldest == start + 1 <= newest  # the entries before it are not counted, or gone
+    window_s = await reader.age_s(start + 1) if is_cut else RATE_S
     counts = await reader.by_source(start)
     sources = [SourceStats(source, entries, round(entries / window_s, 3)) for source, entries in counts]
     return SourcesStats(sources, len(sources), newest - start, round(window_s, 3))

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from conftest import Client, entry, until
 from query_svc.handlers import TAIL, TALKERS
 from shared.env import Settings
 from shared.storage import reader as reading
+from shared.storage.writer import Writer
+from shared.wire import Entry
 
 
 async def post(ingest: Client, *entries: dict[str, Any]) -> None:
@@ -125,6 +128,20 @@ async def test_stats_are_true(ingest: Client, query: Client, settings: Settings,
         {"source_id": "WS", "entries": 20, "rate": 0.333},
     ]
     assert (sources["count"], sources["window_entries"], sources["window_s"]) == (2, 60, 60)
+
+
+async def test_rates_are_of_the_time_that_is_left(start_query: Any, settings: Settings) -> None:
+    """Where less than a minute is kept, sources have their entries over that time and no longer one."""
+    now_ms = int(time.time() * 1000)
+    with closing(Writer(settings.path, settings.retention_ms)) as writer:
+        for ago_s in (40, 10):
+            writer.write([[Entry("MA", f"{ago_s}", float(n), "", "->", "REST", "/") for n in range(50)]],
+                         now_ms - 1000 * ago_s)  # fmt: skip
+        writer.expire(51, 100)
+    sources = await get(await start_query(settings), "/stats/sources")
+    assert sources["window_entries"] == 50
+    assert 10 <= sources["window_s"] < 20
+    assert 2.5 < sources["sources"][0]["rate"] <= 5
 
 
 async def test_unhealthy_until_there_is_a_file(start_ingest: Any, start_query: Any, settings: Settings) -> None:
