@@ -16,6 +16,7 @@ import pytest
 from conftest import Services, entry
 from tracehub import TraceHubQueryClient
 from tracehub.connection import Connection
+from wayward import Reply, wayward
 
 BIN = Path(sys.executable).parent
 
@@ -233,6 +234,16 @@ def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1)
         assert "http://127.0.0.1:9" in ended.stderr
     assert shell.run("status", **nowhere).returncode == 3
+
+
+def test_another_server_at_the_address_is_one_line(shell: Shell) -> None:
+    """Where JSON comes that no TraceHub answers with, the command says so, whatever it asked for."""
+    with wayward() as other:
+        other.judge = lambda _: Reply(200, {})
+        commands = (("show",), ("list",), ("show", "x"), ("tail", "--last", "3"), ("export", "--all"))
+        for ended in shell.run_each(*commands, TRACEHUB_URL=other.url):
+            assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1), ended.stderr
+            assert "not the answer of a TraceHub" in ended.stderr
 
 
 @pytest.mark.parametrize("address", ["ftp://x", "http://[bad", "http://localhost:99999"])

@@ -103,7 +103,7 @@ def test_a_refusal_carries_the_servers_words(server: Wayward, status: int) -> No
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(200, b"<html>"), Reply(200, [1]), Reply(garbage=b"?"), Reply(200, {"next": 1})]
+    "reply", [Reply(200, b"<html>"), Reply(200, [1]), Reply(garbage=b"?"), Reply(200, {"next": 1}), Reply(200, {})]
 )
 def test_an_answer_that_makes_no_sense_is_an_error_of_its_own(server: Wayward, reply: Reply) -> None:
     """Whatever comes, callers need one except clause."""

@@ -32,9 +32,10 @@ class TraceHubQueryClient:
         connection = self._connect(self.timeout)
         try:
             chain = page = ask(connection, path, asked)
+            traces = chain["traces"]
             while page.get("next") is not None:
                 page = ask(connection, path, {**asked, "after": page["next"]})
-                chain["traces"] += page["traces"]
+                traces += page["traces"]
                 chain.update({key: value for key, value in page.items() if key != "traces"})
         except (KeyError, TypeError) as error:
             raise Unreachable(f"not the answer of a TraceHub: {reason(error)}") from error

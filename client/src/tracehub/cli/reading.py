@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Callable
 
 from tracehub.connection import Answer
+from tracehub.errors import Unreachable
 from tracehub.following import Following, Json, answered, ask, entries, refused
 from tracehub.query import SILENCE_S, TraceHubQueryClient
 
@@ -14,13 +16,19 @@ class Reader(TraceHubQueryClient):
     """Reads chains and streams as services do, and asks any other call too."""
 
     def ask(self, path: str, parameters: Json | None = None) -> Json:
-        """The JSON object that a call is answered with; parameters that are None are left out."""
+        """The JSON object that a call is answered with; parameters that are None are left out.
+
+        Raises Unreachable where it is neither a page, which counts what is on it, nor statistics.
+        """
         given = {name: _text(value) for name, value in (parameters or {}).items() if value is not None}
         connection = self._connect(self.timeout)
         try:
-            return ask(connection, path, given)
+            answer = ask(connection, path, given)
         finally:
             connection.close()
+        if not answer.keys() & {"count", "entries"}:
+            raise Unreachable(f"not the answer of a TraceHub: {json.dumps(answer)[:80]}")
+        return answer
 
     def follow(
         self,
