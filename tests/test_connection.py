@@ -47,6 +47,7 @@ MALFORMED = {
     "bytes for a path": b"GET /traces/\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "escapes that are none": b"GET /traces/%ff%zz%0d%0aX:y HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "an address that is none": b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an address that ends in a user": b"GET http://[::1]:80@/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a port that is none": b"GET http://localhost:99999999/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a star": b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "an upgrade": GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",

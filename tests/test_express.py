@@ -1,16 +1,23 @@
 """The short way of `POST /ingest`: what is checked, answered and counted is the same as on the long one."""
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 from conftest import Client, entry
+from test_connection import MALFORMED
 from test_writer import rows
 
-from ingest_svc.handlers import INTAKE
+from ingest_svc.handlers import DESK, INTAKE
 from shared.env import Settings
+from shared.web import serve
 
 PLAIN = {"Host": "localhost", "Content-Type": "application/json"}
 OF_ITS_OWN = ("date", "content-length")  # of an answer
@@ -186,3 +193,68 @@ async def test_a_known_head_before_more_or_less_than_its_body(ingest: Client) ->
         wire.write(whole[-5:] + whole + whole)
         told = [json.loads((await wire.answer())[2])["duplicates"] for _ in range(3)]
         assert told == [0, 1, 1]
+
+
+@contextlib.contextmanager
+def stopped_writer(client: Client) -> Iterator[int]:
+    """Let the writer process stand still; gives its id."""
+    process = client.server.app[DESK]._process  # type: ignore[union-attr]
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield process.pid
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+async def test_what_is_malformed_behind_a_commit_harms_nobody(ingest: Client) -> None:
+    """It is read when the commit is told, with those of others behind it; the writer process stays."""
+    async with Wire(ingest) as other:
+        for malformed in MALFORMED["an address that ends in a user"], MALFORMED["noise"]:
+            async with Wire(ingest) as wire:
+                with stopped_writer(ingest) as writer_pid:
+                    wire.send(GOOD)
+                    await asyncio.sleep(0.05)
+                    wire.write(malformed)
+                    other.send(GOOD)
+                    await asyncio.sleep(0.05)
+                for one in wire, other:
+                    assert (await one.answer())[0].endswith("200 OK")
+                assert (await wire.answer())[0].endswith("400 Bad Request")
+            with stopped_writer(ingest) as still:
+                assert still == writer_pid
+    assert ingest.server.app[INTAKE].held == 0  # type: ignore[union-attr]
+
+
+async def test_who_waits_for_a_commit_is_not_idle(
+    start_ingest: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes the answer comes; the connection is closed in time after it."""
+    monkeypatch.setattr(serve, "IDLE_S", 0.3)
+    async with Wire(await start_ingest(settings)) as wire:
+        with stopped_writer(wire._client):
+            wire.send(GOOD)
+            await asyncio.sleep(0.8)
+        assert (await wire.answer())[0].endswith("200 OK")
+        assert await asyncio.wait_for(wire._reader.read(), 5) == b""
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "x" * 700])
+async def test_answers_that_nobody_reads_do_not_pile_up(ingest: Client, content_type: str) -> None:
+    """Whoever asks and does not read is not read from in the end, be it told at once or after a commit."""
+    head = f"POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: 13\r\n\r\n"
+    request = head.encode() + b'{"traces":[]}'
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.setblocking(False)
+        await loop.sock_connect(client, (ingest.host, ingest.port))
+        while not (connections := ingest.server.runner.server.connections):  # type: ignore[union-attr]
+            await asyncio.sleep(0.01)
+        transport = connections[0].transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(400):
+                assert client.send(request) == len(request)
+                await asyncio.sleep(0.001)
+        assert transport.get_write_buffer_size() < 80 * 1024

@@ -46,7 +46,7 @@ class _Connection(Portions):
     """Offers a plain request that arrived whole, while nothing else is to be done here, to the application's `Take`.
 
     Until that has answered, what else arrives is kept, so answers keep their order. A head that aiohttp has parsed
-    before is not parsed again.
+    before is not parsed again. Whoever does not read its answers is left to aiohttp, which waits until they have gone.
     """
 
     __slots__ = ("_heads", "_is_between", "_is_taken", "_remote", "_take")
@@ -69,7 +69,7 @@ class _Connection(Portions):
         if self._is_taken or self._messages:
             if data:  # aiohttp passes nothing when the body has been read
                 self._keep(data)
-        elif self._take is None or waiter is None or waiter.done():
+        elif self._take is None or waiter is None or waiter.done() or self.writing_paused:
             self._is_between = False
             self._hand_on(data)
         elif not (self._is_between and self._is_known(self._take, data)):
@@ -123,6 +123,11 @@ class _Connection(Portions):
             self.force_close()
         elif self._buffer_paused:
             self._resume_reading_if_drained()
+
+    def _process_keepalive(self) -> None:
+        if self._is_taken:  # what waits for its answer is not idle
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

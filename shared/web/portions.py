@@ -70,8 +70,7 @@ class Portions(web.RequestHandler):
     def _take_in(self, portion: bytes) -> bytes:
         """Have aiohttp read a portion; what of it is left to be read."""
         requests, body, read = len(self._messages), self._body, self._body.total_bytes
-        super().data_received(portion)
-        is_malformed = self._is_malformed()
+        is_malformed = self._is_malformed(portion)
         if not requests and body is not EMPTY_PAYLOAD and body.is_eof():
             self._make_up_for_one()
         if len(self._messages) > requests:
@@ -98,13 +97,18 @@ class Portions(web.RequestHandler):
         if self._messages:
             self._pause_reading_for_buffer()  # so that it is asked
 
-    def _is_malformed(self) -> bool:
-        """Whether aiohttp could make nothing of the portion. Its error, which quotes that several times, is let go."""
+    def _is_malformed(self, portion: bytes) -> bool:
+        """Have aiohttp read a portion; whether it could make nothing of it. Its error, which quotes that, is let go."""
+        try:
+            super().data_received(portion)
+        except Exception as error:  # an address such as http://[::1]:80@/ is an IndexError
+            _log_malformed(error)
+            return True
         error = self._messages[-1][0] if self._messages else None
         if not isinstance(error, _ErrInfo):
             return False
         self._messages.pop()
-        _log.debug("no HTTP: %.200s", error.exc.with_traceback(None))  # whose frames would hold it for long
+        _log_malformed(error.exc)
         return True
 
     def _keep(self, data: bytes) -> None:
@@ -139,3 +143,7 @@ class Portions(web.RequestHandler):
         else:
             self._body.set_exception(web.RequestPayloadError(str(why.exc)))
             self._lingering_time = 0.0  # nothing more will come of it
+
+
+def _log_malformed(error: BaseException) -> None:
+    _log.debug("no HTTP: %.200s", error.with_traceback(None))  # whose frames would hold it for long
