@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import Client, entry
+from conftest import Client, entry, until
 from test_connection import MALFORMED
 from test_writer import rows
 
@@ -249,9 +249,9 @@ async def test_answers_that_nobody_reads_do_not_pile_up(ingest: Client, content_
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.setblocking(False)
         await loop.sock_connect(client, (ingest.host, ingest.port))
-        while not (connections := ingest.server.runner.server.connections):  # type: ignore[union-attr]
-            await asyncio.sleep(0.01)
-        transport = connections[0].transport
+        server = ingest.server.runner.server  # type: ignore[union-attr]
+        await until(lambda: server.connections)
+        transport = server.connections[0].transport
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         with contextlib.suppress(BlockingIOError):
             for _ in range(400):

@@ -90,6 +90,18 @@ async def test_a_body_that_comes_behind_its_turn(ingest: Client) -> None:
     writer.close()
 
 
+async def test_what_comes_behind_an_upgrade_keeps_its_order(ingest: Client) -> None:
+    """Also where the upgrade is the last request that is read at once, and the parser has the rest of its portion."""
+    for before in range(2 * AHEAD):
+        reader, writer = await asyncio.open_connection(ingest.host, ingest.port)
+        upgrade = b"GET /health HTTP/1.1\r\n%b\r\n" % UPGRADE
+        sizes = range(1, 3 * AHEAD)
+        writer.write(head(100) * before + upgrade + b"".join(post(1) + head(2_000) + post(size) for size in sizes))
+        told = [await status_and_count(reader) for _ in range(before + 1 + 3 * len(sizes))]
+        assert told[before + 1 :] == [one for size in sizes for one in ((200, 1), (200, None), (200, size))]
+        writer.close()
+
+
 async def status_and_count(reader: asyncio.StreamReader) -> tuple[int, Any]:
     """Of the next answer: its status, and how many entries it says were accepted."""
     start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)

@@ -64,7 +64,8 @@ class Portions(web.RequestHandler):
             if not data:
                 return
             if self._messages and self._body is EMPTY_PAYLOAD:
-                self._keep(data)
+                later, self._kept = self._kept, b""  # where `data` is what the parser had left of an earlier portion
+                self._keep(data + later)
                 return
 
     def _take_in(self, portion: bytes) -> bytes:
@@ -104,11 +105,11 @@ class Portions(web.RequestHandler):
         except Exception as error:  # an address such as http://[::1]:80@/ is an IndexError
             _log_malformed(error)
             return True
-        error = self._messages[-1][0] if self._messages else None
-        if not isinstance(error, _ErrInfo):
+        last = self._messages[-1][0] if self._messages else None
+        if not isinstance(last, _ErrInfo):
             return False
         self._messages.pop()
-        _log_malformed(error.exc)
+        _log_malformed(last.exc)
         return True
 
     def _keep(self, data: bytes) -> None:
