@@ -99,7 +99,9 @@ class Intake:
                             pieces.add(piece)
                         return pieces.whole()
                 room.give_back_what_did_not_come()
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):  # the latter is for who asks behind a connection that has gone
+            if request.transport is not None:
+                raise
             raise BadRequest("The sender left in the middle of the body") from None
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body does not follow its transfer encoding: {error}") from None
