@@ -1,7 +1,6 @@
-"""The dashboard between two moments: what is left while it is under way, what fails once, what comes too late."""
+"""The dashboard between two moments: what is left while it is under way, what comes too late."""
 
 import asyncio
-import re
 from typing import Any
 
 import pytest
@@ -10,14 +9,6 @@ from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FAILED = "Failed to load resource"  # what the browser says of an answer that is an error
-
-
-async def fail(page: Any, pattern: str, times: int = 1) -> None:
-    """Answer 503 to so many requests."""
-    page.forgiven += [FAILED]
-    await page.route(
-        pattern, lambda route: route.fulfill(status=503, json={"detail": "busy for a moment"}), times=times
-    )
 
 
 def chains(number: int, prefix: str, start: int = 0) -> list[dict[str, Any]]:
@@ -58,76 +49,6 @@ async def test_two_fields_are_typed_at_once(page: Any, hub: Services) -> None:
         })"""
     )
     await page.wait_for_url("**q=twice&source=twice**")
-
-
-async def test_a_tail_that_fails_after_it_was_left(page: Any, hub: Services) -> None:
-    """An error that comes when another view is shown leaves that one its stream."""
-    send(hub, [entry(correlation_id="late-failure")])
-    asked, go = asyncio.Event(), asyncio.Event()
-    page.forgiven += [FAILED]
-
-    async def late(route: Any) -> None:
-        asked.set()
-        await go.wait()
-        await route.fulfill(status=503, json={"detail": "late"})
-
-    await page.route("**/recent?*", late)
-    await page.goto(f"{hub.query_url}/#/tail")
-    await page.wait_for_selector(".tail-view")
-    await asyncio.wait_for(asked.wait(), 10)
-    await page.evaluate("location.hash = '#/traces/late-failure'")
-    await page.wait_for_function(LIVE)
-    go.set()
-    await page.wait_for_timeout(300)
-    send(hub, [entry(correlation_id="late-failure")])
-    await page.wait_for_selector(".numbers:has-text('2 entries')")
-
-
-async def test_a_tail_that_fails_once(page: Any, hub: Services) -> None:
-    """It is loaded again, and does not read all that is stored meanwhile."""
-    send(hub, [entry(source_id="tail-once", endpoint="/stored")])
-    await fail(page, "**/recent?*")
-    streams: list[str] = []
-    page.on("request", lambda request: streams.append(request.url) if "/stream?" in request.url else None)
-    await page.goto(f"{hub.query_url}/#/tail?source=tail-once")
-    await page.wait_for_selector(".tail .row:has-text('/stored')")
-    await page.wait_for_function(LIVE)
-    assert not [url for url in streams if url.endswith("last_event_id=0")], streams
-
-
-async def test_a_list_that_fails_once(page: Any, hub: Services) -> None:
-    """The list is asked for again, until it is there; what came meanwhile is not taken for all that there is."""
-    send(hub, chains(80, "list-once"))
-    await fail(page, "**/correlations?*", times=2)
-    await page.goto(f"{hub.query_url}/#/?q=list-once")
-    await page.wait_for_selector(".foot:has-text('busy for a moment')")
-    await page.wait_for_function(LIVE)
-    send(hub, chains(1, "list-once", 80))
-    await page.wait_for_timeout(900)
-    assert "all that retention" not in await page.locator(".foot").inner_text()
-    await page.wait_for_selector("[data-id='list-once/60']")
-
-
-async def test_a_chain_whose_second_page_fails(page: Any, hub: Services) -> None:
-    """A chain is read to its end, also when a page of it failed."""
-    chain = [entry(correlation_id="paged", direction=each) for each in ("->", "<-", "->", "<-")]
-    send(hub, chain)
-
-    failed = []
-
-    async def paged(route: Any) -> None:
-        second = "after=2" in route.request.url
-        if second and not failed:
-            failed.append(route)
-            await route.fulfill(status=503, json={"detail": "busy for a moment"})
-        else:
-            rest = {"traces": chain[2:], "next": None} if second else {"traces": chain[:2], "next": 2}
-            await route.fulfill(json={**rest, "expired": 0})
-
-    page.forgiven += [FAILED]
-    await page.route(re.compile(f"{hub.query_url}/traces/paged(\\?after=2)?$"), paged)
-    await page.goto(f"{hub.query_url}/#/traces/paged")
-    await page.wait_for_selector(".numbers:has-text('4 entries')")
 
 
 async def test_a_pause_before_the_stream_is_there(page: Any, hub: Services) -> None:
@@ -350,21 +271,6 @@ async def test_an_id_that_many_others_hold(page: Any, hub: Services) -> None:
     send(hub, [entry(correlation_id="within", timestamp=1_000.0), *chains(120, "within")])
     await page.goto(f"{hub.query_url}/#/traces/within")
     await page.wait_for_selector(".fact:has-text('in MA /api for'):not(:has-text(' d'))")
-
-
-async def test_a_log_out_that_fails(services: Services, page: Any) -> None:
-    """Who is still logged in is told so."""
-    services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"
-    services.start("ingest_svc")
-    services.start("query_svc")
-    await page.goto(services.query_url)
-    page.forgiven += [FAILED]
-    await page.get_by_label("Secret").fill("a reader's secret")
-    await page.keyboard.press("Enter")
-    await page.wait_for_selector(".chains-view")
-    await fail(page, "**/logout")
-    await page.get_by_role("button", name="Log out").click()
-    await page.wait_for_selector(".banner:has-text('Still logged in: busy for a moment')")
 
 
 async def test_a_chain_that_outgrows_the_page(page: Any, hub: Services) -> None:
