@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import struct
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from shared.env import Settings
 from shared.web import serve
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+STREAM = b"GET /traces/chain/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /ingest HTTP/1.1\r\nHost: localhost\r\n"
 MALFORMED = {
     "nothing": b"\r\n\r\n\r\n",
@@ -107,6 +109,22 @@ async def test_who_leaves_before_its_turn_is_no_failure(ingest: Client, caplog: 
         with socket.create_connection((str(ingest.host), ingest.port or 0)) as sender:
             await asyncio.sleep(0.003)
             sender.send(GET.replace(b"health", b"nowhere") + b"\r\n" + POST + b"Content-Length: 100\r\n\r\n{")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.003)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_who_leaves_before_its_stream_is_no_failure(
+    ingest: Client, query: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Connections that are reset while a stream of theirs is about to begin, at whatever turn of the loop."""
+    async with ingest.post("/ingest/single", json=entry()) as response:
+        assert response.status == 200
+    for turns in [*range(12)] * 3:
+        with socket.create_connection((str(query.host), query.port or 0)) as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader.sendall(STREAM + STREAM.replace(b"/traces/chain", b""))
             for _ in range(turns):
                 await asyncio.sleep(0)
         await asyncio.sleep(0.003)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeGuard
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import ClientConnectionResetError, HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
 from shared.answers import Problem
@@ -133,6 +133,8 @@ class _Connection(Portions):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """The last answer on a connection whose request could not be read, or whose handler failed."""
+        if isinstance(exc, ClientConnectionResetError):  # it found the client gone: nobody failed
+            raise exc
         if status >= 500:
             return _last(super().handle_error(request, status, exc, message), "Internal error: the log says more")
         return _last(web.Response(status=status), str(exc))
