@@ -1,7 +1,9 @@
 """Long answers, sent in pieces."""
 
+import asyncio
 import http.client
 import json
+import re
 import socket
 from asyncio import to_thread
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from test_query import chain, get, post
 
 from query_svc import sending
 from query_svc.sending import PIECE_BYTES, UNDER_WAY
+from shared.web import FAREWELL
 
 
 async def long_chain(ingest: Client, entries: int = 3_000) -> None:
@@ -107,3 +110,32 @@ async def test_who_takes_nothing_is_hung_up_on(
         await until(lambda: query.app[UNDER_WAY].held)
         await until(lambda: not query.app[UNDER_WAY].held)
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_a_farewell_waits_for_short_answers_too(ingest: Client, query: Client) -> None:
+    """A client that takes its time for answers that are not sent in pieces has each of them whole."""
+    await megabytes(ingest, 1)
+    request = b"GET /traces/chain?limit=20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with unread(query, "/traces/chain?limit=20") as connection:
+        connection.sendall(request * 60)
+        await until(lambda: is_stuck(query))
+        bidding = asyncio.create_task(query.app[FAREWELL].bid(20))
+        await asyncio.sleep(0.1)
+        assert not bidding.done()
+        rest = b"".join(await to_thread(lambda: list(iter(lambda: connection.recv(2**20), b""))))
+        await bidding
+    while rest:
+        head, _, rest = rest.partition(b"\r\n\r\n")
+        (length,) = re.findall(rb"Content-Length: (\d+)", head)
+        assert int(length) < PIECE_BYTES
+        assert len(rest) >= int(length)
+        rest = rest[int(length) :]
+
+
+async def is_stuck(query: Client) -> bool:
+    """Whether a connection takes nothing for a while."""
+    for _ in range(10):
+        await asyncio.sleep(0.02)
+        if not any(connection.writing_paused for connection in query.server.handler.connections):
+            return False
+    return True

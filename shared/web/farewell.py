@@ -5,7 +5,7 @@ aiohttp reads nothing any more once it shuts down: a body that is on its way the
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -48,12 +48,15 @@ class Farewell:
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.begin()
-            try:
-                return await handler(request)
-            finally:
-                self.end()
+            answering = asyncio.current_task()
+            assert answering is not None
+            answering.add_done_callback(self._answered)  # what the handler returns is still to be written
+            return await handler(request)
 
         return counted
+
+    def _answered(self, _: asyncio.Task[Any]) -> None:
+        self.end()
 
     async def _end_connection(self, _: web.Request, response: web.StreamResponse) -> None:
         if self.is_bidden:
