@@ -17,6 +17,7 @@ _PAGE: Final = "index.html"
 _FIRST: Final = "main.js"  # and what it imports: what shows the list of chains
 _SAVED: Final = "offline.js"  # runs in a chain that was saved, and nowhere else
 _IMPORT: Final = re.compile(rb"^import .* from '\./([\w.]+)';$", re.MULTILINE)
+_TAKES_GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)  # with a weight above zero
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -82,7 +83,7 @@ def _answer(request: web.Request, asset: Asset, cache: str) -> web.Response:
     if any(tag.value in (VERSION, "*") for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     body = asset.body
-    if "gzip" in request.headers.get("Accept-Encoding", "").lower():
+    if _TAKES_GZIP.search(request.headers.get("Accept-Encoding", "")):
         headers["Content-Encoding"] = "gzip"
         body = asset.packed
     return web.Response(body=body, headers=headers, content_type=asset.type, charset="utf-8")

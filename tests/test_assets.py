@@ -83,12 +83,14 @@ async def test_what_is_known_is_not_sent_again(query: Client) -> None:
     async with query.head("/") as response:
         assert (response.status, response.headers["ETag"], await response.read()) == (200, tag, b"")
     path = f"/assets/{VERSION}/main.js"
-    async with query.get(path, headers={"Accept-Encoding": "gzip"}, auto_decompress=False) as response:
-        assert response.headers["Content-Encoding"] == "gzip"
-        assert gzip.decompress(await response.read()) == ASSETS["main.js"].body
-    async with query.get(path, headers={"Accept-Encoding": "identity"}) as response:
-        assert "Content-Encoding" not in response.headers
-        assert await response.read() == ASSETS["main.js"].body
+    for accepted in ("gzip", "br, GZip", "gzip;q=0.001, *;q=0", "deflate, gzip ; q=1"):
+        async with query.get(path, headers={"Accept-Encoding": accepted}, auto_decompress=False) as response:
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert gzip.decompress(await response.read()) == ASSETS["main.js"].body
+    for accepted in ("identity", "gzip;q=0", "br, gzip ; q=0.000, identity"):
+        async with query.get(path, headers={"Accept-Encoding": accepted}) as response:
+            assert "Content-Encoding" not in response.headers
+            assert await response.read() == ASSETS["main.js"].body
 
 
 async def test_another_version_is_not_there(query: Client) -> None:
