@@ -1,5 +1,7 @@
 // The calls of the query port. Relative to the page, so that it works behind a proxy and under a path.
 
+export const AGAIN_MS = 2_000; // until what did not load is asked for again
+
 export class Refused extends Error {}
 
 let skewMs = 0; // what the server's clock is ahead of ours

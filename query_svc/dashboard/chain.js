@@ -2,7 +2,7 @@
 // what comes is added in the next frame.
 
 import { h, button, atMostEvery, setText } from './element.js';
-import { chainPath, get } from './api.js';
+import { AGAIN_MS, chainPath, get } from './api.js';
 import { details } from './details.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { facts } from './facts.js';
@@ -14,7 +14,6 @@ import { Sequence } from './sequence.js';
 import { Timeline } from './timeline.js';
 import { finder } from './finder.js';
 
-const AGAIN_MS = 2_000; // until what did not load is asked for again
 const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
 
 export function chainView(context, route, saved = null) {

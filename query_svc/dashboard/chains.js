@@ -2,7 +2,7 @@
 // at the list or reads further down, and are counted on a button otherwise.
 
 import { h, button, atMostEvery, setText } from './element.js';
-import { get, serverNow } from './api.js';
+import { AGAIN_MS, get, serverNow } from './api.js';
 import { age, count, duration, plural, shorten, utc, clock, visible } from './format.js';
 import { emptiness, filters } from './wanted.js';
 import { chainLink, go, link, remember } from './router.js';
@@ -13,7 +13,6 @@ const PAGE = Math.ceil(innerHeight / 32) + 14; // what a screen shows, and what 
 const MARKS = 8; // of sources in a row; the rest is a number
 const REFRESH_MS = 700;
 const MOST = 1_000; // rows that new ones are put on top of; then the list begins anew with the newest
-const AGAIN_MS = 2_000; // until what did not load is asked for again
 const LOOKS = 25; // short pages that one scroll to the end goes through before it asks
 
 export function chainsView(context, route) {

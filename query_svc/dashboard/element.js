@@ -69,3 +69,23 @@ export function save(name, type, text) {
   link.remove();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
+
+const TYPED_MS = 200;
+
+// Search fields for what a filter holds: what is typed is taken up a moment later, each field for itself; `leave` lets go
+// of what was not yet.
+export function typed(filter, changed) {
+  const timers = {};
+  return {
+    field(name, attributes) {
+      const input = h('input', { type: 'search', spellcheck: 'false', autocomplete: 'off', ...attributes });
+      input.value = filter[name];
+      input.oninput = () => {
+        clearTimeout(timers[name]);
+        timers[name] = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, TYPED_MS);
+      };
+      return input;
+    },
+    leave: () => Object.values(timers).forEach(clearTimeout),
+  };
+}

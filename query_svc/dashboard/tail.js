@@ -3,8 +3,8 @@
 // stream is held where it is, and the file keeps the rest until somebody scrolls on. So nothing is lost unsaid. What
 // comes meanwhile is told by the row ids, or, where a filter chooses among them, counted as it comes and let go.
 
-import { h, atMostEvery, button, setText } from './element.js';
-import { get } from './api.js';
+import { h, atMostEvery, button, setText, typed } from './element.js';
+import { AGAIN_MS, get } from './api.js';
 import { clock, count, plural, rate, shorten, utc, visible } from './format.js';
 import { curlLine, nothing } from './marks.js';
 import { reportsError } from './pairing.js';
@@ -19,7 +19,6 @@ const NEAR = 300; // rows before the end at which a full list goes on
 const BACK = 1_000; // newest entries that are looked through for a beginning
 const FAST = 250; // entries a second, beyond which a paint takes turns with reading
 const TURN_MS = 200;
-const AGAIN_MS = 2_000; // until what did not load is asked for again
 const COLUMNS = ['Time', 'Source', '', 'Operation', 'Endpoint', 'Correlation id', 'Data'];
 const FIELDS = [
   ['source', 'Source, the whole name', 'Source', 'source'], ['operation', 'Operation, the whole word', 'Operation', 'source'],
@@ -286,12 +285,7 @@ function glob(pattern) {
 }
 
 function filterBar(filter, changed) {
-  const timers = {};
-  const inputs = FIELDS.map(([name, label, hint, kind]) => {
-    const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, title: label, spellcheck: 'false', autocomplete: 'off', class: kind });
-    input.value = filter[name];
-    input.oninput = () => { clearTimeout(timers[name]); timers[name] = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 250); };
-    return input;
-  });
-  return { bar: h('div', { class: 'bar', role: 'search' }, inputs), search: inputs[0], leave: () => Object.values(timers).forEach(clearTimeout) };
+  const { field, leave } = typed(filter, changed);
+  const inputs = FIELDS.map(([name, label, hint, kind]) => field(name, { placeholder: hint, 'aria-label': label, title: label, class: kind }));
+  return { bar: h('div', { class: 'bar', role: 'search' }, inputs), search: inputs[0], leave };
 }

@@ -1,6 +1,6 @@
 // What somebody wants of the chains: the fields above the list, and what it says when nothing is like that.
 
-import { h } from './element.js';
+import { h, typed } from './element.js';
 import { get } from './api.js';
 import { rate } from './format.js';
 import { curlLine, nothing } from './marks.js';
@@ -8,7 +8,6 @@ import { curlLine, nothing } from './marks.js';
 const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
 const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['alone', 'exit without entry'], ['complete', 'complete'], ['expired', 'partly expired'], ['error', 'error in data']];
 
-// `leave`: what was typed and has not been taken up is let go.
 export function filters(filter, changed) {
   const choice = (name, label, options) => {
     const select = h('select', { 'aria-label': label, title: label }, options.map(([value, text]) =>
@@ -17,23 +16,17 @@ export function filters(filter, changed) {
     select.onchange = () => { filter[name] = select.value; changed(); };
     return select;
   };
-  const timers = {};
-  const text = (name, label, hint, more) => {
-    const input = h('input', { type: 'search', placeholder: hint, 'aria-label': label, spellcheck: 'false', autocomplete: 'off', ...more });
-    input.value = filter[name];
-    input.oninput = () => { clearTimeout(timers[name]); timers[name] = setTimeout(() => { filter[name] = input.value.trim(); changed(); }, 200); };
-    return input;
-  };
+  const { field, leave } = typed(filter, changed);
   const known = h('datalist', { id: 'known-sources' });
-  const search = text('q', 'Part of a correlation id', 'Part of an id   /', { class: 'grow' });
+  const search = field('q', { 'aria-label': 'Part of a correlation id', placeholder: 'Part of an id   /', class: 'grow' });
   const bar = h('div', { class: 'bar', role: 'search' }, search,
-    text('source', 'Source, the whole name', 'Source', { list: 'known-sources', class: 'source' }),
+    field('source', { 'aria-label': 'Source, the whole name', placeholder: 'Source', list: 'known-sources', class: 'source' }),
     choice('state', 'State', WANTED), choice('minutes', 'Active within', TIMES), known);
   bar.querySelector('.source').addEventListener('focus', async () => {
     const answer = await get('stats/sources').catch(() => null);
     if (answer) known.replaceChildren(...answer.sources.map((each) => h('option', { value: each.source_id }, rate(each.rate))));
   });
-  return { bar, search, leave: () => Object.values(timers).forEach(clearTimeout) };
+  return { bar, search, leave };
 }
 
 export function emptiness(filter, more) {

@@ -71,7 +71,7 @@ class Portions(web.RequestHandler):
     def _take_in(self, portion: bytes) -> bytes:
         """Have aiohttp read a portion; what of it is left to be read."""
         requests, body, read = len(self._messages), self._body, self._body.total_bytes
-        is_malformed = self._is_malformed(portion)
+        is_malformed = not self._can_read(portion)
         if not requests and body is not EMPTY_PAYLOAD and body.is_eof():
             self._make_up_for_one()
         if len(self._messages) > requests:
@@ -98,19 +98,19 @@ class Portions(web.RequestHandler):
         if self._messages:
             self._pause_reading_for_buffer()  # so that it is asked
 
-    def _is_malformed(self, portion: bytes) -> bool:
-        """Have aiohttp read a portion; whether it could make nothing of it. Its error, which quotes that, is let go."""
+    def _can_read(self, portion: bytes) -> bool:
+        """Have aiohttp read a portion; whether it could make sense of it. Its error, which quotes that, is let go."""
         try:
             super().data_received(portion)
         except Exception as error:  # an address such as http://[::1]:80@/ is an IndexError
             _log_malformed(error)
-            return True
+            return False
         last = self._messages[-1][0] if self._messages else None
         if not isinstance(last, _ErrInfo):
-            return False
+            return True
         self._messages.pop()
         _log_malformed(last.exc)
-        return True
+        return False
 
     def _keep(self, data: bytes) -> None:
         """Take what arrived while a request waits."""

@@ -176,7 +176,7 @@ class Sender:
                     self._gather()
                 else:
                     self._pause(wait_s)
-            except Exception as error:  # noqa: PERF203
+            except Exception as error:  # noqa: PERF203  # the turn of an endless loop: the next one may do better
                 self._pause(self._broken(error))
         self._finish()
 
