@@ -43,14 +43,18 @@ def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Conne
         for orphan in companions(path):  # of a file that was deleted; SQLite would read it as this one's
             orphan.unlink(missing_ok=True)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-    db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
-    db.execute(f"PRAGMA wal_autocheckpoint={wal_pages}")
-    db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
-    db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-    db.execute("PRAGMA temp_store=MEMORY")
+    try:
+        db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
+        db.execute(f"PRAGMA wal_autocheckpoint={wal_pages}")
+        db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        db.execute("PRAGMA temp_store=MEMORY")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

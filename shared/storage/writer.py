@@ -55,14 +55,21 @@ class Writer:
     def _open(self) -> None:
         with translated(self.path):
             self._db = connect_writer(self.path, self._reserve.wal_pages, synced=self._synced)
-            self._identity = identity(self.path)
-            if file_kind(self._db, self.path) is FileKind.EMPTY:
-                create_schema(self._db)
-            self._eras = Eras(self._db)
-            self._chains = Chains(self._db, self._eras)
-            self._sites = Sites(self._db)
-            self._ledger = Ledger(self._db)
-            self._recall()
+            try:
+                self._read()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _read(self) -> None:
+        self._identity = identity(self.path)
+        if file_kind(self._db, self.path) is FileKind.EMPTY:
+            create_schema(self._db)
+        self._eras = Eras(self._db)
+        self._chains = Chains(self._db, self._eras)
+        self._sites = Sites(self._db)
+        self._ledger = Ledger(self._db)
+        self._recall()
 
     def close(self) -> None:
         """Let go of the file; what the WAL holds is folded into it, whoever else has it open."""
