@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,36 @@ def test_a_block_is_entered_and_left(server: Wayward) -> None:
     assert (entry["data"], exit_["data"], failed["data"]) == ({"n": 1}, {"status": "ok"}, {"error": "KeyError: 'gone'"})
     assert entry["correlation_id"] == exit_["correlation_id"] != failed["correlation_id"]
     assert get_correlation_id() is None
+
+
+@pytest.mark.parametrize("other", ["other", None])
+async def test_a_block_is_left_under_the_id_it_was_entered_with(server: Wayward, other: str | None) -> None:
+    """The block may put another id in force; a generator that was left half-way ends in whoever collects it."""
+    log = log_of(server)
+    left: list[AsyncIterator[int]] = []
+
+    async def rows() -> AsyncIterator[int]:
+        with log.checkpoint("DB", "/rows"):
+            yield 1
+
+    async def leaves() -> None:
+        set_correlation_id("mine")
+        left.append(rows())
+        await anext(left[0])
+        with log.checkpoint("REST", "/renamed"):
+            set_correlation_id("another")
+
+    async def collects() -> str | None:
+        set_correlation_id(other)
+        left.clear()
+        await asyncio.sleep(0.01)
+        return get_correlation_id()
+
+    await asyncio.create_task(leaves())
+    assert await asyncio.create_task(collects()) == other
+    entries = await asyncio.to_thread(sent, server)
+    assert [entry["direction"] for entry in entries] == ["->", "->", "<-", "<-"]
+    assert {entry["correlation_id"] for entry in entries} == {"mine"}
 
 
 async def test_functions_and_coroutines_are_decorated(server: Wayward) -> None:

@@ -69,14 +69,19 @@ class CheckpointLogger:
         self._pass("<-", operation, endpoint, data)
 
     def checkpoint(self, operation: str, endpoint: str, data: Data = None) -> Checkpoint:
-        """Both: for a `with` block, or as a decorator of a function or coroutine function."""
+        """Both: for a `with` block, or as a decorator of a function or coroutine function.
+
+        A generator needs the block inside it: a decorator would see it made, not run.
+        """
         return Checkpoint(self, operation, endpoint, data)
 
-    def _pass(self, direction: str, operation: str, endpoint: str, data: Data) -> None:
+    def _pass(
+        self, direction: str, operation: str, endpoint: str, data: Data, correlation_id: str | None = None
+    ) -> None:
         try:
             if not (_switch.on or _switch.read()):
                 return
-            correlation_id = in_force.get()
+            correlation_id = correlation_id or in_force.get()
             if correlation_id is None:
                 correlation_id = new_correlation_id()
                 in_force.set(correlation_id)
@@ -106,6 +111,8 @@ class Checkpoint:
     """An entry when the block begins, an exit when it ends, with `{"error": "TypeName: text"}` when it raises.
 
     What the block puts into `exit_data` goes with the exit. With no correlation id in force, the block gets its own.
+    The exit has the id of the entry, whatever is in force when the block ends: a generator that was left half-way ends
+    wherever it is collected.
     """
 
     def __init__(self, log: CheckpointLogger, operation: str, endpoint: str, data: Data) -> None:
@@ -114,21 +121,22 @@ class Checkpoint:
         self._endpoint = endpoint
         self._data = data
         self._token: Token[str | None] | None = None
+        self._correlation_id: str | None = None
         self.exit_data: Data = None
 
     def __enter__(self) -> Checkpoint:
         if not _switch.off and in_force.get() is None:
             self._token = set_correlation_id(new_correlation_id())
         self._log.checkpoint_entry(self._operation, self._endpoint, self._data)
+        self._correlation_id = in_force.get()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        data = self.exit_data
-        if error is not None and not _switch.off:
-            data = _with_error(data, error)
-        self._log.checkpoint_exit(self._operation, self._endpoint, data)
+        if not _switch.off:
+            data = self.exit_data if error is None else _with_error(self.exit_data, error)
+            self._log._pass("<-", self._operation, self._endpoint, data, self._correlation_id)
         if self._token is not None:
             reset_correlation_id(self._token)
 
