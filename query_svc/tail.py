@@ -152,6 +152,8 @@ class Tail:
                 self._glance = Glance(self._path)
                 self._reader = await Reader.open(self._path)
                 self.cursor = self._glance.newest()
+                if not self._glance.is_current():
+                    raise Unavailable(f"{self._path} was replaced while it was opened")
             except TraceHubError as error:
                 await self._close()
                 if str(error) != str(self._why_not):

@@ -1,16 +1,22 @@
 """What a stream says of entries that are gone and of a file that is another one: gaps and resets."""
 
 import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
-from conftest import Client, entry, events, payload, until
+from conftest import Client, Services, entry, events, payload, until
 from test_query import get, healthy, post
 from test_stream import FOREVER, ids, nobody_listens, stream, take
 
 from query_svc.handlers import TAIL
 from shared.env import Settings
+from shared.storage.snapshot import snapshot
+from shared.storage.sqlite import companions
 
 
 @pytest.mark.parametrize("path", ["/stream", "/traces/chain/stream"])
@@ -137,3 +143,38 @@ async def test_a_file_replaced_during_a_replay(
         assert event["event"] == "reset"
         assert ids(await take(following, 500)) == list(range(1, 501))
     assert old < 800
+
+
+@pytest.mark.parametrize("put", [shutil.copyfile, shutil.move])
+async def test_a_snapshot_put_in_place_beside_a_query_process(
+    services: Services, http: aiohttp.ClientSession, put: Callable[[Path, Path], Any]
+) -> None:
+    """However it was put there, and however ingest had ended, ingest starts with it and streams start over."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    copy = services.db.with_name("copy.db")
+
+    async def is_stored() -> bool:
+        async with http.post(f"{services.ingest_url}/ingest/single", json=entry()) as sent:
+            return sent.status == 200
+
+    for _ in range(3):
+        assert await is_stored()
+    snapshot(services.db, copy)
+    for _ in range(4):
+        assert await is_stored()
+    async with http.get(f"{services.query_url}/stream?timeout=60", headers={"Last-Event-ID": "0"}) as response:
+        following = events(response)
+        assert ids(await take(following, 7)) == list(range(1, 8))
+        services.kill("ingest_svc")  # its last commits stay in the WAL
+        put(copy, services.db)
+        await asyncio.sleep(1)  # query processes look
+        for companion in companions(services.db):
+            companion.unlink()
+        services.start("ingest_svc")
+        await until(is_stored)
+        had: list[str | None] = []  # since it was last told to start over
+        async with asyncio.timeout(10):
+            while had != ["1", "2", "3", "4"]:
+                event = await anext(following)
+                had = [] if event.get("event") == "reset" else [*had, event.get("id")]

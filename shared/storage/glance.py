@@ -14,7 +14,7 @@ from shared.storage import queries
 from shared.storage.pool import refuse_other_files
 from shared.storage.rows import Numbered, entry_size, numbered
 from shared.storage.sound import number
-from shared.storage.sqlite import identity, read_only_uri, translated
+from shared.storage.sqlite import companions, identity, read_only_uri, translated
 
 TURN_ENTRIES: Final = 500  # in one look
 TURN_BYTES: Final = 1024 * 1024  # of what has no limit of its own; the entry that passes it is the last
@@ -31,6 +31,8 @@ class Glance:
             raise Unavailable(f"there is no database file {path} yet: the ingest service makes it")
         self._path = path
         self._identity = opened
+        self._index_path = companions(path)[1]
+        self._index: tuple[int, int] | None = None
         with translated(path):
             refuse_other_files(path)
             self._db = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
@@ -41,8 +43,13 @@ class Glance:
         self._db.close()
 
     def is_current(self) -> bool:
-        """Whether the file at the path is still the one that was opened."""
-        return identity(self._path) == self._identity
+        """Whether the file at the path is still the one that was opened, also where a restored one was copied over it.
+
+        Then the index of the WAL is a new one, which SQLite leaves in place for as long as this connection is there.
+        """
+        index = identity(self._index_path)
+        self._index = self._index or index  # a restored file has none until the writer opens it
+        return identity(self._path) == self._identity and index == self._index
 
     def newest(self) -> int:
         """The newest row id ever given, 0 before the first."""
