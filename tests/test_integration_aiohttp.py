@@ -76,3 +76,12 @@ async def test_a_request_that_fails_leaves_with_its_error(traced: Traced) -> Non
             await http.get("http://127.0.0.1:9/")
     steps = await asyncio.to_thread(lambda: traced.steps)
     assert steps[1][3]["error"].startswith("ClientConnectorError")
+
+
+async def test_a_call_with_no_id_in_force_takes_its_checkpoints_id_along(traced: Traced) -> None:
+    """The one that its entry made: both sides are one chain."""
+    async with TestServer(app()) as server, aiohttp.ClientSession(trace_configs=[tracehub_trace_config("CL")]) as http:
+        await http.get(server.make_url("/plain"))
+    ids = await asyncio.to_thread(lambda: traced.ids)
+    assert len(ids) == 4
+    assert len(set(ids)) == 1

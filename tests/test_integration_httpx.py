@@ -56,3 +56,10 @@ def test_an_id_that_is_no_header_is_not_sent(traced: Traced, server: Wayward) ->
     assert server.requests[0].headers["X-Correlation-ID"] is None
     assert server.requests[0].headers["X-Admin"] is None
     assert traced.steps == []
+
+
+def test_a_call_with_no_id_in_force_takes_its_checkpoints_id_along(traced: Traced, server: Wayward) -> None:
+    """The one that its entry made."""
+    with httpx.Client(event_hooks=event_hooks("MA")) as http:
+        http.get(server.url)
+    assert set(traced.ids) == {server.requests[0].headers["X-Correlation-ID"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -35,3 +36,11 @@ def test_a_session_sends_the_id_and_writes_checkpoints(traced: Traced) -> None:
         ("<-", "HTTP", f"POST {server.url}/x", {"status": 204}),
     ]
     assert steps[3][3]["error"].startswith("ConnectionError: ")
+
+
+def test_a_call_with_no_id_in_force_takes_its_checkpoints_id_along(traced: Traced) -> None:
+    """The one that its entry made; with a session that was pickled, too."""
+    with wayward() as server, pickle.loads(pickle.dumps(trace(requests.Session(), "MA"))) as session:
+        server.judge = lambda _request: Reply(204, b"")
+        session.get(server.url)
+        assert set(traced.ids) == {server.requests[0].headers["X-Correlation-ID"]}

@@ -69,10 +69,10 @@ def tracehub_trace_config(source_id: str | None = None) -> aiohttp.TraceConfig:
     config = aiohttp.TraceConfig()
 
     async def begin(_session: Any, context: SimpleNamespace, request: aiohttp.TraceRequestStartParams) -> None:
-        request.headers.update(outgoing_headers(request.headers))
         context.endpoint = f"{request.method} {request.url.with_query(None).with_user(None).with_fragment(None)}"
         if log is not None:
-            log.checkpoint_entry("HTTP", context.endpoint)
+            log.checkpoint_entry("HTTP", context.endpoint)  # first: it makes an id where none is in force
+        request.headers.update(outgoing_headers(request.headers))
 
     async def end(_session: Any, context: SimpleNamespace, answer: aiohttp.TraceRequestEndParams) -> None:
         if log is not None:

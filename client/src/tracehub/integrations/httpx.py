@@ -23,9 +23,9 @@ def event_hooks(source_id: str | None = None) -> dict[str, list[Any]]:
     log = get_checkpoint_logger(source_id) if source_id else None
 
     def begin(request: httpx.Request) -> None:
-        request.headers.update(outgoing_headers(request.headers))
         if log is not None:
-            log.checkpoint_entry("HTTP", _endpoint(request))
+            log.checkpoint_entry("HTTP", _endpoint(request))  # first: it makes an id where none is in force
+        request.headers.update(outgoing_headers(request.headers))
 
     def end(response: httpx.Response) -> None:
         if log is not None:

@@ -21,18 +21,23 @@ class TraceHubAdapter(HTTPAdapter):
     The operation is HTTP, the endpoint the method and address without its query.
     """
 
+    __attrs__ = [*HTTPAdapter.__attrs__, "_log"]  # noqa: RUF012  # what is pickled with a session, typed by the base
+
     def __init__(self, source_id: str | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._log = get_checkpoint_logger(source_id) if source_id else None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        request.headers.update(outgoing_headers(request.headers))
         if self._log is None:
-            return super().send(request, *args, **kwargs)
+            return self._pass_on(request, *args, **kwargs)
         with self._log.checkpoint("HTTP", _endpoint(request)) as point:
-            response = super().send(request, *args, **kwargs)
+            response = self._pass_on(request, *args, **kwargs)
             point.exit_data = {"status": response.status_code}
             return response
+
+    def _pass_on(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        request.headers.update(outgoing_headers(request.headers))
+        return super().send(request, *args, **kwargs)
 
 
 def trace(session: requests.Session, source_id: str | None = None) -> requests.Session:
