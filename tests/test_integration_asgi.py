@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from checkpoint_logger import get_correlation_id
-from fastapi import FastAPI, WebSocket
+from checkpoint_logger import get_checkpoint_logger, get_correlation_id
+from conftest import free_port
+from fastapi import BackgroundTasks, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from traced import Traced, tracing
 from tracehub.integrations.asgi import TraceHubMiddleware
+from wayward import Wayward
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -40,6 +48,14 @@ def fastapi_app() -> FastAPI:
     @app.get("/broken")
     async def broken() -> None:
         raise RuntimeError("no")
+
+    @app.get("/later")
+    async def later(tasks: BackgroundTasks) -> None:
+        tasks.add_task(get_checkpoint_logger("MA").checkpoint_entry, "TASK", "later")
+
+    @app.websocket("/refused")
+    async def refused(socket: WebSocket) -> None:
+        await socket.send_denial_response(PlainTextResponse("no", 401))
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
@@ -142,3 +158,83 @@ async def test_starlette_streams_are_left_when_they_end(traced: Traced) -> None:
     async with client(TraceHubMiddleware(app)) as http:
         assert (await http.get("/plain", headers={"X-Correlation-ID": "p"})).text == "p"
     assert len(traced.steps) == 2
+
+
+async def test_a_request_is_left_before_its_background_tasks(traced: Traced) -> None:
+    """The answer is out; the tasks have the id, too."""
+    async with client(fastapi_app()) as http:
+        await http.get("/later", headers={"X-Correlation-ID": "later"})
+    assert [step[:3] for step in traced.steps] == [
+        ("->", "REST", "GET /later"),
+        ("<-", "REST", "GET /later"),
+        ("->", "TASK", "later"),
+    ]
+    assert traced.ids == ["later"] * 3
+
+
+async def test_a_mounted_application_stays_in_the_chain(traced: Traced) -> None:
+    """Both have the middleware, and the request came without an id: there is one, and it is the one that is echoed."""
+    app = fastapi_app()
+    app.mount("/inner", fastapi_app())
+    async with client(app) as http:
+        answer = await http.get("/inner/sync")
+    assert answer.headers.get_list("X-Correlation-ID") == [answer.json()]
+    assert traced.ids == [answer.json()] * 4
+
+
+async def test_a_websocket_that_is_refused_is_answered_like_a_request(traced: Traced) -> None:
+    """With its status and the id."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/refused", "headers": [(b"x-correlation-id", b"ws-2")], "query_string": b""}
+    await fastapi_app()({**scope, "extensions": {"websocket.http.response": {}}}, receive, send)
+    assert (b"x-correlation-id", b"ws-2") in sent[0]["headers"]
+    assert (await asyncio.to_thread(lambda: traced.steps))[1][3] == {"status": 401}
+
+
+SERVED = """
+from fastapi import FastAPI
+from tracehub.integrations.asgi import TraceHubMiddleware
+
+async def bare(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+bare = TraceHubMiddleware(bare, "MA")
+fastapi = FastAPI()
+fastapi.add_middleware(TraceHubMiddleware, source_id="MA")
+"""
+
+
+@pytest.mark.parametrize("name", ["fastapi", "bare"])
+def test_uvicorn_delivers_before_it_ends_itself(server: Wayward, tmp_path: Path, name: str) -> None:
+    """Its last deed is to take the signal that stopped it, and nothing runs at exit; with a lifespan and without."""
+    (tmp_path / "served.py").write_text(SERVED)
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", f"served:{name}", "--port", str(port), "--log-level", "warning"],
+        cwd=tmp_path,
+        env={
+            **os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1", "TRACEHUB_FLUSH_INTERVAL": "60",
+        },
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/x")
+                break
+            except httpx.ConnectError:
+                assert time.monotonic() < until, "uvicorn did not start"
+                time.sleep(0.05)
+    finally:
+        process.terminate()
+        assert process.wait(20) == -signal.SIGTERM
+    assert [entry["direction"] for entry in server.entries] == ["->", "<-"]

@@ -1,6 +1,7 @@
 """Where processes begin and end: a forked child starts anew, a process that ends sends what it holds within 2 s.
 
-multiprocessing, billiard and Celery end their children without atexit, so the last flush is registered with them, too.
+multiprocessing, billiard and Celery end their children without atexit, so the last flush is registered with them, too;
+an ASGI application's is with the end of its lifespan.
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ def hook() -> None:
     for name in ("multiprocessing.util", "billiard.util"):
         util = sys.modules.get(name)
         if util is not None:
-            util.Finalize(None, _leave, exitpriority=100)
+            util.Finalize(None, leave, exitpriority=100)
     celery = sys.modules.get("celery.signals")
     if celery is not None:
-        celery.worker_process_shutdown.connect(_leave, weak=False, dispatch_uid="tracehub.leave")
+        celery.worker_process_shutdown.connect(leave, weak=False, dispatch_uid="tracehub.leave")
 
 
-def _leave(**_: object) -> None:
+def leave(**_: object) -> None:
+    """Send what waits, within 2 s in all."""
     until = monotonic() + LAST_FLUSH_S
     for client in list(_clients):
         client.leave(max(0.0, until - monotonic()))
@@ -60,6 +62,6 @@ def _abandon() -> None:
         client.abandon()
 
 
-atexit.register(_leave)  # this early, it runs after what the host registers later, which may pass checkpoints itself
+atexit.register(leave)  # this early, it runs after what the host registers later, which may pass checkpoints itself
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon)
