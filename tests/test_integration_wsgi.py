@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import pytest
 from checkpoint_logger import get_correlation_id
 from flask import Flask, Response, request, stream_with_context
 from traced import Traced, tracing
 from tracehub.integrations.wsgi import TraceHubMiddleware
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 
 @pytest.fixture
@@ -101,3 +104,32 @@ body.close()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout.split("\n")[:2] == ["200 OK dj-1", "dj-1"], done.stderr
     assert traced.steps == [("->", "REST", "GET /x", None), ("<-", "REST", "GET /x", {"status": 200})]
+
+
+def test_what_the_application_keeps_in_its_context_lasts(traced: Traced) -> None:
+    """Django has its connections to caches there, and made them anew for each request; the id does not last."""
+    kept: ContextVar[list[str | None]] = ContextVar("kept")
+
+    def app(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+        try:
+            seen = kept.get()
+        except LookupError:
+            kept.set(seen := [])
+        seen.append(get_correlation_id())
+        start_response("204 No Content", [])
+        return []
+
+    http = Client(TraceHubMiddleware(app, "MA"))
+    for name in ("a", "b"):
+        http.get("/", headers={"X-Correlation-ID": name}).close()
+    assert kept.get() == ["a", "b"]
+    assert get_correlation_id() is None
+
+
+def test_a_mounted_application_stays_in_the_chain(traced: Traced) -> None:
+    """Both have the middleware, and the request came without an id."""
+    http = Client(TraceHubMiddleware(DispatcherMiddleware(flask_app(), {"/inner": flask_app()}), "OU"))
+    with http.get("/inner/plain/x") as answer:
+        correlation_id = answer.headers["X-Correlation-ID"]
+        assert answer.text == f"x {correlation_id}"
+    assert traced.ids == [correlation_id] * 4

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextvars import Context, copy_context
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
-from checkpoint_logger import Checkpoint, get_checkpoint_logger, set_correlation_id
+from checkpoint_logger import (
+    Checkpoint,
+    get_checkpoint_logger,
+    get_correlation_id,
+    reset_correlation_id,
+    set_correlation_id,
+)
 from tracehub.integrations.propagation import CORRELATION_HEADER, incoming_id
 
 App = Callable[..., Iterable[bytes]]
+Result = TypeVar("Result")
+
+_IN_ENVIRON = "tracehub.correlation_id"
 
 
 class TraceHubMiddleware:
     """Puts the request's correlation id in force, echoes it, and writes a checkpoint on the way in and out.
 
     The way out is when the body has been sent. The operation is REST, the endpoint the method and path without its
-    query. Without a `source_id` there are no checkpoints, only the id.
+    query. Without a `source_id` there are no checkpoints, only the id. In an application that is mounted in one with
+    the same middleware, the id is that of the outer one.
     """
 
     def __init__(self, app: App, source_id: str | None = None) -> None:
@@ -29,12 +38,10 @@ class TraceHubMiddleware:
         self._log = get_checkpoint_logger(source_id) if source_id else None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        context = copy_context()
-        return context.run(self._answer, context, environ, start_response)
-
-    def _answer(self, context: Context, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        correlation_id = incoming_id(lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"))
-        set_correlation_id(correlation_id)
+        correlation_id = environ.get(_IN_ENVIRON) or incoming_id(
+            lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+        )
+        environ[_IN_ENVIRON] = correlation_id
         answered: dict[str, Any] = {}
 
         def echo(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
@@ -42,38 +49,52 @@ class TraceHubMiddleware:
             kept = [pair for pair in headers if pair[0].lower() != CORRELATION_HEADER.lower()]
             return start_response(status, [*kept, (CORRELATION_HEADER, correlation_id)], *error)
 
+        body = _Body(correlation_id, self._point(environ, answered))
+        body.begin(self._app, environ, echo)
+        return body
+
+    def _point(self, environ: dict[str, Any], answered: dict[str, Any]) -> Checkpoint | None:
         if self._log is None:
-            return _Body(self._app(environ, echo), context, None)
+            return None
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         shown = path.encode("latin-1", "replace").decode("utf-8", "replace")
         point = self._log.checkpoint("REST", f"{environ.get('REQUEST_METHOD', 'GET')} {shown}")
         point.exit_data = answered
-        point.__enter__()
-        try:
-            return _Body(self._app(environ, echo), context, point)
-        except BaseException:
-            point.__exit__(*sys.exc_info())
-            raise
+        return point
 
 
 class _Body:
-    """The response's body, iterated and closed within the request's context."""
+    """The response's body. The request's id is in force in each of its steps, and no longer.
 
-    def __init__(self, body: Iterable[bytes], context: Context, point: Checkpoint | None) -> None:
-        self._body = body
+    Nothing else of the context is ours to keep apart: what the application has there, as Django its connections to
+    caches, lasts from one request to the next.
+    """
+
+    def __init__(self, correlation_id: str | None, point: Checkpoint | None) -> None:
+        self._correlation_id = correlation_id
         self._point = point
-        self._context = context
+        self._body: Iterable[bytes] = ()
         self._chunks: Iterator[bytes] | None = None
         self._error: tuple[Any, Any, Any] = (None, None, None)
+
+    def begin(self, app: App, environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+        if self._point is not None:
+            self._step(self._point.__enter__)
+        try:
+            self._body = self._step(app, environ, start_response)
+        except BaseException:
+            self._error = sys.exc_info()
+            self._end()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         if self._chunks is None:
-            self._chunks = self._context.run(iter, self._body)
+            self._chunks = self._step(lambda: iter(self._body))
         try:
-            return self._context.run(next, self._chunks)
+            return self._step(self._chunks.__next__)
         except StopIteration:
             raise
         except BaseException:
@@ -84,8 +105,19 @@ class _Body:
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
-                self._context.run(close)
+                self._step(close)
         finally:
-            if self._point is not None:
-                self._context.run(self._point.__exit__, *self._error)
-                self._point = None
+            self._end()
+
+    def _end(self) -> None:
+        point, self._point = self._point, None
+        if point is not None:
+            self._step(point.__exit__, *self._error)
+
+    def _step(self, step: Callable[..., Result], *args: Any) -> Result:
+        token = set_correlation_id(self._correlation_id)
+        try:
+            return step(*args)
+        finally:
+            self._correlation_id = get_correlation_id()  # the application may have put another one in force
+            reset_correlation_id(token)
