@@ -32,8 +32,12 @@ def app(source_id: str | None = "SV") -> web.Application:
     async def broken(_request: web.Request) -> web.Response:
         raise RuntimeError("no")
 
+    async def forgotten(_request: web.Request) -> None:
+        return None
+
     application = web.Application(middlewares=[tracehub_middleware(source_id)])
     application.add_routes([web.get("/plain", plain), web.get("/missing", missing), web.get("/broken", broken)])
+    application.router.add_get("/forgotten", forgotten)  # type: ignore[arg-type]
     return application
 
 
@@ -65,7 +69,7 @@ async def test_refusals_and_errors_leave_with_what_happened(traced: Traced) -> N
         async with http.get(server.make_url("/broken")) as answer:
             assert answer.status == 500
     steps = await asyncio.to_thread(lambda: traced.steps)
-    assert steps[1][3]["status"] == 404
+    assert steps[1][3] == {"status": 404}
     assert steps[3][3] == {"error": "RuntimeError: no"}
 
 
@@ -85,3 +89,24 @@ async def test_a_call_with_no_id_in_force_takes_its_checkpoints_id_along(traced:
     ids = await asyncio.to_thread(lambda: traced.ids)
     assert len(ids) == 4
     assert len(set(ids)) == 1
+
+
+async def test_a_subapplication_stays_in_the_chain(traced: Traced) -> None:
+    """Both have the middleware, and the request came without an id."""
+    outer = app()
+    outer.add_subapp("/inner", app("IN"))
+    async with TestServer(outer) as server, aiohttp.ClientSession() as http:
+        answer = await http.get(server.make_url("/inner/plain"))
+        correlation_id = answer.headers["X-Correlation-ID"]
+        assert (await answer.text()).split()[0] == correlation_id
+    assert await asyncio.to_thread(lambda: traced.ids) == [correlation_id] * 4
+
+
+async def test_a_handler_that_returns_nothing_is_told_so_by_aiohttp(
+    traced: Traced, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by an error of the middleware."""
+    async with TestServer(app()) as server, aiohttp.ClientSession() as http:
+        assert (await http.get(server.make_url("/forgotten"))).status == 500
+    assert "Missing return statement on request handler" in caplog.text
+    assert "tracehub" not in caplog.text

@@ -19,6 +19,9 @@ from tracehub.plain import error_text
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_NAME = "tracehub.correlation_id"
+_IN_REQUEST: Any = web.RequestKey(_NAME, str) if hasattr(web, "RequestKey") else _NAME  # aiohttp has it since 3.14
+
 
 def tracehub_middleware(
     source_id: str | None = None,
@@ -26,38 +29,44 @@ def tracehub_middleware(
     """A middleware that puts the request's id in force, echoes it, and writes a checkpoint on the way in and out.
 
     Add it first. The operation is REST, the endpoint the method and path without its query; without a `source_id` there
-    are no checkpoints, only the id.
+    are no checkpoints, only the id. A stream or websocket that the handler prepares has no echo. In a subapplication of
+    one with the same middleware, the id is that of the outer one.
     """
     log = get_checkpoint_logger(source_id) if source_id else None
 
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if log is None:
-            return await handler(request)
+            return await _answered(request, handler)
         with log.checkpoint("REST", f"{request.method} {request.path}") as point:
-            try:
-                response = await handler(request)
-            except web.HTTPException as error:
-                point.exit_data = {"status": error.status}
-                raise
-            point.exit_data = {"status": response.status}
+            response = await _answered(request, handler)
+            if isinstance(response, web.StreamResponse):
+                point.exit_data = {"status": response.status}
             return response
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        correlation_id = incoming_id(request.headers.get)
+        correlation_id = request.get(_IN_REQUEST) or incoming_id(request.headers.get)
+        request[_IN_REQUEST] = correlation_id
         token = set_correlation_id(correlation_id)
         try:
             response = await answer(request, handler)
-        except web.HTTPException as error:
-            error.headers[CORRELATION_HEADER] = correlation_id
-            raise
         finally:
             reset_correlation_id(token)
-        if not response.prepared:
+        if isinstance(response, web.StreamResponse) and not response.prepared:
             response.headers[CORRELATION_HEADER] = correlation_id
+        if isinstance(response, web.HTTPException):
+            raise response
         return response
 
     return middleware
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What the handler returns, or raises as an answer: no error, it may be a redirect."""
+    try:
+        return await handler(request)
+    except web.HTTPException as answer:
+        return answer
 
 
 def tracehub_trace_config(source_id: str | None = None) -> aiohttp.TraceConfig:
