@@ -93,3 +93,38 @@ def test_prefork_workers_deliver_at_their_end_without_the_signals_too(tmp_path: 
     """Celery ends its children without atexit; the last flush is registered with it."""
     run(tmp_path, server, "0", "import work\nfor n in range(12): work.add.delay(n)", done=12)
     assert sorted(entry["endpoint"] for entry in server.entries) == [f"/{n:03}" for n in range(12)]
+
+
+EAGER = """
+from celery import Celery
+from checkpoint_logger import get_correlation_id, set_correlation_id
+from tracehub.integrations.celery import trace_celery
+app = Celery("work", broker="memory://")
+app.conf.task_always_eager = True
+trace_celery("WK")
+
+@app.task(name="inner")
+def inner():
+    raise SystemExit(7)
+
+@app.task(name="outer")
+def outer():
+    inner.delay()
+
+set_correlation_id("request")
+try:
+    outer.delay()
+except SystemExit:
+    assert get_correlation_id() == "request"
+"""
+
+
+def test_an_eager_task_stays_in_the_chain_and_tells_what_broke_it_off(server: Wayward) -> None:
+    """There is no message to carry the id; a run that ends without a state, as by a time limit, ends with its error."""
+    environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"}
+    subprocess.run([sys.executable, "-c", EAGER], env=environ, check=True, timeout=60)
+    assert [(entry["direction"], entry["endpoint"]) for entry in server.entries] == [
+        ("->", "outer"), ("->", "inner"), ("<-", "inner"), ("<-", "outer"),
+    ]  # fmt: skip
+    assert {entry["correlation_id"] for entry in server.entries} == {"request"}
+    assert server.entries[2]["data"] == {"state": "", "error": "SystemExit: 7"}

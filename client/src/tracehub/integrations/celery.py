@@ -1,15 +1,24 @@
 """Celery: the correlation id travels with the message, each run of a task is a pair of checkpoints.
 
+A task that runs where it is called, as eager ones do, has the id in force there.
+
 trace_celery("WK")      # once, in the module that makes the app: producers and workers alike
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from celery import signals
 
-from checkpoint_logger import Checkpoint, get_checkpoint_logger, reset_correlation_id, set_correlation_id
+from checkpoint_logger import (
+    Checkpoint,
+    get_checkpoint_logger,
+    get_correlation_id,
+    reset_correlation_id,
+    set_correlation_id,
+)
 from tracehub.integrations.propagation import incoming_id, outgoing_headers
 from tracehub.plain import error_text
 
@@ -27,7 +36,8 @@ def trace_celery(source_id: str | None = None) -> None:
             headers.update(outgoing_headers(headers))
 
     def begin(task_id: str, task: Any, **_: Any) -> None:
-        token = set_correlation_id(incoming_id(lambda name: _header(task.request, name)))
+        called_here = get_correlation_id() if task.request.is_eager else None
+        token = set_correlation_id(called_here or incoming_id(lambda name: _header(task.request, name)))
         point = log.checkpoint("TASK", task.name, {"id": task_id}) if log is not None else None
         if point is not None:
             point.__enter__()
@@ -37,7 +47,8 @@ def trace_celery(source_id: str | None = None) -> None:
         token, point = _running.pop(task_id, (None, None))
         if point is not None:
             point.exit_data = {"state": state or "", **(point.exit_data or {})}
-            point.__exit__(None, None, None)
+            broken_off = state is None  # the worker ends in the middle of it, by a time limit for instance
+            point.__exit__(*(sys.exc_info() if broken_off else (None, None, None)))
         if token is not None:
             reset_correlation_id(token)
 
