@@ -90,6 +90,25 @@ async def test_a_chain_whose_second_page_fails(page: Any, hub: Services) -> None
     await page.wait_for_selector(".numbers:has-text('4 entries')")
 
 
+async def test_an_older_page_that_fails_once(page: Any, hub: Services) -> None:
+    """What is further back is asked for again, though nobody scrolls any more."""
+    send(hub, chains(80, "list-older"))
+    await fail(page, "**/correlations?*before=*")
+    await page.goto(f"{hub.query_url}/#/?q=list-older")
+    await page.wait_for_selector("[data-id='list-older/79']")
+    await page.evaluate("document.querySelector('.scroll').scrollTop = 1e6")
+    await page.wait_for_selector("[data-id='list-older/30']")
+
+
+async def test_a_comparison_that_fails_once(page: Any, hub: Services) -> None:
+    """Both chains are asked for again, until they are there."""
+    send(hub, [entry(correlation_id=each) for each in ("cmp-once-a", "cmp-once-b")])
+    await fail(page, "**/traces/cmp-once-b")
+    await page.goto(f"{hub.query_url}/#/compare/cmp-once-a/cmp-once-b")
+    await page.wait_for_selector(".compare-room:has-text('busy for a moment')")
+    await page.wait_for_selector(".compared .virtual .row")
+
+
 async def test_a_log_out_that_fails(services: Services, page: Any) -> None:
     """Who is still logged in is told so."""
     services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"

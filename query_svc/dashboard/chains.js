@@ -112,7 +112,9 @@ export function chainsView(context, route) {
       for (const chain of answer.found) if (!rows.has(chain.correlation_id)) list.append(put(chain).node);
       tell();
     } catch (error) {
-      if (mine === searching) setText(foot, error.message);
+      if (mine !== searching) return;
+      setText(foot, error.message);
+      retrying = setTimeout(fillUp, AGAIN_MS);
     } finally {
       if (mine === searching) busy = false;
     }

@@ -1,7 +1,7 @@
 // Two chains side by side, step by step: what took longer, what is missing. Both begin at zero, on one axis.
 
 import { h, button, setText } from './element.js';
-import { chainPath, get } from './api.js';
+import { AGAIN_MS, chainPath, get } from './api.js';
 import { align } from './align.js';
 import { duration, plural, shorten, visible } from './format.js';
 import { moment, nothing } from './marks.js';
@@ -22,19 +22,26 @@ export function compareView(context, route) {
   let rows = null;
   let found = [];
   let stopped = false;
+  let retrying = 0;
 
-  async function load() {
+  function begin() {
     if (ids.length < 2) {
       body.replaceChildren(nothing('Two chains, side by side', h('p', {}, 'Put in two correlation ids, or pick two in the list of chains: '),
         h('p', {}, h('kbd', {}, 'x'), ' picks the one that has the focus, ', h('kbd', {}, 'c'), ' compares the two picked last.')));
       return;
     }
     body.replaceChildren(h('p', { class: 'hint', role: 'status' }, 'Reading both chains …'));
+    load();
+  }
+
+  async function load() {
     try {
       const chains = await Promise.all(ids.map((id) => get(chainPath(id))));
       if (!stopped) show(chains);
     } catch (error) {
+      if (stopped) return;
       body.replaceChildren(nothing('That did not work', h('p', {}, error.message)));
+      retrying = setTimeout(load, AGAIN_MS);
     }
   }
 
@@ -91,8 +98,8 @@ export function compareView(context, route) {
   return {
     node,
     title: 'Compare',
-    start() { context.live.follow(null); load(); },
-    stop() { stopped = true; rows?.dispose(); },
+    start() { context.live.follow(null); begin(); },
+    stop() { stopped = true; clearTimeout(retrying); rows?.dispose(); },
     keys: {
       '/': () => form.focus(),
       j: () => rows?.step(1),
