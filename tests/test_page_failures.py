@@ -109,6 +109,23 @@ async def test_a_comparison_that_fails_once(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".compared .virtual .row")
 
 
+async def test_a_log_in_opens_all_tabs(services: Services, page: Any) -> None:
+    """The secret is asked for once, in however many tabs a login has ended."""
+    services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += [FAILED]
+    await page.goto(f"{services.query_url}/#/tail")
+    await page.wait_for_selector("form.login")
+    other = await page.context.new_page()
+    await other.goto(services.query_url)
+    await other.get_by_label("Secret").fill("a reader's secret")
+    await other.keyboard.press("Enter")
+    await other.wait_for_selector(".chains-view")
+    await other.close()
+    await page.wait_for_selector(".tail-view")
+
+
 async def test_a_log_out_that_fails(services: Services, page: Any) -> None:
     """Who is still logged in is told so."""
     services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"

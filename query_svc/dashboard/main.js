@@ -30,7 +30,7 @@ const live = new Live();
 const banner = makeBanner(live);
 const said = h('div', { class: 'offscreen', role: 'status', 'aria-live': 'polite' });
 const context = { live, say: (text) => setText(said, text), banner, back };
-const status = statusBar(live);
+const status = statusBar(live, () => { if (locked) location.reload(); }); // somebody logged in elsewhere, or need not any more
 const tabs = TABS.map(([name, label]) => h('a', { href: link(name), 'data-name': name }, label));
 const themeButton = button('', 'Light, dark, or as the system wishes (t)', () => switchTheme(), { class: 'plain' });
 const main = h('main', { id: 'main', tabindex: -1 });

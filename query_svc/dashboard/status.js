@@ -7,7 +7,7 @@ import { bytes, count, plural, rate } from './format.js';
 const EVERY_MS = 5_000;
 const BARS = 60; // seconds in the little curve
 
-export function statusBar(live) {
+export function statusBar(live, onanswer) {
   const line = svg('polyline', { fill: 'none', 'stroke-width': 1.25, 'vector-effect': 'non-scaling-stroke' });
   const curve = svg('svg', { class: 'curve', viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, line);
   const speed = h('span', { class: 'speed number', title: 'Entries a second' });
@@ -38,6 +38,7 @@ export function statusBar(live) {
     if (document.hidden) return;
     try {
       const stats = await get('stats');
+      onanswer();
       live.newest = Math.max(live.newest, stats.newest_id);
       const behind = stats.tail_lag.entries;
       say(stats.dropped ? 'warn' : behind > 1000 ? 'warn' : 'well', stats.dropped ? `${count(stats.dropped)} dropped by senders`
