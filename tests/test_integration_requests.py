@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 from checkpoint_logger import set_correlation_id
+from requests.adapters import HTTPAdapter
 from traced import Traced, tracing
 from tracehub.integrations.requests import trace
+from urllib3.util import Retry
 from wayward import Reply, wayward
 
 
@@ -44,3 +46,15 @@ def test_a_call_with_no_id_in_force_takes_its_checkpoints_id_along(traced: Trace
         server.judge = lambda _request: Reply(204, b"")
         session.get(server.url)
         assert set(traced.ids) == {server.requests[0].headers["X-Correlation-ID"]}
+
+
+def test_the_adapters_of_a_session_stay_at_work(traced: Traced) -> None:
+    """Its retries, for instance: one call, one pair of checkpoints, two attempts."""
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=Retry(1, status_forcelist=[503])))
+    with wayward() as server, trace(session, "MA"):
+        server.replies = [Reply(503, b"")]
+        server.judge = lambda _request: Reply(204, b"")
+        assert session.get(server.url).status_code == 204
+        assert len(server.requests) == 2
+    assert [step[0] for step in traced.steps] == ["->", "<-"]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from checkpoint_logger import get_checkpoint_logger
 from tracehub.integrations.propagation import outgoing_headers
@@ -18,13 +18,15 @@ from tracehub.integrations.propagation import outgoing_headers
 class TraceHubAdapter(HTTPAdapter):
     """Sends the id along and, with a `source_id`, writes a checkpoint before and after each request, failed ones too.
 
-    The operation is HTTP, the endpoint the method and address without its query.
+    The operation is HTTP, the endpoint the method and address without its query. What does the sending is the adapter
+    `around` which it is put, or itself with the `options` of an HTTPAdapter.
     """
 
-    __attrs__ = [*HTTPAdapter.__attrs__, "_log"]  # noqa: RUF012  # what is pickled with a session, typed by the base
+    __attrs__ = [*HTTPAdapter.__attrs__, "_log", "_around"]  # noqa: RUF012  # pickled with a session; the base's type
 
-    def __init__(self, source_id: str | None = None, **options: Any) -> None:
+    def __init__(self, source_id: str | None = None, around: BaseAdapter | None = None, **options: Any) -> None:
         super().__init__(**options)
+        self._around = around
         self._log = get_checkpoint_logger(source_id) if source_id else None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
@@ -37,14 +39,20 @@ class TraceHubAdapter(HTTPAdapter):
 
     def _pass_on(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         request.headers.update(outgoing_headers(request.headers))
-        return super().send(request, *args, **kwargs)
+        if self._around is None:
+            return super().send(request, *args, **kwargs)
+        return self._around.send(request, *args, **kwargs)
+
+    def close(self) -> None:
+        super().close()
+        if self._around is not None:
+            self._around.close()
 
 
 def trace(session: requests.Session, source_id: str | None = None) -> requests.Session:
-    """`session`, with the adapter for http and https."""
-    adapter = TraceHubAdapter(source_id)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
+    """`session`, with the adapter around those that it has for http and https, with their retries and certificates."""
+    for prefix in ("http://", "https://"):
+        session.mount(prefix, TraceHubAdapter(source_id, session.get_adapter(prefix)))
     return session
 
 
