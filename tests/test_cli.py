@@ -162,8 +162,19 @@ def test_the_start_of_an_id_will_do(shell: Shell) -> None:
     assert shell.run("show", "beta").stdout.startswith("beta-1  open")
     several = shell.run("show", "alpha")
     assert (several.returncode, several.stdout) == (1, "")
+    assert "begin so" in several.stderr
     assert several.stderr.split()[-2:] == ["alpha-2", "alpha-1"]
     assert shell.run("show", "beta", "--json").returncode == 1
+
+
+def test_one_source_of_an_incomplete_chain_is_not_blamed(shell: Shell) -> None:
+    """What hangs in another source is told as such, and not as a missing entry."""
+    chain = {"correlation_id": "partly-1", "endpoint": "/pay"}
+    shell.store(entry(**chain, source_id="SH"), entry(**chain, source_id="PY"))
+    shell.store(entry(**chain, source_id="SH", direction="<-"))
+    here, there = shell.run_each(*(("show", "partly-1", "--source", name) for name in ("SH", "PY")))
+    assert here.stdout.startswith("partly-1  incomplete elsewhere")
+    assert there.stdout.startswith("partly-1  open")
 
 
 def test_recent_chains_are_listed(shell: Shell) -> None:
@@ -244,6 +255,10 @@ def test_another_server_at_the_address_is_one_line(shell: Shell) -> None:
         for ended in shell.run_each(*commands, TRACEHUB_URL=other.url):
             assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1), ended.stderr
             assert "not the answer of a TraceHub" in ended.stderr
+        other.judge = lambda _: Reply(404, {})
+        for ended in shell.run_each(("list",), ("send", "->", "SH", "a", "b", "--id", "c"), TRACEHUB_URL=other.url):
+            assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1), ended.stderr
+            assert other.url in ended.stderr
 
 
 @pytest.mark.parametrize("address", ["ftp://x", "http://[bad", "http://localhost:99999"])
@@ -271,6 +286,15 @@ def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
     for ended in shell.run_each(("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
         assert "--help" in ended.stderr
+    for words in (("send", "->", "", "a", "b", "--id", "x"), ("send", "->", "SH", "a", "b", "--id", "")):
+        assert (shell.run(*words).returncode, shell.run(*words).stdout) == (2, "")
+
+
+def test_a_port_that_is_none_is_exit_code_2(shell: Shell) -> None:
+    """The variable is named, and no other port is asked instead."""
+    for ended in shell.run_each(("status",), ("list",), TRACEHUB_URL="", TRACEHUB_QUERY_PORT="8l00"):
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+        assert "TRACEHUB_QUERY_PORT='8l00'" in ended.stderr
 
 
 @pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("export", "--all"), ("list", "--help")])

@@ -18,6 +18,7 @@ from tracehub.trouble import say
 
 RECONNECT_MS = 1000  # unless the server names another time
 LONGEST_S = 3600  # that the server streams at a time
+NO_REASON = "no reason given"  # what a TraceHub never says
 
 Json = dict[str, Any]
 
@@ -128,7 +129,7 @@ def refused(answer: Answer) -> Refused:
         detail = str(answered(answer.body).get("detail", ""))
     except Unreachable:
         detail = ""
-    return Refused(answer.status, detail or "no reason given", retry_after(answer.headers))
+    return Refused(answer.status, detail or NO_REASON, retry_after(answer.headers))
 
 
 def answered(text: str | bytes) -> Json:

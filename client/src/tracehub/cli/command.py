@@ -13,7 +13,8 @@ from tracehub.cli.hub import Hub
 from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
 from tracehub.cli.words import plainly
-from tracehub.errors import TraceHubError, Unreachable
+from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.following import NO_REASON
 
 INTERRUPTED = 130
 PLAIN = re.compile(r"[\w.,:@%+=/][\w.,:@%+=/-]*")  # what a shell takes as it is: `$(reboot)` may be an id too
@@ -59,6 +60,10 @@ def _with_hub(function: Callable[..., Any]) -> Callable[..., Any]:
             if hub.screen.err.is_terminal:
                 hub.screen.err.print()  # the shell goes on on a line of its own
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except Refused as error:
+            if error.detail != NO_REASON or error.status in (401, 403):
+                raise
+            raise Unreachable(f"{hub.address} answers {error.status} with no reason: is that a TraceHub?") from error
         except Unreachable as error:
             raise Unreachable(f"no answer from {hub.address}: {plainly(error)}") from error
 
@@ -71,7 +76,7 @@ def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> list
         hub = Hub(ctx.params.get("url") or "", Screen())
         page = Reader(hub.reading, timeout=1.0).ask("/correlations", {"limit": 50, "q": incomplete})
         ids = [str(chain["correlation_id"]) for chain in page["correlations"]]
-    except (TraceHubError, KeyError, TypeError):
+    except (TraceHubError, click.ClickException, KeyError, TypeError):
         return []
     return [id for id in ids if id.startswith(incomplete) and PLAIN.fullmatch(id)]
 

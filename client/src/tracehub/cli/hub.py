@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import click
 
 from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
@@ -14,6 +16,7 @@ from tracehub.following import Json
 from tracehub.settings import read_secret
 
 INGEST_PORT, QUERY_PORT = 8099, 8100
+LAST_PORT = 65_535
 ANSWER_S = 10.0
 PROBE_S = 3.0
 
@@ -133,8 +136,10 @@ def own_database() -> Path:
 
 
 def _local(variable: str, default: int) -> str:
-    port: Any = os.environ.get(variable, "").strip()
-    return f"http://127.0.0.1:{port if port.isdigit() and port != '0' else default}"
+    port = os.environ.get(variable, "").strip() or "0"
+    if not (port.isascii() and port.isdigit() and int(port) <= LAST_PORT):
+        raise click.UsageError(f"{variable}={port!r}: expected a port from 0 (the usual one) to {LAST_PORT}")
+    return f"http://127.0.0.1:{int(port) or default}"
 
 
 class _Moved(Exception):

@@ -38,7 +38,7 @@ def in_force() -> tuple[str, str]:
 @command(
     "new",
     short_help="Make a correlation id.",
-    examples=["{}", 'eval "$({} --export)"    # in force in this shell and all that it starts', "{} deploy-17"],
+    examples=["{}", 'eval "$({} --export)"    # in force here and in all started here', "{} deploy-17"],
 )
 @click.argument("correlation_id", metavar="[ID]", required=False)
 @click.option("--export", "as_export", is_flag=True, help="A line for eval: sets TRACEHUB_CORRELATION_ID.")

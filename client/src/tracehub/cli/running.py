@@ -29,7 +29,7 @@ _DB = click.option(
     short_help="Start both services, supervised.",
     examples=[
         "{}                             in the foreground, until Ctrl-C",
-        "{} --detach                    in the background; tracehub stop ends it",
+        "{} --detach                    in the background, until tracehub stop",
         "{} --db /srv/tracehub/tracehub.db --port 9099 --query-port 9100",
     ],
 )

@@ -57,6 +57,9 @@ def send_command(
 
     It is stored when the command ends with 0. Values of keys that look like secrets are masked.
     """
+    for name, text in (("source", source), ("id", id)):
+        if text == "":
+            raise click.UsageError(f"the {name} is empty", click.get_current_context())
     correlation_id = id or in_force()[0]
     if not correlation_id:
         raise click.UsageError('no correlation id: give --id, or make one with  eval "$(tracehub new --export)"')

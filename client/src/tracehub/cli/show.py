@@ -24,9 +24,9 @@ SHORTEST = 4  # characters of an id that may stand for all of it
     short_help="Recent chains, or one as a time line.",
     examples=[
         "{}                      the recent chains",
-        "{} req-12345            where it was, how long each step took, what is still open",
+        "{} req-12345            where it was, how long, what is open",
         "{} req-12345 -v         with the data of each step",
-        "{} 88ebfb               the start of an id will do where only one begins so",
+        "{} 88ebfb               the start of an id, if no other begins so",
         "{} req-12345 --source WK",
         "{} req-12345 --json | jq '.traces[].endpoint'",
     ],
@@ -66,7 +66,8 @@ def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:
         if chain["traces"]:
             _draw(hub.screen, chain, verbose)
             return 0
-    hub.screen.remark(f"no entry of {start}" + (f" from {source}" if source else "") + f" at {hub.reading}")
+    told = f"no entry of {start}" + (f" from {source}" if source else "") + f" at {hub.reading}"
+    hub.screen.remark(f"{told}; recent ones begin so:" if near else told)
     for id in near[:10]:
         hub.screen.remark(f"    {id}")
     return 1
@@ -105,4 +106,6 @@ def _state(chain: Json, steps: list[Step]) -> Text:
         return Text(f"{chain.get('expired') or 'some'} expired", "yellow")
     if chain["complete"]:
         return Text("complete", "green")
-    return Text("open" if any(step.entry is not None and step.is_open for step in steps) else "no entry", "bold red")
+    if any(step.entry is not None and step.is_open for step in steps):
+        return Text("open", "bold red")
+    return Text("no entry" if any(step.entry is None for step in steps) else "incomplete elsewhere", "bold red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import click
@@ -18,10 +19,12 @@ from tracehub.cli.words import clean, clock, duration, plainly, shown_json
 from tracehub.query import quoted
 
 Entry = dict[str, Any]
-REMEMBERED = 10_000  # open entries whose exits are given a duration
+REMEMBERED = 10_000  # steps whose exits are given a duration
+ALIKE = 100  # open entries of one step, as of calls side by side
+LOOKED_AT = 1000  # newest entries among which those chosen are looked for
 FULL_ID_WIDTH = 120  # columns from which ids are shown whole, up to LONG_ID letters
 LONG_ID = 40
-ID_COLUMNS = 16  # that an id may have on a narrower terminal
+ID_COLUMNS = 20  # that an id may have on a narrower terminal
 SHORT_ID = 12  # characters of one that is longer
 SOURCE_COLUMNS = 20
 
@@ -32,7 +35,7 @@ SOURCE_COLUMNS = 20
     examples=[
         "{}                          everything, from now on",
         "{} -n 20                    the last 20 first",
-        "{} req-12345                one chain: what is stored, then what comes",
+        "{} req-12345                one chain: what is stored and what comes",
         "{} --source WK --endpoint '/api/*'",
         "{} --json --after 0 > everything.ndjson",
     ],
@@ -41,7 +44,7 @@ SOURCE_COLUMNS = 20
 @click.option("--source", metavar="SOURCE", help="Only entries of this source.")
 @click.option("--operation", metavar="OPERATION", help="Only this operation.")
 @click.option("--endpoint", metavar="GLOB", help="Only this endpoint; * and ? as in a shell.")
-@click.option("-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N stored entries.")
+@click.option("-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N entries stored.")
 @click.option("--after", type=click.IntRange(0), help="Begin behind this row id; 0: with the oldest.")
 @click.option("-v", "--verbose", is_flag=True, help="With the data.")
 def tail_command(
@@ -62,7 +65,7 @@ def tail_command(
     filters = {"source": source, "operation": operation, "endpoint": endpoint}
     wanted = Pattern(source or "*", "*", operation or "*", endpoint or "*")
     lines = Lines(hub.screen, verbose, one_chain=correlation_id is not None)
-    lines.greeting = f"following {correlation_id or 'all chains'} at {hub.reading}; Ctrl-C ends"
+    lines.greeting = f"following {correlation_id or 'all chains'} at {hub.reading}, times in UTC; Ctrl-C ends"
     if correlation_id is not None:
         path, parameters, start = f"/traces/{quoted(correlation_id)}/stream", {}, "" if after is None else str(after)
     else:
@@ -84,10 +87,12 @@ def _beginning(hub: Hub, last: int, wanted: Pattern, lines: Lines) -> int:
     """The row id behind which to follow: from here on a lost connection loses nothing."""
     newest = int(hub.ask("/stats")["newest_id"])
     if last:
-        for entry in hub.ask("/recent", {"limit": last})["traces"]:
-            newest = max(newest, entry["id"])
-            if wanted.takes(entry):
-                lines.add(str(entry.pop("id")), entry)
+        chosen = wanted != Pattern()
+        source = None if wanted.source == "*" else wanted.source
+        recent = hub.ask("/recent", {"limit": LOOKED_AT if chosen else last, "source": source})["traces"]
+        newest = max([newest, *(entry["id"] for entry in recent)])
+        for entry in list(filter(wanted.takes, recent))[-last:]:
+            lines.add(str(entry.pop("id")), entry)
     return newest
 
 
@@ -109,7 +114,7 @@ class Lines:
         self._verbose = verbose
         self._one_chain = one_chain
         self.greeting = "connected"
-        self._open: dict[tuple[str, ...], float] = {}
+        self._open: dict[tuple[str, ...], deque[float]] = {}
         self._source_width = self._id_width = 2
 
     def add(self, id: str, entry: Entry) -> None:
@@ -164,12 +169,17 @@ class Lines:
     def _took(self, entry: Entry) -> float | None:
         key = tuple(str(entry[name]) for name in ("correlation_id", "source_id", "operation", "endpoint"))
         if entry["direction"] == "->":
-            self._open[key] = float(entry["timestamp"])
+            self._open.setdefault(key, deque(maxlen=ALIKE)).append(float(entry["timestamp"]))
             if len(self._open) > REMEMBERED:
                 del self._open[next(iter(self._open))]
             return None
-        began = self._open.pop(key, None)
-        return None if began is None else float(entry["timestamp"]) - began
+        waiting = self._open.get(key)
+        if waiting is None:
+            return None
+        began = waiting.pop()
+        if not waiting:
+            del self._open[key]
+        return float(entry["timestamp"]) - began
 
 
 def _padded(text: str, columns: int) -> str:

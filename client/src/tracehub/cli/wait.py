@@ -29,11 +29,11 @@ UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 WAITING = 1000  # entries between the two threads
 
 
-def seconds(text: str) -> float:
-    """The seconds that a text stands for."""
+def seconds(text: str, option: str) -> float:
+    """The seconds that the text of an option stands for."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text.strip())
     if not found:
-        raise click.BadParameter(f"expected a time such as 30, 2s, 500ms or 1m, not {text!r}")
+        raise click.BadParameter(f"expected a time such as 30, 2s, 500ms or 1m, not {text!r}", param_hint=option)
     return float(found[1]) * UNITS_S[found[2]]
 
 
@@ -110,8 +110,8 @@ class Quiet(Goal):
     "wait",
     short_help="Wait until a chain is as asked.",
     examples=[
-        "{} req-12345                             until every entry has its exit",
-        "{} req-12345 --until 'WK <- /run'        until WK has left /run",
+        "{} req-12345                         until every entry has its exit",
+        "{} req-12345 --until 'WK <- /run'    until WK has left /run",
         "{} req-12345 --until quiet=2s --timeout 1m",
         "{} $(tracehub current) || tracehub show $(tracehub current)",
     ],
@@ -135,7 +135,7 @@ def wait_command(hub: Hub, correlation_id: str, text: str, timeout: str) -> int:
     began = time.monotonic()
     entries: list[Entry] = []
     with hub.screen.patience(f"waiting for {correlation_id}: {text} ..."):
-        reached = _wait(hub, correlation_id, goal, began + seconds(timeout), entries)
+        reached = _wait(hub, correlation_id, goal, began + seconds(timeout, "--timeout"), entries)
     waited = time.monotonic() - began
     missing = "" if reached else goal.missing(len(entries)) if entries else "no entry yet"
     if hub.screen.json:
@@ -156,7 +156,7 @@ def _goal(hub: Hub, correlation_id: str, text: str) -> Goal:
     if text == "complete":
         return Complete(hub, correlation_id)
     if text.startswith("quiet="):
-        return Quiet(hub, correlation_id, seconds(text[6:]))
+        return Quiet(hub, correlation_id, seconds(text[6:], "--until"))
     try:
         return Seen(hub, correlation_id, Pattern.read(text), text)
     except ValueError as error:
