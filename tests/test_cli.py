@@ -269,7 +269,7 @@ def test_an_address_that_is_none_is_one_line(shell: Shell, address: str) -> None
         assert address in ended.stderr
 
 
-@pytest.mark.parametrize(("words", "closed"), [("list", ">&-"), ("new --json", ">&-"), ("list", "2>&-")])
+@pytest.mark.parametrize(("words", "closed"), [("list --json", ">&-"), ("new --json", ">&-"), ("list --json", "2>&-")])
 def test_an_output_that_the_shell_has_closed_is_none(shell: Shell, words: str, closed: str) -> None:
     """What would have gone there goes nowhere, and the exit code is as ever."""
     line = f'"$0" {words}'
