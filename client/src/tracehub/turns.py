@@ -156,7 +156,7 @@ class Turns:
         """The process ends while an answer is still awaited: spool what is on its way, and what waits behind it."""
         if self._spool is None or not self._backlog.counts().pending:
             return
-        on_its_way = self._in_hand
+        on_its_way, self._in_hand = self._in_hand, []  # once, however often the end is noticed
         try:
             if on_its_way:
                 self._spool.write(on_its_way)
