@@ -102,14 +102,17 @@ def test_tracing_is_on_for_these_words(server: Wayward, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("value", ["", "0", "false", "off", "2"])
-def test_tracing_is_off_for_all_others(server: Wayward, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """Off means nothing is written, sent or put in force."""
+def test_tracing_is_off_for_all_others(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """Off means nothing is written, sent or put in force; what is no word for it is told."""
     monkeypatch.setenv("CHECKPOINT_TRACING", value)
     log = log_of(server)
     log.checkpoint_entry("REST", "/x")
     with log.checkpoint("REST", "/x"):
         assert get_correlation_id() is None
     assert sent(server) == []
+    assert ("CHECKPOINT_TRACING='2'" in caplog.text) == (value == "2")
 
 
 def test_without_an_id_in_force_a_checkpoint_makes_one_for_its_context(server: Wayward) -> None:

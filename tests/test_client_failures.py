@@ -103,6 +103,7 @@ def test_a_closed_door_keeps_the_queue_and_is_said_once(
     said = [record for record in caplog.records if record.name == "tracehub"]
     assert len(said) == 1
     assert "who are you" in said[0].getMessage()
+    assert server.url in said[0].getMessage()
     assert numbers(server) == list(range(15))
 
 

@@ -57,6 +57,14 @@ def test_a_script_that_fails_or_exits_early_is_delivered(server: Wayward) -> Non
     assert endpoints(server) == ["/exit"]
 
 
+def test_a_script_whose_server_is_away_says_what_was_lost() -> None:
+    """ "Kept and tried again" is not the last word: the process ends."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    said = run(nowhere, "log.checkpoint_entry('CLI', '/lost')").stderr.splitlines()
+    assert nowhere in said[0]
+    assert said[-1] == f"the process ends with 1 entries that could not be sent to {nowhere}"
+
+
 def test_checkpoints_made_while_the_interpreter_ends_are_delivered(server: Wayward) -> None:
     """Where no thread can be started any more, the last flush sends in line."""
     code = (

@@ -28,6 +28,7 @@ from tracehub.trouble import say
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Data = Optional[Mapping[str, Any]]
+ON, OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
 class _Switch:
@@ -39,8 +40,11 @@ class _Switch:
 
     def read(self) -> bool:
         self.redaction = Redaction(read_words("TRACEHUB_REDACT"))
-        self.on = os.environ.get("CHECKPOINT_TRACING", "").strip().lower() in ("1", "true", "yes", "on")
+        text = os.environ.get("CHECKPOINT_TRACING", "").strip().lower()
+        self.on = text in ON
         self.off = not self.on
+        if self.off and text not in OFF:
+            say("setting CHECKPOINT_TRACING", "CHECKPOINT_TRACING=%r cannot be used, checkpoints are off", text)
         return self.on
 
 

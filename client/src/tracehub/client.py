@@ -74,7 +74,8 @@ class TraceHubClient:
         self._redact = tuple(redact)
         self._before_send = before_send
         self._spool = spool
-        self._enabled = _is_address(base_url)
+        self._place = _place_at(base_url)
+        self._enabled = self._place is not None
         self.start_anew()
         processes.remember(self)
 
@@ -86,7 +87,7 @@ class TraceHubClient:
         self._sender = Sender(
             self._backlog,
             Encoder(Redaction((*read_words("TRACEHUB_REDACT"), *self._redact)), self._before_send),
-            Delivery(name, self._connect),
+            Delivery(name, self._place.url("") if self._place else "", self._connect),
             self.batch_size,
             self.flush_interval,
             self.retry_count,
@@ -229,15 +230,12 @@ def _ignore(item: Item) -> bool:  # noqa: ARG001
     return False
 
 
-def _is_address(url: str) -> bool:
-    if not url:
-        return False
+def _place_at(url: str) -> Place | None:
     try:
-        Place.at(url)
+        return Place.at(url) if url else None
     except ValueError as error:
         say("address", "nothing will be sent: %s", error)
-        return False
-    return True
+        return None
 
 
 def _header_word(text: str) -> str:

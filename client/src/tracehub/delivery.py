@@ -25,9 +25,10 @@ class Outcome(NamedTuple):
 
 
 class Delivery:
-    """Posts batches as `name`, over one connection that is made when needed."""
+    """Posts batches as `name` to `address`, over one connection that is made when needed."""
 
-    def __init__(self, name: str, connect: Connect) -> None:
+    def __init__(self, name: str, address: str, connect: Connect) -> None:
+        self.address = address
         self._name = name
         self._connect = connect
         self._connection: Connection | None = None

@@ -93,7 +93,7 @@ class Sender:
             self._spool.let_go()
 
     def rescue(self) -> None:
-        """The process ends while an answer is still awaited: spool what there is a spool for."""
+        """The process ends with entries pending: spool what there is a spool for, or say what is lost."""
         self._turns.rescue()
 
     def _take_turn(self) -> float | None:

@@ -125,12 +125,13 @@ class Turns:
             say("spool", "cannot spool: %s", error)
 
     def _failed(self, verdict: Verdict) -> float:
-        pending = self._backlog.counts().pending
+        pending, address = self._backlog.counts().pending, self._delivery.address
         if verdict.fate is Fate.CLOSED:
-            say("closed", "the server does not let us in, %d entries are kept: %s", pending, verdict.reason)
+            text = "%s does not let us in (TRACEHUB_SECRET, TRACEHUB_URL), %d entries are kept: %s"
+            say("closed", text, address, pending, verdict.reason)
             self.told_to_wait = False
             return self.backoff.refused()
-        say("away", "cannot send, %d entries are kept and tried again: %s", pending, verdict.reason)
+        say("away", "cannot send to %s, %d entries are kept and tried again: %s", address, pending, verdict.reason)
         self._expire(monotonic())
         self.told_to_wait = verdict.wait_s is not None
         wait_s = self.backoff.failed(verdict.wait_s)
@@ -153,8 +154,13 @@ class Turns:
             self._lost = lost
 
     def rescue(self) -> None:
-        """The process ends while an answer is still awaited: spool what is on its way, and what waits behind it."""
-        if self._spool is None or not self._backlog.counts().pending:
+        """The process ends with entries pending: spool what is on its way, and what waits behind it, or say so."""
+        pending = self._backlog.counts().pending
+        if self._spool is None and pending:
+            say(
+                "left", "the process ends with %d entries that could not be sent to %s", pending, self._delivery.address
+            )
+        if self._spool is None or not pending:
             return
         on_its_way, self._in_hand = self._in_hand, []  # once, however often the end is noticed
         try:
