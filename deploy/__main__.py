@@ -47,6 +47,7 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def runforever(self) -> None:
         """Supervise until told to stop or until a service is lost."""
         events.subscribe(events.ProcessStateFatalEvent, self._give_up)
+        events.subscribe(events.ProcessLogEvent, _pass_on)
         signal.signal(signal.SIGHUP, signal.SIG_IGN if self._outlives_terminal else self._hang_up)
         super().runforever()
 
@@ -77,6 +78,12 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def _give_up(self, event: Any) -> None:
         self.lost = event.process.config.name
         self.options.mood = SupervisorStates.SHUTDOWN
+
+
+def _pass_on(event: Any) -> None:
+    output = (sys.stdout if event.channel == "stdout" else sys.stderr).buffer
+    output.write(event.data)
+    output.flush()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import resource
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ BIN = Path(sys.executable).parent
 class Terminal:
     """A shell's job: `make` and all that it starts, as one process group that a Ctrl-C reaches as a whole."""
 
-    def __init__(self, db: Path, target: str, *, output: int | None = None, **environ: str) -> None:
+    def __init__(self, db: Path, target: str, *, output: int | None = None, files: int = 0, **environ: str) -> None:
         self.ports = {"ingest_svc": free_port(), "query_svc": free_port()}
         self.db = db
         self._output = db.with_suffix(".log").open("w+")
@@ -46,6 +47,7 @@ class Terminal:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None,
         )
 
     @property
@@ -212,6 +214,27 @@ def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
     terminal.process.wait(30)
     wait_until_gone(*pids)
     assert terminal.health("ingest_svc") is None
+
+
+def test_output_may_be_a_socket(run: Callable[..., Terminal]) -> None:
+    """What the services say arrives where nobody can open the output by its path, as under systemd."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            terminal = run(output=theirs.fileno())
+        for service in ("ingest_svc", "query_svc"):
+            terminal.pid(service)
+        terminal.ctrl_c()
+        said = b"".join(iter(lambda: ours.recv(65536), b"")).decode()
+    assert said.count("listens on http://127.0.0.1:") == 2
+    assert "INFO stopped: query_svc (exit status 0)" in said
+
+
+def test_few_files_suffice(run: Callable[..., Terminal]) -> None:
+    """Where a process may not have 1,024 files, which supervisord would insist on, both services run."""
+    terminal = run(files=256)
+    terminal.pid("ingest_svc")
+    terminal.pid("query_svc")
 
 
 def test_one_service_alone(run: Callable[..., Terminal]) -> None:
