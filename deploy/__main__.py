@@ -128,17 +128,20 @@ def _supervise_beside(database: Path) -> str | None:
 
 def _supervise() -> str | None:
     """Run until stopped, by a signal or by the loss of a service, whose name is returned."""
-    options = ServerOptions()
-    options.realize(["-c", str(CONFIGURATION)])
-    options.first, options.test = True, False
-    services = Services(options)
-    try:
-        with contextlib.suppress(ExitNow):  # how it ends
-            services.main()
-    finally:
-        services.end_the_rest()
-    options.close_httpservers()
-    options.close_logger()
+    options = None
+    while options is None or options.mood == SupervisorStates.RESTARTING:  # `supervisorctl reload`
+        is_first = options is None
+        options = ServerOptions()
+        options.realize(["-c", str(CONFIGURATION)])
+        options.first, options.test = is_first, False
+        services = Services(options)
+        try:
+            with contextlib.suppress(ExitNow):  # how it ends
+                services.main()
+        finally:
+            services.end_the_rest()
+        options.close_httpservers()
+        options.close_logger()
     return services.lost
 
 

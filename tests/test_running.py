@@ -216,6 +216,22 @@ def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
     assert terminal.health("ingest_svc") is None
 
 
+def test_a_reload(run: Callable[..., Terminal]) -> None:
+    """`supervisorctl reload` ends both services and starts them again."""
+    terminal = run()
+    before = [terminal.pid(service) for service in terminal.ports]
+    place = f"{terminal.db}.supervisor"
+    subprocess.run(
+        [BIN / "supervisorctl", "-c", PROJECT / "deploy/supervisord.conf", "reload"],
+        env={**os.environ, "TRACEHUB_SUPERVISOR": place, "TRACEHUB_PYTHON": sys.executable},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    wait_until_gone(*before)
+    for service in terminal.ports:
+        terminal.pid(service)
+
+
 def test_output_may_be_a_socket(run: Callable[..., Terminal]) -> None:
     """What the services say arrives where nobody can open the output by its path, as under systemd."""
     ours, theirs = socket.socketpair()
