@@ -17,6 +17,8 @@ from test_writer import HOUR_MS, rows
 
 from shared.errors import Unavailable
 from shared.storage import upgrade as upgrading
+from shared.storage.pool import refuse_other_files
+from shared.storage.sqlite import translated
 from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
 
@@ -196,6 +198,21 @@ def test_an_old_file_in_use_is_left_alone(path: Path, monkeypatch: pytest.Monkey
     assert path.read_bytes() == before
     upgrade(path, DAYS_MS)
     assert upgraded(path, "suffix") == ["1"]
+
+
+def test_readers_are_told_meanwhile(path: Path) -> None:
+    """While it is upgraded a query process says that ingest does that, and not that somebody locks the file."""
+    earlier_file(path, [old(1)])
+    told: list[str] = []
+
+    def look() -> bool:
+        with translated(path), pytest.raises(Unavailable) as caught:
+            refuse_other_files(path)
+        told.append(str(caught.value))
+        return True
+
+    upgrade(path, DAYS_MS, look)
+    assert told == [f"{path} is not set up yet: the ingest service does that"]
 
 
 async def health(http: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any]]:

@@ -63,7 +63,7 @@ def upgrade(path: Path, retention_ms: float, go_on: Callable[[], bool] = lambda:
         old.text_factory = lambda text: text.decode("utf-8", "replace")
         old.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         old.execute("PRAGMA journal_mode=DELETE")  # no WAL may be left that would be taken for the new file's
-        old.execute("BEGIN EXCLUSIVE")
+        old.execute("BEGIN IMMEDIATE")  # keeps writers out; readers may look, and see that it is not today's file
         (total,) = old.execute("SELECT count(*) FROM traces").fetchone()
         _log.info("upgrading %s: %d entries of the earlier release", path, total)
         _copy(old, new, retention_ms, total, go_on)
