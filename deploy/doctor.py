@@ -145,7 +145,7 @@ def _wal_bytes(path: Path) -> int:
 def _size(number: int) -> str:
     if number >= 1e9:
         return f"{number / 1e9:,.1f} GB"
-    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
+    return f"{number / 1e6:,.1f} MB" if number >= 1e6 else f"{number / 1e3:,.1f} kB"
 
 
 def _writer(path: Path) -> Finding:

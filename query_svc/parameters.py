@@ -17,18 +17,14 @@ _WAIT: Final = re.compile(r'wait\s*=\s*"?(\d{1,9})"?')
 
 def whole(request: web.Request, name: str, default: int, most: int) -> int:
     """A whole number from 1; a larger one than `most` is `most`."""
-    number = row_id(request, name)
-    if number is None:
-        return default
-    if number < 1:
-        raise BadRequest(f"{name} is a whole number from 1 up, not {number}")
-    return min(number, most)
+    text = request.query.get(name)
+    return default if text is None or text == "" else min(_whole(name, text, least=1), most)
 
 
 def row_id(request: web.Request, name: str) -> int | None:
     """A row id, or None where the parameter is absent."""
     text = request.query.get(name)
-    return None if text is None or text == "" else _row_id(name, text)
+    return None if text is None or text == "" else _whole(name, text)
 
 
 def number(request: web.Request, name: str) -> float | None:
@@ -62,7 +58,7 @@ def seconds(request: web.Request) -> float:
 def last_event_id(request: web.Request) -> int | None:
     """Where a stream is resumed, if it is."""
     text = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
-    return _row_id("Last-Event-ID", text) if text else None
+    return _whole("Last-Event-ID", text) if text else None
 
 
 def patience(request: web.Request) -> int:
@@ -78,7 +74,7 @@ def wanted(request: web.Request) -> Wanted:
     return Wanted(*(request.query.get(name, "") for name in Wanted._fields))
 
 
-def _row_id(name: str, text: str) -> int:
-    if not re.fullmatch(r"\d{1,1000}", text, re.ASCII):
-        raise BadRequest(f"{name} is a whole number from 0 up, not {text[:40]!r}")
+def _whole(name: str, text: str, least: int = 0) -> int:
+    if not re.fullmatch(r"\d{1,1000}", text, re.ASCII) or int(text) < least:
+        raise BadRequest(f"{name} is a whole number from {least} up, not {text[:40]!r}")
     return min(int(text), INFINITY)

@@ -15,7 +15,7 @@ from msgspec import Meta
 from shared.log import printable
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
-Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0")]
+Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0, up to 1,000,000")]
 Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
 Size = Annotated[int, Meta(ge=0, le=100_000_000, description="a whole number of megabytes, or 0 for no limit")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 up")]

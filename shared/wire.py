@@ -133,10 +133,15 @@ def decode(decoder: Any, body: bytes, packed: bool = False) -> Any:
     except msgspec.ValidationError as error:
         message = str(error).replace(" - at `key` in `", " as a key - at `")
         detail, _, path = message.rpartition(" - at `")
+        if detail.startswith("Invalid enum value"):  # there is one: the direction
+            detail += ", expected `->` or `<-`"
         raise BadRequest(detail or path, path.rstrip("`") if detail else "$") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply") from None
     except ValueError as error:  # malformed; a UnicodeDecodeError is one as well
+        if str(error) == "Input data was truncated":  # what msgspec says of these as well
+            early = "The body ends too early" if packed else "JSON ends too early, or in half a surrogate pair"
+            raise BadRequest(early if body.strip() else "The body is empty") from None
         raise BadRequest(str(error)) from None
 
 

@@ -16,6 +16,7 @@ import pytest
 from conftest import Services, until
 from test_cli import BIN, Shell
 from test_upgrade import earlier_file, old
+from test_writer import checkpoint
 from wayward import Reply, wayward
 
 from shared.storage.sqlite import WAL_LIMIT
@@ -203,6 +204,7 @@ def test_what_is_in_the_wal_is_told(path: Path) -> None:
     """A file of which all is in its WAL is not called empty."""
     writer = Writer(path, 3_600_000, synced=False)
     try:
+        writer.write([[checkpoint(number, raw_line="x" * 200) for number in range(1000)]], 0)
         ended = subprocess.run(
             [BIN / "tracehub", "doctor", "--json", "--db", str(path), "--url", NOBODY],
             capture_output=True, text=True, timeout=60, check=False,
@@ -211,7 +213,7 @@ def test_what_is_in_the_wal_is_told(path: Path) -> None:
     finally:
         writer.close()
     (database,) = [one for one in json.loads(ended.stdout)["findings"] if one["name"] == "database"]
-    assert size > 0 and f"and {size / 1e3:,.1f} kB in its WAL" in database["detail"]
+    assert size > 100_000 and f"and {size / 1e3:,.1f} kB in its WAL" in database["detail"]
 
 
 def test_a_clock_that_differs(tmp_path: Path) -> None:

@@ -164,7 +164,10 @@ def test_a_process_ends_with_one_line_and_code_2(service: str) -> None:
     """A bad value ends the real process with one line on standard error and exit code 2."""
     ended = start(service, TRACEHUB_RETENTION_HOURS="soon")
     assert ended.returncode == 2
-    assert ended.stderr == f"{service}: TRACEHUB_RETENTION_HOURS='soon': expected a number of hours above 0\n"
+    assert (
+        ended.stderr
+        == f"{service}: TRACEHUB_RETENTION_HOURS='soon': expected a number of hours above 0, up to 1,000,000\n"
+    )
     assert ended.stdout == ""
 
 

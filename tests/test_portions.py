@@ -45,6 +45,14 @@ async def test_the_length_of_a_head(client: Client) -> None:
     assert "16 KiB" in json.loads(refused.partition(b"\r\n\r\n")[2])["detail"]
 
 
+async def test_headers_too_long_or_too_many_are_not_only_called_malformed(client: Client) -> None:
+    """What is at fault there is the size, and the answer says so."""
+    many = b"".join(b"X-%d: a\r\n" % number for number in range(65))
+    for lines in (many, b"X-Long: " + b"a" * 9_000 + b"\r\n"):
+        refused = await answers(client, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n")
+        assert refused.startswith(b"HTTP/1.0 400") and b"too long" in refused and b"too many" in refused
+
+
 @pytest.mark.parametrize("first", [b"GET /health HTTP/1.1\r\n" + UPGRADE, b"CONNECT localhost:1 HTTP/1.1\r\n" + LINES])
 async def test_an_upgrade_is_none(client: Client, first: bytes) -> None:
     """The request is answered like any other, and so is the next one."""

@@ -73,6 +73,7 @@ async def test_a_parameter_that_cannot_be_read_is_named(
     for value in values:
         detail = await refusal(query, path, **{parameter: value})
         assert parameter.lower().replace("_", "-") in detail.lower().replace("_", "-")
+        assert parameter != "limit" or "from 1 up" in detail
 
 
 async def test_a_large_limit_is_clamped(ingest: Client, query: Client) -> None:

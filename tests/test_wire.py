@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,20 @@ def test_no_data_is_null(body: bytes) -> None:
     """Data that is absent or null is stored as nothing and given back as null; unknown fields do not count."""
     assert data_of(body) == ""
     assert bytes(stored_data("")) == b"null"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "The body is empty"),
+        (b'{"traces":[{"data":{"a":"\\ud800"}}]}', "half a surrogate pair"),
+        (b'{"traces":[' + json_with("direction", '"=>"') + b"]}", "expected `->` or `<-`"),
+    ],
+)
+def test_what_is_wrong_is_said_so_that_it_can_be_mended(body: bytes, said: str) -> None:
+    """Not that a body was cut off which was not, nor which word is wrong without those that are right."""
+    with pytest.raises(BadRequest, match=re.escape(said)):
+        decode_batch(body)
 
 
 @given(objects)

@@ -17,7 +17,9 @@ PORTION: Final = 16 * 1024  # bytes; a request's line and headers may have so ma
 READ_BYTES: Final = 64 * 1024  # that are taken from the system at once, and kept while a request waits
 AHEAD: Final = 4  # requests of a portion that are read at once
 
-_MALFORMED: Final = _ErrInfo(400, ValueError("The request is not well-formed HTTP"), "")
+_MALFORMED: Final = _ErrInfo(
+    400, ValueError("The request is not well-formed HTTP, a line of it is too long, or its headers are too many"), ""
+)
 _TOO_LONG: Final = _ErrInfo(
     431, ValueError(f"The head of a request, or what frames its body, is beyond {PORTION // 1024} KiB"), ""
 )
