@@ -126,8 +126,10 @@ def test_status_tells_both_services_and_what_they_hold(shell: Shell, hub: Servic
     assert told["services"]["ingest"]["url"] == hub.ingest_url
     assert told["services"]["query"]["url"] == hub.query_url
     assert told["stats"]["retention_hours"] == 24
+    shell.store(entry(correlation_id="held"))
     shown = shell.run("tracehub", "status", program="kbc")
     assert shown.returncode == 0
+    assert "rate      0.0 " not in shown.stdout  # one in the last minute is more than none
     assert "entries" in shown.stdout and hub.query_url in shown.stdout
 
 

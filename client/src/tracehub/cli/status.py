@@ -92,7 +92,7 @@ def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
     db = services["query"].get("db") or services["ingest"].get("db")
     lines = [
         ("holds", f"{several(stats['entries'], 'entry', 'entries')} in {several(stats['chains'], 'chain')}"),
-        ("rate", f"{stats['rate']:,.1f} entries/s over the last minute"),
+        ("rate", f"{_rate(stats['rate'])} entries/s over the last minute"),
         ("database", f"{size(stats['db_bytes'])}, WAL {size(stats['wal_bytes'])}"),
         ("retention", f"{stats['retention_hours']:g} hours from arrival"),
         ("live", f"{several(stats['subscribers'], 'subscriber')}, {_behind(stats.get('tail_lag') or {})}"),
@@ -102,6 +102,11 @@ def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
     if stats.get("dropped"):
         lines.append(("dropped", f"{several(stats['dropped'], 'entry', 'entries')}, by their senders' own report"))
     return [Text.assemble((f"{name:<10}", "dim"), text) for name, text in lines]
+
+
+def _rate(rate: float) -> str:
+    """A few entries a minute are not none."""
+    return f"{rate:,.1f}" if rate >= 0.1 else f"{rate:.2g}"
 
 
 def _uptime(seconds: float) -> str:
