@@ -1,13 +1,39 @@
-"""The address that a service listens on, and what to do when it cannot."""
+"""The address that a service listens on, what to do when it cannot, and what with too many connections."""
 
 import contextlib
 import errno
 import os
+import resource
 import socket
+import sys
 from collections.abc import Iterator
+from typing import Any, Final
 
 from shared.env import SettingError, Settings, variable
 from shared.errors import Taken
+
+BACKLOG: Final = 1024  # connections that wait to be accepted
+OWN_FILES: Final = 32  # of those that the process may open: for the database, its writer, what it imports late
+
+
+class Listening(socket.socket):
+    """Hangs up on whoever would take of the process's OWN_FILES; numbers of files are given from below.
+
+    With no file left at all asyncio tries to accept for ever, and logs a thousand failures at a time.
+    """
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(fileno=listening.detach())
+        may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = (sys.maxsize if may_open == resource.RLIM_INFINITY else may_open) - OWN_FILES
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection, or raise what says that there is none."""
+        connection, address = super().accept()
+        if connection.fileno() >= self._most:
+            connection.close()
+            raise ConnectionAbortedError
+        return connection, address
 
 
 @contextlib.contextmanager
@@ -28,10 +54,16 @@ def explained(settings: Settings, port_field: str) -> Iterator[None]:
         raise SettingError(f"TRACEHUB_HOST={host!r}: no address of this machine ({reason})") from None
 
 
-def refuse_taken(settings: Settings, port_field: str) -> None:
-    """Raise what would keep a service from listening: SettingError or Taken."""
+def listening(settings: Settings, port_field: str) -> Iterator[Listening]:
+    """Sockets that listen, one for each that the address stands for. Raises SettingError or Taken."""
     with explained(settings, port_field):
         port = getattr(settings, port_field)
         found = socket.getaddrinfo(settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in found:
-            socket.create_server(address[:2], family=family).close()
+            yield Listening(socket.create_server(address[:2], family=family, backlog=BACKLOG))
+
+
+def refuse_taken(settings: Settings, port_field: str) -> None:
+    """Raise what would keep a service from listening: SettingError or Taken."""
+    for each in listening(settings, port_field):
+        each.close()

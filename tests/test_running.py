@@ -1,5 +1,6 @@
 """`make run-all` as an operator meets it: one terminal, both services, one line when something is in the way."""
 
+import http.client
 import json
 import os
 import pty
@@ -251,6 +252,23 @@ def test_few_files_suffice(run: Callable[..., Terminal]) -> None:
     terminal = run(files=256)
     terminal.pid("ingest_svc")
     terminal.pid("query_svc")
+
+
+def test_more_connections_than_files(run: Callable[..., Terminal]) -> None:
+    """Who comes when a service has opened all that it may is hung up on; it says nothing of it, and others go on."""
+    terminal = run(files=128)
+    for service, port in terminal.ports.items():
+        terminal.pid(service)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.connect()
+        crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]
+        time.sleep(1)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        for each in (connection, *crowd):
+            each.close()
+        terminal.pid(service)
+    assert "Too many open files" not in terminal.output
 
 
 def test_one_service_alone(run: Callable[..., Terminal]) -> None:

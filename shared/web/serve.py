@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from aiohttp import web
 
 from shared import errors
-from shared.address import explained, refuse_taken
+from shared.address import BACKLOG, listening, refuse_taken
 from shared.env import BAD_SETTING, SettingError, Settings, give_up
 from shared.log import set_up_log
 from shared.memory import give_large_blocks_back, search_less_for_garbage
@@ -78,14 +78,14 @@ async def _serve(program: str, app: web.Application, settings: Settings, port_fi
     runner = make_runner(app)
     await runner.setup()
     try:
-        with explained(settings, port_field):
-            site = web.TCPSite(runner, settings.host, getattr(settings, port_field), backlog=1024)
-            await site.start()
+        for each in listening(settings, port_field):
+            await web.SockSite(runner, each, backlog=BACKLOG).start()
         for address in runner.addresses:
             _log.info("%s listens on http://%s:%s", program, _bracketed(address[0]), address[1])
         await stop.wait()
         _log.info("%s stops", program)
-        await site.stop()
+        for site in runner.sites:
+            await site.stop()
         await app[FAREWELL].bid(FAREWELL_S)
     finally:
         await runner.cleanup()
