@@ -40,6 +40,26 @@ def test_start_in_the_background_and_stop(alone: Shell, tmp_path: Path) -> None:
     assert (nothing.returncode, nothing.stdout) == (1, "")
 
 
+def test_a_user_without_a_home(alone: Shell, tmp_path: Path) -> None:
+    """As containers have them: what needs a place of the user's own says so in one line, all else works."""
+    homeless = "import pwd; pwd.getpwuid = {}.__getitem__; from tracehub.cli import tracehub; tracehub()"
+    alone.environ.pop("HOME")
+
+    def run(*words: str) -> tuple[int, str]:
+        words = (sys.executable, "-c", homeless, *words)
+        ended = subprocess.run(words, env=alone.environ, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stderr
+
+    assert run("new") == (1, "tracehub: home: this user has none, set XDG_STATE_HOME\n")
+    assert run("start") == (1, "tracehub: home: this user has none, set XDG_DATA_HOME\n")
+    assert "Traceback" not in run("current")[1]
+    alone.environ["TRACEHUB_DB"] = str(tmp_path / "own.db")
+    try:
+        assert run("start", "--detach")[0] == 0
+    finally:
+        alone.run("stop")
+
+
 def _has_ipv6() -> bool:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -131,8 +132,16 @@ def database(hub: Hub, given: str | None) -> Path:
 
 def own_database() -> Path:
     """Where this user's traces are kept unless something else is said."""
-    home = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "tracehub" / "tracehub.db"
+    return own_folder("XDG_DATA_HOME", ".local/share") / "tracehub.db"
+
+
+def own_folder(variable: str, in_home: str) -> Path:
+    """Where this user's files of one kind are. Raises FileNotFoundError for a user without a home, as in containers."""
+    given = os.environ.get(variable, "")
+    try:
+        return (Path(given) if given.startswith("/") else Path.home() / in_home) / "tracehub"
+    except RuntimeError:
+        raise FileNotFoundError(errno.ENOENT, f"this user has none, set {variable}", "home") from None
 
 
 def _local(variable: str, default: int) -> str:

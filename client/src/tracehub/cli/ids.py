@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tracehub.cli.command import command
-from tracehub.cli.hub import Hub
+from tracehub.cli.hub import Hub, own_folder
 from tracehub.cli.words import age, clean
 from tracehub.spool import make_private
 
@@ -20,8 +20,7 @@ LONGEST = 512
 
 def saved_at() -> Path:
     """Where `tracehub new` keeps its id."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local/state") / "tracehub" / "correlation-id"
+    return own_folder("XDG_STATE_HOME", ".local/state") / "correlation-id"
 
 
 def in_force() -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -42,8 +43,9 @@ def start_command(hub: Hub, detach: bool, db: str | None, **flags: str | None) -
     """Start the server: both services, supervised, restarted when they end."""
     words = server.command_line()
     path = Path(db or os.environ.get("TRACEHUB_DB", "").strip() or own_database()).absolute()
-    if path == own_database():
-        make_private(path.parent)
+    with contextlib.suppress(FileNotFoundError):  # a user without a home has no other place
+        if path == own_database():
+            make_private(path.parent)
     environ = {**os.environ, "TRACEHUB_DB": str(path)}
     environ.update({FLAGS[name]: value for name, value in flags.items() if value is not None})
     hub.screen.remark(f"database {path}", "dim")
