@@ -49,7 +49,8 @@ class Desk:
         self._first_look: asyncio.Future[None]
         self._line: _Line | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._waiting: deque[tuple[int, Settle]] = deque()  # number of entries of a batch, 0 for a call
+        self._batches: deque[tuple[int, Settle]] = deque()  # number of entries
+        self._calls: deque[Settle] = deque()
         self._closing = False
         self.calls = 0
         self.commits = 0
@@ -74,7 +75,9 @@ class Desk:
         Raises Unavailable while the file is not open.
         """
         line = self._open_line()
-        self._ask(line, line.batches.framed(entries, report), len(entries), settle)
+        message = line.batches.framed(entries, report)
+        self._batches.append((len(entries), settle))
+        self._ask(line, message)
 
     async def commit(self, entries: list[Entry], report: Report | None = None) -> int:
         """As `write`, for who can wait; returns how many were new."""
@@ -85,7 +88,9 @@ class Desk:
     async def call(self, operation: str, *arguments: float | None) -> Done:
         """What an operation of the writer gives; raises its errors, and Unavailable while the file is not open."""
         settled: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        self._ask(self._open_line(), framed(Call(operation, arguments)), 0, _settling(settled))
+        line = self._open_line()
+        self._calls.append(_settling(settled))
+        self._ask(line, framed(Call(operation, arguments)))
         return await settled
 
     async def close(self) -> None:
@@ -110,10 +115,9 @@ class Desk:
         assert self._line is not None
         return self._line
 
-    def _ask(self, line: "_Line", message: bytes, entries: int, settle: Settle) -> None:
+    def _ask(self, line: "_Line", message: bytes) -> None:
         """Ask at once: the writer begins with the first request while others of the same moment are still read."""
         self.calls += 1
-        self._waiting.append((entries, settle))
         line.send(message)
 
     async def _tend(self) -> None:
@@ -144,7 +148,9 @@ class Desk:
     async def _ended(self, why: Unavailable) -> None:
         """No writer is there: tell everybody who waits for it, and let a moment pass before the next one."""
         self._why_not = Fault.of(why)
-        self._settle(len(self._waiting), why)
+        self._fail(len(self._batches), why)
+        while self._calls:
+            self._calls.popleft()(why)
         if self._closing:
             return
         if not self._first_look.done():
@@ -159,21 +165,23 @@ class Desk:
             self.commits += 1
             self.commit_seconds += answer.seconds
             for count in answer.counts:
-                entries, settle = self._waiting.popleft()
+                entries, settle = self._batches.popleft()
                 self.inserted += count
                 self.duplicates += entries - count
                 settle(count)
         elif isinstance(answer, Done):
-            self._settle(1, answer)
+            self._calls.popleft()(answer)
+        elif isinstance(answer, Failed) and answer.batches:
+            self._fail(answer.batches, answer.fault.error())
         elif isinstance(answer, Failed):
-            self._settle(answer.count, answer.fault.error())
+            self._calls.popleft()(answer.fault.error())
         else:
             self._stand(answer)
 
-    def _settle(self, count: int, outcome: Done | Exception) -> None:
-        for _ in range(count):
-            _, settle = self._waiting.popleft()
-            settle(outcome)
+    def _fail(self, batches: int, error: Exception) -> None:
+        for _ in range(batches):
+            _, settle = self._batches.popleft()
+            settle(error)
 
     def _stand(self, standing: Standing) -> None:
         self._why_not = standing.fault

@@ -1,7 +1,7 @@
 """What the ingest service and its writer process say to each other, over a pair of sockets.
 
-The service asks, the writer answers everything in the order in which it was asked. Apart from answers it says how it
-stands with the file: `Standing`. A message is msgpack behind its length.
+The service asks, the writer answers: batches in the order in which they came, calls in theirs. Apart from answers it
+says how it stands with the file: `Standing`. A message is msgpack behind its length.
 """
 
 import itertools
@@ -134,10 +134,10 @@ class Done(msgspec.Struct, array_like=True, tag="done", gc=False):
 
 
 class Failed(msgspec.Struct, array_like=True, tag="failed", gc=False):
-    """So many of what was asked failed together."""
+    """So many batches failed together, or a call did: 0."""
 
     fault: Fault
-    count: int
+    batches: int
 
 
 class Standing(msgspec.Struct, array_like=True, tag="standing", gc=False):

@@ -9,8 +9,7 @@ from typing import Final
 from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
 
-SLICE_ENTRIES: Final = 1_000  # 2.5 ms; larger slices make commits wait
-MOST_ENTRIES: Final = 10_000  # 14 ms, beside commits that are as long
+SLICE_ENTRIES: Final = 1_000  # 2.5 ms; larger slices make commits wait, and go with large ones only
 ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
 SLICE_PAGES: Final = 256  # of 4 KiB, given back at a time
 MAX_PAUSE_S: Final = 60.0  # between two looks; a hundredth of the retention if that is less
@@ -60,25 +59,23 @@ class Retention:
             before = self.deleted
             now_ms = time.time() * 1000
             horizon = await self._desk.call("horizon", now_ms - self._retention_ms, now_ms)
-            async for count in self._slices("expire", horizon.value, first=SLICE_ENTRIES, most=MOST_ENTRIES):
+            async for count in self._slices("expire", horizon.value, SLICE_ENTRIES):
                 self.deleted += count
             if self._used_bytes:
-                too_much = ("expire_while_larger", self._used_bytes)
-                async for count in self._slices(*too_much, first=SLICE_ENTRIES, most=SLICE_ENTRIES):
+                async for count in self._slices("expire_while_larger", self._used_bytes, SLICE_ENTRIES):
                     self.deleted += count
             return self.deleted - before
 
-    async def _slices(self, operation: str, argument: float | None, *, first: int, most: int) -> AsyncIterator[int]:
+    async def _slices(self, operation: str, argument: float | None, limit: int) -> AsyncIterator[int]:
         """What the operation gives, up to a limit each time, until that is 0.
 
         While others call as well they have two thirds of the time, and less when this takes longer than a pause:
-        deleting has fallen behind then. Long slices cost less by the entry; one takes as long as lets the commits that
-        came since the last one keep their part, so it is long beside long commits and short beside short ones.
+        deleting has fallen behind then.
         """
-        begun, calls, limit = time.monotonic(), self._desk.calls, first
+        begun, calls = time.monotonic(), self._desk.calls
         others_at = 0.0
         while True:
-            started, committing_s = time.monotonic(), self._desk.commit_seconds
+            started = time.monotonic()
             done = await self._desk.call(operation, argument, limit)
             if not done.value:
                 return
@@ -90,10 +87,8 @@ class Retention:
             behind = (started - begun) / self._pause_s
             share = max(LEAST_SHARE, OTHERS_SHARE / max(1.0, behind))
             await asyncio.sleep(0 if is_alone else share * done.seconds)
-            due_s = (self._desk.commit_seconds - committing_s) / share
-            limit = min(most, max(first, int(limit * due_s / done.seconds)))
 
     async def give_back(self, spare_part: int | None) -> None:
         """Return unused pages to the file system, but for one in `spare_part` of the file's."""
-        async for _ in self._slices("give_back", spare_part, first=SLICE_PAGES, most=SLICE_PAGES):
+        async for _ in self._slices("give_back", spare_part, SLICE_PAGES):
             pass

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 from ingest_svc.keeper import REOPEN_S, Keeper
 from ingest_svc.messages import (
@@ -38,10 +38,13 @@ from shared.errors import DiskFull, Locked, TraceHubError, Unavailable
 from shared.exposition import memory_bytes
 from shared.log import set_up_log
 from shared.memory import give_large_blocks_back, search_less_for_garbage
+from shared.storage.columns import Columns
 from shared.storage.writer import Writer
 
 GROUP_ENTRIES: Final = 2_000  # that a transaction takes before it leaves the rest to the next; a larger batch is long
 GAP_ENTRIES: Final = 5_000  # new ones since the last time, before a gap is used to fold the WAL into the file
+
+T = TypeVar("T")
 
 _PR_SET_PDEATHSIG: Final = 1  # of prctl(2)
 _log = logging.getLogger("tracehub.ingest")
@@ -67,6 +70,10 @@ OPERATIONS: Final[dict[str, Callable[..., int]]] = {
     "give_back": Writer.give_back,
 }
 DELETING: Final = frozenset(("expire", "expire_while_larger"))
+RIDES: Final = "expire"  # goes with the batches that wait, in their transaction, and then
+LEAVING: Final = 3  # entries go, or more if asked for, with each that comes
+MOST_LEAVING: Final = 10_000
+DELETED: Final = 2  # entries are written for one that goes: no commit beside has to fold all that deleting wrote
 
 
 class Gone(Exception):
@@ -116,7 +123,8 @@ class GroupCommit:
         self._line = line
         self._keeper = keeper
         self._doorbell = doorbell
-        self._asked: deque[Ask] = deque()
+        self._batches: deque[Batch] = deque()
+        self._calls: deque[Call] = deque()
         self._arrivals = Arrivals()
         self._unfolded = 0
 
@@ -124,64 +132,95 @@ class GroupCommit:
         """Take, do, answer, until the service has gone."""
         while True:
             self._gather()
-            asks = self._take()
-            answer: Answer
-            try:
-                answer = self._do(asks)
-            except Exception as error:  # the turn of an endless loop: whoever asked is told
-                if not isinstance(error, TraceHubError):
-                    _log.exception("writing failed")
-                answer = Failed(Fault.of(error), len(asks))
-            self._line.tell(answer)
-            if isinstance(answer, Written):
-                self._doorbell.ring()
+            call = self._calls.popleft() if self._calls else None
+            coming = self._coming()
+            if call and call.operation == RIDES and coming and self._turn_over(call, coming):
+                continue
+            if coming:
+                self._answer(len(coming.batches), self._write, coming)
+            if call:
+                self._answer(0, self._call, call)
 
     def _gather(self) -> None:
         """Take what has arrived, up to a group; wait for something if there is nothing."""
-        entries = sum(map(_size, self._asked))
+        entries = sum(map(_size, self._batches))
         while entries < GROUP_ENTRIES:
             arrived = self._line.receive(wait=False)
-            if not arrived and self._asked:
+            if not arrived and (self._batches or self._calls):
                 return
             if not arrived:
                 self._use_the_gap()
                 arrived = self._line.receive(wait=True)
             if self._line.ended:
                 raise Gone
-            self._asked.extend(arrived)
-            entries += sum(map(_size, arrived))
+            for ask in arrived:
+                if isinstance(ask, Batch):
+                    self._batches.append(ask)
+                    entries += _size(ask)
+                else:
+                    self._calls.append(ask)
 
-    def _take(self) -> list[Ask]:
-        """The next call, or the batches that come next."""
-        asks = [self._asked.popleft()]
-        entries = _size(asks[0])
-        while (
-            entries < GROUP_ENTRIES and isinstance(asks[0], Batch) and self._asked and isinstance(self._asked[0], Batch)
-        ):
-            asks.append(self._asked.popleft())
-            entries += _size(asks[-1])
-        return asks
+    def _coming(self) -> "_Coming | None":
+        """The batches that come next, up to a group."""
+        batches: list[Columns] = []
+        drops: dict[str, int] = {}
+        entries = 0
+        while self._batches and entries < GROUP_ENTRIES:
+            batch = self._batches.popleft()
+            entries += _size(batch)
+            batches.append(self._arrivals.columns(batch))
+            if batch.sender is not None:
+                drops[batch.sender] = max(batch.dropped, drops.get(batch.sender, 0))
+        return _Coming(batches, drops, entries) if batches else None
 
-    def _do(self, asks: list[Ask]) -> Written | Done:
+    def _answer(self, batches: int, do: Callable[[T], Written | Done], asked: T) -> None:
+        """Do what was asked and tell what came of it; so many `batches`, or a call, fail where that fails."""
+        answer: Answer
+        try:
+            answer = do(asked)
+        except Exception as error:  # the turn of an endless loop: whoever asked is told
+            if not isinstance(error, TraceHubError):
+                _log.exception("writing failed")
+            answer = Failed(Fault.of(error), batches)
+        self._line.tell(answer)
+        if isinstance(answer, Written):
+            self._doorbell.ring()
+
+    def _write(self, coming: "_Coming") -> Written:
         started = time.perf_counter()
-        if isinstance(call := asks[0], Call):
-            value = self._call(call)
-            return Done(value, time.perf_counter() - started)
-        counts = self._write([ask for ask in asks if isinstance(ask, Batch)])
+        counts = self._keeper.call(lambda writer: writer.store(coming.batches, _now_ms(), coming.drops))
+        self._unfolded += sum(counts)
         return Written(counts, time.perf_counter() - started)
 
-    def _write(self, batches: list[Batch]) -> list[int]:
-        arrived = [self._arrivals.columns(batch) for batch in batches]
-        drops = dict(sorted((batch.sender, batch.dropped) for batch in batches if batch.sender is not None))
-        counts = self._keeper.call(lambda writer: writer.store(arrived, time.time_ns() // 1_000_000, drops))
-        self._unfolded += sum(counts)
-        return counts
-
-    def _call(self, call: Call) -> int:
+    def _call(self, call: Call) -> Done:
+        started = time.perf_counter()
         value = self._keeper.call(lambda writer: OPERATIONS[call.operation](writer, *call.arguments))
         if call.operation in DELETING:
-            self._unfolded += 2 * value  # so that no commit beside has to fold all that deleting wrote
-        return value
+            self._unfolded += DELETED * value
+        return Done(value, time.perf_counter() - started)
+
+    def _turn_over(self, call: Call, coming: "_Coming") -> bool:
+        """Delete and write in one transaction; False where that fails, and each has to go by itself.
+
+        What is wrong with a deletion need not concern the batches: the disk is full, or the oldest pages are damaged.
+        """
+        started = time.perf_counter()
+        horizon, least = (int(argument or 0) for argument in call.arguments)
+        limit = max(least, min(LEAVING * coming.entries, MOST_LEAVING))
+        try:
+            came, went, deleting_s = self._keeper.call(
+                lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, horizon, limit)
+            )
+        except TraceHubError:
+            return False
+        except Exception:  # as above
+            _log.exception("deleting beside a commit failed")
+            return False
+        self._unfolded += sum(came) + DELETED * went
+        self._line.tell(Done(went, deleting_s))
+        self._line.tell(Written(came, time.perf_counter() - started - deleting_s))
+        self._doorbell.ring()
+        return True
 
     def _use_the_gap(self) -> None:
         """While nobody waits, do what a commit would have to do later: fold the WAL into the file."""
@@ -191,9 +230,21 @@ class GroupCommit:
                 self._keeper.call(Writer.checkpoint)
 
 
-def _size(ask: Ask) -> int:
+class _Coming(NamedTuple):
+    """Batches for one transaction, what their senders dropped, and how many entries they have."""
+
+    batches: list[Columns]
+    drops: dict[str, int]
+    entries: int
+
+
+def _size(batch: Batch) -> int:
     """How many entries are to be written."""
-    return len(ask.suffixes) if isinstance(ask, Batch) else 0
+    return len(batch.suffixes)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def open_in_time(line: Line, keeper: Keeper) -> None:

@@ -4,13 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
-from shared.storage import eras
+from shared.storage import chains, eras
 from shared.storage import writer as storage
+from shared.storage.columns import Columns, columns
 from shared.storage.expiry import SHORT
 from shared.storage.writer import Writer
 
@@ -207,3 +209,41 @@ def test_a_file_that_keeps_its_pages_ends_the_giving(tmp_path: Path) -> None:
     with closing(Writer(path, HOUR_MS, synced=False)) as writer:
         assert writer.expire(5_000, 5_000) == 4_999
         assert writer.give_back(None, 64) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_turning_over_is_to_expire_and_to_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """In one transaction or in two, the same entries stay, come, and are told to be duplicates; so do all summaries."""
+    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 50)
+    monkeypatch.setattr(chains, "KEYS_TOGETHER", 7)
+    random = Random(seed)
+    with (
+        closing(Writer(tmp_path / "one.db", HOUR_MS, synced=False)) as one,
+        closing(Writer(tmp_path / "two.db", HOUR_MS, synced=False)) as two,
+    ):
+        for turn in range(60):
+            batches = [_some(random, turn) for _ in range(random.randrange(4))]
+            horizon, limit = random.randrange(turn * 10 + 1), random.randrange(30)
+            now_ms = NOW_MS + turn * SECOND_MS
+            came, went, _ = one.turn_over(batches, now_ms, {"sender": turn}, horizon, limit)
+            assert went == two.expire(horizon, limit)
+            assert came == two.store(batches, now_ms, {"sender": turn})
+            assert (one.oldest, one.newest) == (two.oldest, two.newest)
+    for query in (
+        "SELECT * FROM traces ORDER BY id",
+        "SELECT correlation_id, base, first_at, last_at, newest, entries, expired, errors, balance, sources FROM chain",
+        "SELECT count(*) FROM entry_once",
+        "SELECT * FROM sender",
+        "PRAGMA integrity_check",
+    ):
+        assert rows(tmp_path / "one.db", query) == rows(tmp_path / "two.db", query)
+    keyless = (
+        "SELECT id FROM chain WHERE id <= (SELECT max(keyed) FROM era) AND id NOT IN (SELECT chain FROM chain_key)"
+    )
+    assert rows(tmp_path / "one.db", keyless) == []
+
+
+def _some(random: Random, turn: int) -> Columns:
+    """Entries of old chains and new ones, some of which came before, perhaps long ago."""
+    numbers = [random.randrange(max(0, turn - 8) * 10, turn * 10 + 10) for _ in range(random.randrange(12))]
+    return columns([checkpoint(number, correlation_id=f"{number // random.choice((1, 4))}") for number in numbers])

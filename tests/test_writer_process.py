@@ -80,7 +80,9 @@ class Service:
 
 def _answered(answer: Any) -> int:
     """How much of what was asked it answers."""
-    return len(answer.counts) if isinstance(answer, Written) else answer.count if isinstance(answer, Failed) else 1
+    if isinstance(answer, Written):
+        return len(answer.counts)
+    return max(1, answer.batches) if isinstance(answer, Failed) else 1
 
 
 @contextmanager
@@ -146,11 +148,37 @@ def test_what_waits_is_one_transaction_and_each_has_its_count(service: Service, 
     assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(3,)]
 
 
-def test_calls_are_answered_in_their_turn(service: Service) -> None:
-    """What was asked between batches sees those before it and none behind it."""
-    answers = service.ask(batch(0), batch(1), Call("probe", ()), batch(2), Call("probe", ()))
-    assert [type(answer) for answer in answers] == [Written, Done, Written, Done]
-    assert [answer.value for answer in answers if isinstance(answer, Done)] == [2, 3]
+def test_calls_split_no_group(service: Service) -> None:
+    """Calls that stand between batches are answered one by one, in their order, and see what was asked before them."""
+    answers = service.ask(batch(0), batch(1), Call("probe", ()), batch(2), Call("dropped", ()))
+    assert [type(answer) for answer in answers] == [Written, Done, Done]
+    assert answers[0].counts == [1, 1, 1]
+    assert [answer.value for answer in answers[1:]] == [3, 0]
+
+
+def test_a_deletion_goes_with_the_batches_beside_it(service: Service, tmp_path: Path) -> None:
+    """Both are one transaction, in which as many go as were asked for, or thrice as many as come."""
+    service.ask(batch(*range(1_000)))
+    statements: list[str] = []
+    service.keeper.call(lambda writer: writer._db.set_trace_callback(statements.append))
+    done, written = service.ask(batch(*range(1_000, 1_050)), Call("expire", (1_001, 100)), batch(900, 1_050))
+    assert (done.value, written.counts) == (3 * 52, [50, 1])
+    done, written = service.ask(Call("expire", (1_001, 100)), batch(1_051))
+    assert (done.value, written.counts) == (100, [1])
+    assert [statement for statement in statements if statement == "COMMIT"] == ["COMMIT", "COMMIT"]
+    found = rows(tmp_path / "tracehub.db", "SELECT min(id), max(id), count(*) FROM traces")
+    assert found == [(257, 1_052, 796)]
+
+
+def test_a_deletion_that_fails_takes_no_batch_with_it(service: Service, tmp_path: Path) -> None:
+    """Where old pages are damaged what comes is stored all the same; whoever asked for the deletion is told."""
+    service.ask(batch(1), batch(2))
+    with closing(sqlite3.connect(tmp_path / "tracehub.db")) as other:
+        other.execute("UPDATE chain SET sources = 'no JSON', newest = 1000")
+        other.commit()
+    written, failed = service.ask(Call("expire", (2, 1)), batch(3, correlation_id="another"))
+    assert written.counts == [1]
+    assert "damaged" in str(failed.fault.error())
 
 
 def test_an_unforeseen_error_is_told_and_passes(service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +198,7 @@ def test_a_failure_is_told_to_all_of_its_group_and_passes(scarce: None, service:
 
     limit(16)
     (failed,) = service.ask(*asks)
-    assert (type(failed.fault.error()), failed.count) == (DiskFull, 25)
+    assert (type(failed.fault.error()), failed.batches) == (DiskFull, 25)
     assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(0,)]
     limit(1_000_000)
     assert service.ask(*asks)[0].counts == [1] * 25

@@ -160,11 +160,13 @@ class Chains:
         self._newest_id -= len(self._fresh)
         self._fresh.clear()
 
-    def expire(self, correlation_ids: Iterable[str]) -> None:
-        """These have lost entries, or have gone: then they leave their key."""
-        if not self._unkeyed.keys().isdisjoint(correlation_ids):
+    def expire(self, correlation_ids: Iterable[str]) -> bool:
+        """These have lost entries, or have gone: then they leave their key. Returns whether keys had to be written."""
+        has_unkeyed = not self._unkeyed.keys().isdisjoint(correlation_ids)
+        if has_unkeyed:
             self.write_keys()
         self.forget(correlation_ids)
+        return has_unkeyed
 
     def forget(self, correlation_ids: Iterable[str]) -> None:
         """Ask the file for these chains when they are next wanted."""

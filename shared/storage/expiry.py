@@ -4,11 +4,13 @@ Entries leave in the order of their row ids, a slice at a time, so that commits 
 """
 
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from shared.storage.chains import decode_sources, encode_sources
+from shared.storage.chains import Chains, decode_sources, encode_sources
+from shared.storage.eras import Eras
 from shared.storage.ids import unpacked
 from shared.storage.sound import shape, sound
 
@@ -55,7 +57,34 @@ def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> i
     return end if following is None else int(following)
 
 
-def delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
+class Leaving:
+    """The oldest entries on their way out, within a transaction; afterwards how many `seconds` deleting them took.
+
+    `has_keyed`: keys of their chains had to be written, which no memory of the chains takes back.
+    """
+
+    def __init__(self, ids: range) -> None:
+        self.ids = ids
+        self.seconds = 0.0
+        self.has_keyed = False
+
+    def delete(self, db: sqlite3.Connection, chains: Chains) -> None:
+        """Delete the entries, of which there is one at least, before anything else is asked of their chains."""
+        started = time.perf_counter()
+        self.has_keyed = chains.expire(_delete_entries(db, self.ids.start, self.ids.stop - 1))
+        self.seconds += time.perf_counter() - started
+
+    def clear_up(self, db: sqlite3.Connection, eras: Eras, newest: int) -> None:
+        """Delete what nothing refers to any more. `newest`: the row id that was given last before the transaction."""
+        started = time.perf_counter()
+        _delete_marks(db, self.ids.stop)
+        if self.ids.stop > newest:
+            _remember_newest(db, newest)
+        eras.leave(self.ids.stop, 2 * len(self.ids))
+        self.seconds += time.perf_counter() - started
+
+
+def _delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
     """Delete the entries of these row ids, of which `first` is the oldest; returns the correlation ids concerned."""
     going = sound(db.execute(_GOING, (first, last)).fetchall(), _CHAIN)
     db.execute(_GO, (first, last))  # what is left of these chains is all among the entries: nothing has to be counted
@@ -92,7 +121,7 @@ def _less(sources: str, gone: Counter[str]) -> str:
     return encode_sources({source_id: number for source_id, number in left.items() if number > 0})
 
 
-def delete_marks(db: sqlite3.Connection, oldest: int) -> None:
+def _delete_marks(db: sqlite3.Connection, oldest: int) -> None:
     """Delete marks that no entry from row id `oldest` on refers to."""
     db.execute(
         "DELETE FROM arrival WHERE first_entry < (SELECT max(first_entry) FROM arrival WHERE first_entry <= ?)",
@@ -100,7 +129,7 @@ def delete_marks(db: sqlite3.Connection, oldest: int) -> None:
     )
 
 
-def remember_newest(db: sqlite3.Connection, newest: int) -> None:
+def _remember_newest(db: sqlite3.Connection, newest: int) -> None:
     """Keep the row id of the newest entry, which has been deleted."""
     db.execute("DELETE FROM last_expired")
     db.execute("INSERT INTO last_expired VALUES (?)", (newest,))

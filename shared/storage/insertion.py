@@ -1,8 +1,12 @@
-"""Entries into the file: first what makes each of them one, which tells duplicates, then the entries themselves."""
+"""Entries into the file: counted in their chains, then what makes each of them one, then they themselves."""
 
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
+
+from shared.storage.chains import LISTED_SOURCES, Chain, Chains
+from shared.storage.columns import Columns
+from shared.storage.sites import Sites
 
 ROWS: Final = 100  # in one statement
 LARGE_ROWS: Final = 64 * 1024  # characters of `data` in one statement
@@ -16,6 +20,40 @@ def _statements(insert: str, columns: int) -> list[str]:
 _KEYS: Final = _statements("INSERT OR IGNORE INTO entry_once (chain, at, suffix, entry)", 4)
 _ENTRIES: Final = _statements("INSERT INTO entry (id, chain, at, site, data)", 5)
 _OWNER: Final = "SELECT entry FROM entry_once WHERE chain = ? AND at = ? AND suffix = ?"
+
+
+def staged(entries: Columns, newest: int, chains: Chains, sites: Sites) -> tuple["Rows", list[Chain]]:
+    """Count the entries in their chains; gives what to insert behind row id `newest`, and the chains not new to it."""
+    known_chains, known_sites = chains.known, sites.known
+    touched: list[Chain] = []
+    chain_ids, ats, site_ids = [], [], []
+    row_id = newest
+    for id, instant, place in zip(entries.correlation_ids, entries.instants, entries.places, strict=True):
+        row_id += 1
+        site = known_sites.get(place) or sites.open(place)
+        chain = known_chains.get(id) or chains.open(id, instant)
+        if 0 < chain.newest <= newest:
+            touched.append(chain)
+        at = instant - chain.base
+        if at > chain.last_at:
+            chain.last_at = at
+        elif at < chain.first_at:
+            chain.first_at = at
+        chain.newest = row_id
+        chain.entries += 1
+        chain.balance += site.weight
+        if site.failed:
+            chain.errors += 1
+        sources, source_id = chain.sources, site.source_id
+        if source_id in sources:
+            sources[source_id] += 1
+        elif len(sources) < LISTED_SOURCES:
+            sources[source_id] = 1
+        chain_ids.append(chain.id)
+        ats.append(at)
+        site_ids.append(site.id)
+    ids = range(newest + 1, row_id + 1)
+    return Rows(ids, chain_ids, ats, entries.suffixes, site_ids, entries.data), touched
 
 
 class Rows:

@@ -8,14 +8,15 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.errors import DiskFull
 from shared.storage import expiry, queries
-from shared.storage.chains import LISTED_SOURCES, Chain, Chains
+from shared.storage.chains import Chains
 from shared.storage.columns import Columns, columns, joined
 from shared.storage.eras import Eras
-from shared.storage.insertion import Rows
+from shared.storage.expiry import Leaving
+from shared.storage.insertion import staged
 from shared.storage.ledger import Ledger
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
@@ -28,6 +29,14 @@ MIN_ERA_ENTRIES: Final = 1_000_000
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
 MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
 NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Turnover(NamedTuple):
+    """What came and what went: of each batch, how many were new; how many were deleted, and how long that took."""
+
+    counts: list[int]
+    deleted: int
+    deleting_s: float
 
 
 class Writer:
@@ -95,32 +104,35 @@ class Writer:
 
         A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
         """
-        self._reserve.take()
-        whole = joined(batches)
-        duplicates = self._insert_unless_duplicates(whole, drops, now_ms)
-        if not duplicates:
-            return [batch.size for batch in batches]
-        self._insert_unless_duplicates(whole.without(duplicates), drops, now_ms)
-        places = iter(range(whole.size))
-        return [sum(next(places) not in duplicates for _ in range(batch.size)) for batch in batches]
+        return self._store(batches, now_ms, drops, Leaving(range(0)))
+
+    def turn_over(
+        self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int], horizon: int, limit: int
+    ) -> Turnover:
+        """`expire` and `store` in one transaction: what comes takes the pages of what goes, which are written once.
+
+        On a full disk it fails where `expire` makes room.
+        """
+        leaving = Leaving(self._due(horizon, limit))
+        counts = self._store(batches, now_ms, drops, leaving)
+        return Turnover(counts, len(leaving.ids), leaving.seconds)
 
     def expire(self, horizon: int, limit: int) -> int:
         """Delete the oldest entries, those before row id `horizon` and at most `limit`; returns how many."""
         return self._reserve.deleting(lambda entries: self._expire(horizon, entries), limit, self.checkpoint)
 
     def _expire(self, horizon: int, limit: int) -> int:
-        last = min(horizon - 1, self.newest, self.oldest + limit - 1)
-        count = last - self.oldest + 1
-        if count <= 0:
-            return 0
-        with self._transaction(at_leisure=True):
-            self._chains.expire(expiry.delete_entries(self._db, self.oldest, last))
-            expiry.delete_marks(self._db, last + 1)
-            if last == self.newest:
-                expiry.remember_newest(self._db, last)
-            self._eras.leave(last + 1, 2 * count)
-        self.oldest = last + 1
-        return count
+        leaving = Leaving(self._due(horizon, limit))
+        if leaving.ids:
+            with self._transaction(at_leisure=True):
+                leaving.delete(self._db, self._chains)
+                leaving.clear_up(self._db, self._eras, self.newest)
+            self.oldest += len(leaving.ids)
+        return len(leaving.ids)
+
+    def _due(self, horizon: int, limit: int) -> range:
+        """The row ids of the oldest entries, those before row id `horizon` and at most `limit`."""
+        return range(self.oldest, min(horizon, self.newest + 1, self.oldest + limit))
 
     def expire_while_larger(self, most_bytes: int, limit: int) -> int:
         """Delete the oldest entries, at most `limit`, if more bytes are used than that; returns how many.
@@ -176,17 +188,34 @@ class Writer:
         with translated(self.path):
             return expiry.give_back(self._db, spare_part, limit)
 
-    def _insert_unless_duplicates(self, entries: Columns, drops: Mapping[str, int], now_ms: int) -> set[int]:
-        """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`."""
-        if not entries.size and not drops:
+    def _store(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int], leaving: Leaving) -> list[int]:
+        self._reserve.take()
+        whole = joined(batches)
+        duplicates = self._insert_unless_duplicates(whole, drops, now_ms, leaving)
+        if not duplicates:
+            return [batch.size for batch in batches]
+        self._insert_unless_duplicates(whole.without(duplicates), drops, now_ms, leaving)
+        places = iter(range(whole.size))
+        return [sum(next(places) not in duplicates for _ in range(batch.size)) for batch in batches]
+
+    def _insert_unless_duplicates(
+        self, entries: Columns, drops: Mapping[str, int], now_ms: int, leaving: Leaving
+    ) -> set[int]:
+        """Insert all entries or, where some are duplicates, none; returns the places of the duplicates in `entries`.
+
+        What is `leaving` goes with the entries, or with none if there are none.
+        """
+        if not entries.size and not drops and not leaving.ids:
             return set()
         with translated(self.path):
             self._turn_era(now_ms)
         with self._transaction():
             first = self.newest + 1
-            rows, touched = self._stage(entries)
+            if leaving.ids:
+                leaving.delete(self._db, self._chains)
+            rows, touched = staged(entries, self.newest, self._chains, self._sites)
             if taken := rows.insert_keys(self._db):
-                self._take_back(entries)
+                self._take_back(entries, leaving)
                 return taken
             rows.insert(self._db)
             if entries.lines:
@@ -197,45 +226,18 @@ class Writer:
             self._ledger.save(drops, now_ms)
             if entries.size:  # a mark without any would stand where the next entry's belongs
                 self._mark_arrival(now_ms, first)
+            if leaving.ids:
+                leaving.clear_up(self._db, self._eras, self.newest)
+        self.oldest += len(leaving.ids)
         self.newest += entries.size
         self._chains.let_go()
         return set()
 
-    def _stage(self, entries: Columns) -> tuple[Rows, list[Chain]]:
-        """Count the entries in their chains; returns what to insert, and the chains that were not new."""
-        chains, sites = self._chains.known, self._sites.known
-        touched: list[Chain] = []
-        chain_ids, ats, site_ids = [], [], []
-        start = row_id = self.newest
-        for id, instant, place in zip(entries.correlation_ids, entries.instants, entries.places, strict=True):
-            row_id += 1
-            site = sites.get(place) or self._sites.open(place)
-            chain = chains.get(id) or self._chains.open(id, instant)
-            if 0 < chain.newest <= start:
-                touched.append(chain)
-            at = instant - chain.base
-            if at > chain.last_at:
-                chain.last_at = at
-            elif at < chain.first_at:
-                chain.first_at = at
-            chain.newest = row_id
-            chain.entries += 1
-            chain.balance += site.weight
-            if site.failed:
-                chain.errors += 1
-            sources, source_id = chain.sources, site.source_id
-            if source_id in sources:
-                sources[source_id] += 1
-            elif len(sources) < LISTED_SOURCES:
-                sources[source_id] = 1
-            chain_ids.append(chain.id)
-            ats.append(at)
-            site_ids.append(site.id)
-        ids = range(start + 1, row_id + 1)
-        return Rows(ids, chain_ids, ats, entries.suffixes, site_ids, entries.data), touched
-
-    def _take_back(self, entries: Columns) -> None:
-        """Undo a transaction that has staged entries and inserted their keys, and nothing else."""
+    def _take_back(self, entries: Columns, leaving: Leaving) -> None:
+        """Undo a transaction that has deleted what was leaving, staged entries and inserted their keys."""
+        if leaving.has_keyed:
+            self._undo()
+            return
         self._db.execute("ROLLBACK")
         self._chains.take_back(entries.correlation_ids)
         self._sites.take_back()
