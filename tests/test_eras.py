@@ -123,3 +123,14 @@ def test_keys_are_written_before_their_era_ends_or_their_chain_goes(
         assert rows(path, "SELECT count(*) FROM chain_key") == [(30,)]
         writer.expire(writer.newest, 100)
         assert rows(path, "SELECT chain FROM chain_key ORDER BY chain DESC LIMIT 2") == [(33,), (32,)]
+
+
+def test_an_era_lasts_a_minute_however_short_the_retention(tmp_path: Path) -> None:
+    """Sites are not begun anew every other moment."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, 4_000, synced=False)) as writer:
+        for seconds in (0, 1, 59):
+            writer.write([[checkpoint(seconds)]], NOW_MS + seconds * 1_000)
+        assert rows(path, "SELECT count(*) FROM era") == [(1,)]
+        writer.write([[checkpoint(61)]], NOW_MS + 61_000)
+        assert rows(path, "SELECT count(*) FROM era") == [(2,)]

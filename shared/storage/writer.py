@@ -26,6 +26,7 @@ from shared.wire import Entry
 
 ERAS: Final = 8  # that the entries, and the time of retention, are divided into
 MIN_ERA_ENTRIES: Final = 1_000_000
+MIN_ERA_MS: Final = 60_000  # in a new era all sites begin anew
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
 MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
 NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -51,7 +52,7 @@ class Writer:
         self.path = path
         self._synced = synced
         self._at_leisure = False
-        self._era_ms = retention_ms / ERAS
+        self._era_ms = max(retention_ms / ERAS, MIN_ERA_MS)
         self._mark_ms = min(MARK_MS, retention_ms / 100)
         self._has_a_size = False
         self.oldest: int
