@@ -107,6 +107,18 @@ def test_a_closed_door_keeps_the_queue_and_is_said_once(
     assert numbers(server) == list(range(15))
 
 
+def test_a_secret_that_no_header_carries_is_not_shown(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line break within a secret is named, and the secret is in no log."""
+    monkeypatch.setenv("TRACEHUB_SECRET", "first-half\nsecond-half")
+    with TraceHubClient(server.url) as client:
+        client.send(entry(1))
+        assert not client.flush(0.3)
+    assert "line break" in caplog.text
+    assert "half" not in caplog.text
+
+
 def test_a_new_secret_is_read_when_the_old_one_is_refused(
     server: Wayward, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,8 @@ class Connection:
     def _request(self, place: Place, method: str, path: str, body: bytes | None, headers: Headers) -> HTTPResponse:
         sent = dict(headers)
         if self._secret and self._home.trusts(place):
+            if b"\n" in self._secret or b"\r" in self._secret:  # http.client would show all of it
+                raise Unreachable("the secret has a line break in it, which no header can carry")
             sent["X-TraceHub-Secret"] = self._secret
         origin = place._replace(prefix="")
         kept = self._kept.get(origin)
