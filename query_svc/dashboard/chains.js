@@ -253,6 +253,7 @@ export function chainsView(context, route) {
         path: 'stream', entry: (text) => { note(text); refresh(); }, again: () => reload(), gap: () => refresh(),
       });
     },
+    leave,
     stop() { leave(); clearTimeout(retrying); clearInterval(ticking); refresh.cancel(); searching += 1; },
     keys: {
       '/': () => search.focus(),

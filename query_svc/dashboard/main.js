@@ -76,6 +76,7 @@ function show(made) {
 async function route() {
   const at = here();
   const mine = (walked += 1);
+  view?.leave?.(); // the next one may take a while to load, and has the address already
   locked = false;
   behind = viewsBehind();
   const tab = at.name === 'traces' ? 'chains' : at.name;

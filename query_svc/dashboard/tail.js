@@ -224,6 +224,7 @@ export function tailView(context, route) {
     node,
     title: 'Tail',
     start: load,
+    leave,
     stop() { leave(); clearTimeout(retrying); clearInterval(ticking); slowly.cancel(); rows.dispose(); loading += 1; live.follow(null); },
     keys: {
       '/': () => search.focus(),
