@@ -165,6 +165,20 @@ async def test_sites_that_leave_while_their_chain_is_read(
         assert (writer.oldest, await reader.chain("old", 10, None, start_of(None))) == (3, None)
 
 
+async def test_what_a_chain_lost_with_an_era_is_not_known(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the keys of then have gone a chain may have had entries there; behind it, it is known to have had none."""
+    monkeypatch.setattr("shared.storage.writer.MIN_ERA_ENTRIES", 2)
+    with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
+        for id in ("old", "young", "other"):
+            writer.write([[Entry("MA", id, 1.0, suffix, "->", "REST", "/a") for suffix in "ab"]], 1_000)
+        assert not await reader.may_have_lost("young", 1, 1)
+        writer.expire(3, 10)
+        assert await reader.may_have_lost("young", 1, 3)
+        assert not await reader.may_have_lost("young", 2, 3)
+
+
 async def test_no_chain_is_passed_over_that_others_move_away_from(
     reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
