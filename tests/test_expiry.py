@@ -243,6 +243,20 @@ def test_turning_over_is_to_expire_and_to_store(tmp_path: Path, monkeypatch: pyt
     assert rows(tmp_path / "one.db", keyless) == []
 
 
+def test_keys_that_a_duplicate_took_back_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chains that were new with one that goes are found later, also where what came with it had to be undone."""
+    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 4)
+    with closing(Writer(tmp_path / "tracehub.db", HOUR_MS, synced=False)) as writer:
+        writer.write([[checkpoint(1, correlation_id="goes"), checkpoint(2, correlation_id="stays")]], NOW_MS)
+        again = [checkpoint(2, correlation_id="stays"), checkpoint(3, correlation_id="comes")]
+        came, went, _ = writer.turn_over([columns(again)], NOW_MS, {}, 2, 1)
+        assert (came, went) == ([1], 1)
+        for number in range(4, 12):
+            writer.write([[checkpoint(number)]], NOW_MS)
+    with closing(Writer(tmp_path / "tracehub.db", HOUR_MS, synced=False)) as writer:
+        assert writer.write([again], NOW_MS) == [0]
+
+
 def _some(random: Random, turn: int) -> Columns:
     """Entries of old chains and new ones, some of which came before, perhaps long ago."""
     numbers = [random.randrange(max(0, turn - 8) * 10, turn * 10 + 10) for _ in range(random.randrange(12))]
