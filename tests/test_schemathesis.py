@@ -15,6 +15,7 @@ import schemathesis
 from conftest import Services, entry
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
+from schemathesis.transport import get as load_transports
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 EXAMPLES = 5  # of each call, besides those at the edges of its schema
@@ -101,6 +102,7 @@ async def streams_made_up(services: Services, examples: int, seed: int = 7) -> C
         return status
 
     def all_of_them() -> Counter[int]:
+        load_transports(None)  # not in several threads: pytest rewrites them, and Python 3.11 parses in one at a time
         with ThreadPoolExecutor(AT_ONCE) as threads:
             return Counter(threads.map(ask, stream_requests(services, examples, seed)))
 
