@@ -213,7 +213,7 @@ class GroupCommit:
             )
         except TraceHubError:
             return False
-        except Exception:  # as above
+        except Exception:  # the turn of an endless loop: whoever asked is told by what each comes to alone
             _log.exception("deleting beside a commit failed")
             return False
         self._unfolded += sum(came) + DELETED * went

@@ -44,6 +44,7 @@ class Service:
 
     def __init__(self, path: Path) -> None:
         self._socket, self._theirs = socket.socketpair()
+        self._socket.settimeout(10)
         self._answers = Frames(Answer)
         self.keeper = Keeper(path, 24 * HOUR_MS)
         self.keeper.open(lambda _: None, lambda: True)
