@@ -36,7 +36,7 @@ async def live(app: App, scope: MutableMapping[str, Any], receive: Receive, send
 
     try:
         await app(scope, receive_for_app, send_last)
-    except Exception as error:
+    except Exception as error:  # how an application says by ASGI that it takes none, if it has received nothing
         if begun:
             raise
         say("lifespan", "the application takes no lifespan: %s", error_text(error), level=logging.INFO)
