@@ -9,7 +9,7 @@ from typing import Final
 from ingest_svc.desk import Desk
 from shared.errors import TraceHubError
 
-SLICE_ENTRIES: Final = 1_000  # 2.5 ms; larger slices make commits wait, and go with large ones only
+SLICE_ENTRIES: Final = 1_000  # 2 ms; larger slices make commits wait, and go with large ones only
 ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
 SLICE_PAGES: Final = 256  # of 4 KiB, given back at a time
 MAX_PAUSE_S: Final = 60.0  # between two looks; a hundredth of the retention if that is less

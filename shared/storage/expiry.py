@@ -12,16 +12,17 @@ from typing import Final
 from shared.storage.chains import Chains, decode_sources, encode_sources
 from shared.storage.eras import Eras
 from shared.storage.ids import unpacked
-from shared.storage.sound import shape, sound
+from shared.storage.sound import number, shape, sound
 
 SHORT: Final = 100  # entries of a chain that are all gone through for those that go
 
-_GOING: Final = "SELECT id, correlation_id FROM chain WHERE newest BETWEEN ? AND ?"
+_GOING: Final = "SELECT id FROM chain WHERE newest BETWEEN ? AND ?"
 _GO: Final = "DELETE FROM chain WHERE newest BETWEEN ? AND ?"
+_NEXT_LEFT: Final = "SELECT min(id) FROM chain WHERE id > ?"
 _COUNTS: Final = """
     SELECT chain.id, site.source_id, count(*), sum(site.failed)
     FROM entry CROSS JOIN chain ON chain.id = entry.chain CROSS JOIN site ON site.id = entry.site
-    WHERE entry.id BETWEEN ? AND ? GROUP BY entry.chain, entry.site"""
+    WHERE entry.id BETWEEN ? AND ? AND entry.chain NOT BETWEEN ? AND ? GROUP BY entry.chain, entry.site"""
 _KEYS_GO: Final = "DELETE FROM entry_once WHERE chain IN (SELECT value FROM json_each(?)) AND entry <= ?"
 _KEYS_OF_LONG_GO: Final = """
     DELETE FROM entry_once
@@ -36,7 +37,7 @@ _UNCOUNT: Final = """
         last_at = (SELECT at FROM entry_once WHERE chain = ?3 ORDER BY at DESC LIMIT 1)
     WHERE id = ?3"""
 
-_CHAIN: Final = shape(int, str | bytes)
+_CHAIN: Final = shape(int)
 _COUNT: Final = shape(int, str, int, int)
 _SUMMARY: Final = shape(int, str | bytes, int, str)
 
@@ -71,7 +72,8 @@ class Leaving:
     def delete(self, db: sqlite3.Connection, chains: Chains) -> None:
         """Delete the entries, of which there is one at least, before anything else is asked of their chains."""
         started = time.perf_counter()
-        self.has_keyed = chains.expire(_delete_entries(db, self.ids.start, self.ids.stop - 1))
+        gone, shorter = _delete_entries(db, self.ids.start, self.ids.stop - 1)
+        self.has_keyed = chains.expire(gone, shorter, self.ids.stop)
         self.seconds += time.perf_counter() - started
 
     def clear_up(self, db: sqlite3.Connection, eras: Eras, newest: int) -> None:
@@ -84,18 +86,22 @@ class Leaving:
         self.seconds += time.perf_counter() - started
 
 
-def _delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
-    """Delete the entries of these row ids, of which `first` is the oldest; returns the correlation ids concerned."""
-    going = sound(db.execute(_GOING, (first, last)).fetchall(), _CHAIN)
+def _delete_entries(db: sqlite3.Connection, first: int, last: int) -> tuple[list[int], list[str]]:
+    """Delete the entries of these row ids, of which `first` is the oldest.
+
+    Returns the ids of the chains that have gone with them, and the correlation ids of those that have fewer left.
+    """
+    going = [id for (id,) in sound(db.execute(_GOING, (first, last)).fetchall(), _CHAIN)]
     db.execute(_GO, (first, last))  # what is left of these chains is all among the entries: nothing has to be counted
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     errors: Counter[int] = Counter()
-    for chain, source_id, count, failed in sound(db.execute(_COUNTS, (first, last)).fetchall(), _COUNT):
+    counted = db.execute(_COUNTS, (first, last, *_void(db, going))).fetchall()
+    for chain, source_id, count, failed in sound(counted, _COUNT):
         counts[chain][source_id] += count
         errors[chain] += failed
     shorter = sound(db.execute(_SUMMARIES, (_listed(counts),)).fetchall(), _SUMMARY)
     short = [chain for chain, _, entries, _ in shorter if entries <= SHORT]
-    db.execute(_KEYS_GO, (_listed([*short, *(chain for chain, _ in going)]), last))
+    db.execute(_KEYS_GO, (_listed([*short, *going]), last))
     if long := counts.keys() - set(short):
         db.execute(_KEYS_OF_LONG_GO, (first, last, _listed(long)))
     db.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
@@ -107,7 +113,16 @@ def _delete_entries(db: sqlite3.Connection, first: int, last: int) -> list[str]:
             for chain, _, _, sources in shorter
         ],
     )
-    return [unpacked(stored) for _, stored, *_ in (*going, *shorter)]
+    return going, [unpacked(stored) for _, stored, *_ in shorter]
+
+
+def _void(db: sqlite3.Connection, gone: list[int]) -> tuple[int, int]:
+    """From the oldest chain that has gone up to the one before the next that is left: nobody has to count these."""
+    if not gone:
+        return 1, 0
+    oldest = min(gone)
+    (following,) = db.execute(_NEXT_LEFT, (oldest,)).fetchone()
+    return oldest, max(gone) if following is None else number(following) - 1
 
 
 def _listed(chains: Iterable[int]) -> str:

@@ -24,7 +24,7 @@ _OWNER: Final = "SELECT entry FROM entry_once WHERE chain = ? AND at = ? AND suf
 
 def staged(entries: Columns, newest: int, chains: Chains, sites: Sites) -> tuple["Rows", list[Chain]]:
     """Count the entries in their chains; gives what to insert behind row id `newest`, and the chains not new to it."""
-    known_chains, known_sites = chains.known, sites.known
+    known_chains, known_sites, oldest = chains.known, sites.known, chains.oldest
     touched: list[Chain] = []
     chain_ids, ats, site_ids = [], [], []
     row_id = newest
@@ -33,7 +33,10 @@ def staged(entries: Columns, newest: int, chains: Chains, sites: Sites) -> tuple
         site = known_sites.get(place) or sites.open(place)
         chain = known_chains.get(id) or chains.open(id, instant)
         if 0 < chain.newest <= newest:
-            touched.append(chain)
+            if chain.newest < oldest:
+                chain = chains.open_anew(id, instant)
+            if chain.newest:
+                touched.append(chain)
         at = instant - chain.base
         if at > chain.last_at:
             chain.last_at = at
