@@ -71,7 +71,7 @@ OPERATIONS: Final[dict[str, Callable[..., int]]] = {
 }
 DELETING: Final = frozenset(("expire", "expire_while_larger"))
 RIDES: Final = "expire"  # goes with the batches that wait, in their transaction, and then
-LEAVING: Final = 3  # entries go, or more if asked for, with each that comes
+LEAVING: Final = 6  # entries go, or more if asked for, with each that comes
 MOST_LEAVING: Final = 10_000
 DELETED: Final = 2  # entries are written for one that goes: no commit beside has to fold all that deleting wrote
 
