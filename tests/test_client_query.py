@@ -112,6 +112,12 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_its_own(server: Wayward, r
         TraceHubQueryClient(server.url).get_traces("c")
 
 
+def test_a_plain_port_asked_for_tls_is_named_as_such(server: Wayward) -> None:
+    """Not in OpenSSL's words, of which nobody sees that an s is too much."""
+    with pytest.raises(Unreachable, match="no TLS is spoken there"):
+        TraceHubQueryClient(server.url.replace("http:", "https:")).get_traces("c")
+
+
 def test_nobody_there_is_an_error_too() -> None:
     """Refused connections and addresses that are none."""
     for url in ("http://127.0.0.1:9", "ftp://x", "http://[bad"):

@@ -15,6 +15,7 @@ from tracehub.errors import Unreachable
 
 MAX_REDIRECTS = 4
 MAX_ANSWER = 2**20  # bytes read of the answer to a batch
+NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")  # OpenSSL's words for an answer in plain text
 
 Headers = Mapping[str, Union[str, bytes]]
 
@@ -150,6 +151,8 @@ class Connection:
 
 def reason(error: BaseException) -> str:
     """What went wrong, for a log line."""
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+        return "no TLS is spoken there: http:// instead of https://?"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
