@@ -69,9 +69,11 @@ OPERATIONS: Final[dict[str, Callable[..., int]]] = {
     "expire_while_larger": Writer.expire_while_larger,
     "give_back": Writer.give_back,
 }
-DELETING: Final = frozenset(("expire", "expire_while_larger"))
-RIDES: Final = "expire"  # goes with the batches that wait, in their transaction, and then
-LEAVING: Final = 6  # entries go, or more if asked for, with each that comes
+DELETING: Final[dict[str, Callable[[Writer, int, int], range]]] = {  # and what leaves with the batches that wait
+    "expire": Writer.due,
+    "expire_while_larger": Writer.excess,
+}
+LEAVING: Final = 6  # entries go, or more if asked for, with each that comes in the same transaction
 MOST_LEAVING: Final = 10_000
 DELETED: Final = 2  # entries are written for one that goes: no commit beside has to fold all that deleting wrote
 
@@ -134,7 +136,7 @@ class GroupCommit:
             self._gather()
             call = self._calls.popleft() if self._calls else None
             coming = self._coming()
-            if call and call.operation == RIDES and coming and self._turn_over(call, coming):
+            if call and call.operation in DELETING and coming and self._turn_over(call, coming):
                 continue
             if coming:
                 self._answer(len(coming.batches), self._write, coming)
@@ -205,11 +207,12 @@ class GroupCommit:
         What is wrong with a deletion need not concern the batches: the disk is full, or the oldest pages are damaged.
         """
         started = time.perf_counter()
-        horizon, least = (int(argument or 0) for argument in call.arguments)
+        bound, least = (int(argument or 0) for argument in call.arguments)
         limit = max(least, min(LEAVING * coming.entries, MOST_LEAVING))
+        leaving = DELETING[call.operation]
         try:
             came, went, deleting_s = self._keeper.call(
-                lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, horizon, limit)
+                lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, leaving(writer, bound, limit))
             )
         except TraceHubError:
             return False

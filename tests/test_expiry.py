@@ -238,7 +238,7 @@ def test_turning_over_is_to_expire_and_to_store(tmp_path: Path, monkeypatch: pyt
             batches = [_some(random, turn) for _ in range(random.randrange(4))]
             horizon, limit = random.randrange(turn * 10 + 1), random.randrange(30)
             now_ms = NOW_MS + turn * SECOND_MS
-            came, went, _ = one.turn_over(batches, now_ms, {"sender": turn}, horizon, limit)
+            came, went, _ = one.turn_over(batches, now_ms, {"sender": turn}, one.due(horizon, limit))
             assert went == two.expire(horizon, limit)
             assert came == two.store(batches, now_ms, {"sender": turn})
             assert (one.oldest, one.newest) == (two.oldest, two.newest)
@@ -262,7 +262,7 @@ def test_keys_that_a_duplicate_took_back_are_written_again(tmp_path: Path, monke
     with closing(Writer(tmp_path / "tracehub.db", HOUR_MS, synced=False)) as writer:
         writer.write([[checkpoint(1, correlation_id="goes"), checkpoint(2, correlation_id="stays")]], NOW_MS)
         again = [checkpoint(2, correlation_id="stays"), checkpoint(3, correlation_id="comes")]
-        came, went, _ = writer.turn_over([columns(again)], NOW_MS, {}, 2, 1)
+        came, went, _ = writer.turn_over([columns(again)], NOW_MS, {}, writer.due(2, 1))
         assert (came, went) == ([1], 1)
         for number in range(4, 12):
             writer.write([[checkpoint(number)]], NOW_MS)

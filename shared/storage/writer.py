@@ -107,23 +107,21 @@ class Writer:
         """
         return self._store(batches, now_ms, drops, Leaving(range(0)))
 
-    def turn_over(
-        self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int], horizon: int, limit: int
-    ) -> Turnover:
-        """`expire` and `store` in one transaction: what comes takes the pages of what goes, which are written once.
+    def turn_over(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int], leaving: range) -> Turnover:
+        """Delete the entries `leaving`, as `due` and `excess` give them, and `store`, in one transaction.
 
-        On a full disk it fails where `expire` makes room.
+        What comes takes the pages of what goes, which are written once. On a full disk it fails; `expire` makes room.
         """
-        leaving = Leaving(self._due(horizon, limit))
-        counts = self._store(batches, now_ms, drops, leaving)
-        return Turnover(counts, len(leaving.ids), leaving.seconds)
+        going = Leaving(leaving)
+        counts = self._store(batches, now_ms, drops, going)
+        return Turnover(counts, len(going.ids), going.seconds)
 
     def expire(self, horizon: int, limit: int) -> int:
         """Delete the oldest entries, those before row id `horizon` and at most `limit`; returns how many."""
         return self._reserve.deleting(lambda entries: self._expire(horizon, entries), limit, self.checkpoint)
 
     def _expire(self, horizon: int, limit: int) -> int:
-        leaving = Leaving(self._due(horizon, limit))
+        leaving = Leaving(self.due(horizon, limit))
         if leaving.ids:
             with self._transaction(at_leisure=True):
                 leaving.delete(self._db, self._chains)
@@ -131,23 +129,28 @@ class Writer:
             self.oldest += len(leaving.ids)
         return len(leaving.ids)
 
-    def _due(self, horizon: int, limit: int) -> range:
+    def expire_while_larger(self, most_bytes: int, limit: int) -> int:
+        """Delete the oldest entries, at most `limit`, if more bytes are used than that; returns how many."""
+        leaving = self.excess(most_bytes, limit)
+        return self.expire(leaving.stop, len(leaving)) if leaving else 0
+
+    def due(self, horizon: int, limit: int) -> range:
         """The row ids of the oldest entries, those before row id `horizon` and at most `limit`."""
         return range(self.oldest, min(horizon, self.newest + 1, self.oldest + limit))
 
-    def expire_while_larger(self, most_bytes: int, limit: int) -> int:
-        """Delete the oldest entries, at most `limit`, if more bytes are used than that; returns how many.
+    def excess(self, most_bytes: int, limit: int) -> range:
+        """The row ids of the oldest entries, about as many as are too much and at most `limit`, if more bytes are used.
 
-        It is about as many as are too much. From then on eras have their share of the entries however few these are:
-        sites and keys leave with their era, and would soon take all of the room.
+        From then on eras have their share of the entries however few these are: sites and keys leave with their era,
+        and would soon take all of the room.
         """
         used = self.used_bytes()
         if used <= most_bytes:
-            return 0
+            return range(0)
         self._has_a_size = True
         entries = self.newest - self.oldest + 1
         too_many = max(entries * (used - most_bytes) // used, entries // LEAST_PART)
-        return self.expire(self.newest + 1, min(limit, too_many + 1))
+        return self.due(self.newest + 1, min(limit, too_many + 1))
 
     @property
     def dropped(self) -> int:
