@@ -26,7 +26,7 @@ from ingest_svc.messages import (
 from shared.env import Settings
 from shared.errors import Unavailable
 from shared.storage.claim import Claim
-from shared.wire import Entry
+from shared.storage.columns import Columns
 
 RESTART_S: Final = 1.0  # before another writer process takes the place of one that ended
 STOP_S: Final = 10.0  # for the last transaction and the WAL
@@ -69,17 +69,17 @@ class Desk:
             await self.close()
             raise
 
-    def write(self, entries: list[Entry], report: Report | None, settle: Settle) -> None:
+    def write(self, entries: Columns, report: Report | None, settle: Settle) -> None:
         """Store the entries; `settle` gets how many were new, once they are committed and synced, or an error: none is.
 
         Raises Unavailable while the file is not open.
         """
         line = self._open_line()
         message = line.batches.framed(entries, report)
-        self._batches.append((len(entries), settle))
+        self._batches.append((entries.size, settle))
         self._ask(line, message)
 
-    async def commit(self, entries: list[Entry], report: Report | None = None) -> int:
+    async def commit(self, entries: Columns, report: Report | None = None) -> int:
         """As `write`, for who can wait; returns how many were new."""
         settled: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.write(entries, report, _settling(settled))

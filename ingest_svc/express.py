@@ -14,6 +14,7 @@ from shared import wire
 from shared.answers import Receipt
 from shared.api import CALLS
 from shared.errors import TraceHubError
+from shared.storage.columns import columns
 from shared.web import ACCESS, FAREWELL, Exchange
 from shared.web.problems import INTERNAL
 
@@ -56,11 +57,11 @@ class Express:
 
         def settle(outcome: int | Exception) -> None:
             give_back()
-            self._answer(request, outcome, len(entries))
+            self._answer(request, outcome, entries.size)
 
         try:
-            entries = wire.decode_batch(request.body(), packed=packed, limits=self._limits)
-            self._access.share.charge(client, len(entries))
+            entries = columns(wire.decode_batch(request.body(), packed=packed, limits=self._limits))
+            self._access.share.charge(client, entries.size)
             self._desk.write(entries, report, settle)
         except Exception:
             give_back()

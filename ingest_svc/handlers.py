@@ -19,6 +19,7 @@ from shared.answers import Deleted, Health, Receipt, SingleReceipt
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError, Unsupported
 from shared.exposition import Metric, exposition, file_sizes, memory_bytes
+from shared.storage.columns import Columns, columns
 from shared.web import ACCESS, CLIENT, answer
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -47,16 +48,16 @@ async def ingest(request: web.Request) -> web.Response:
     """`POST /ingest`"""
     packed, report = is_packed(request.headers), dropped(request.headers)
     async with request.app[INTAKE].body(request) as body:
-        entries = await _decoded(request, wire.decode_batch, body, packed)
+        entries = await _taken_apart(request, wire.decode_batch, body, packed)
         inserted = await request.app[DESK].commit(entries, report)
-    return answer(Receipt(len(entries), inserted, len(entries) - inserted))
+    return answer(Receipt(entries.size, inserted, entries.size - inserted))
 
 
 async def ingest_single(request: web.Request) -> web.Response:
     """`POST /ingest/single`"""
     packed = is_packed(request.headers)
     async with request.app[INTAKE].body(request) as body:
-        entries = await _decoded(request, wire.decode_entry, body, packed)
+        entries = await _taken_apart(request, wire.decode_entry, body, packed)
         inserted = await request.app[DESK].commit(entries)
     return answer(SingleReceipt(inserted == 1))
 
@@ -124,15 +125,15 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(text=text, content_type="text/plain")
 
 
-async def _decoded(request: web.Request, decode: Decode, body: bytes, packed: bool) -> list[wire.Entry]:
-    """The entries of a body, counted against their sender; a long body is taken apart beside the event loop."""
-    limits = request.app[LIMITS]
-    if len(body) > LONG_BODY:
-        entries = await asyncio.to_thread(decode, body, packed=packed, limits=limits)
-    else:
-        entries = decode(body, packed=packed, limits=limits)
-    request.app[ACCESS].share.charge(request.get(CLIENT, ""), len(entries))
-    return entries
+async def _taken_apart(request: web.Request, decode: Decode, body: bytes, packed: bool) -> Columns:
+    """The entries of a body, counted against their sender; those of a long one are made beside the event loop."""
+
+    def entries() -> Columns:
+        return columns(decode(body, packed=packed, limits=request.app[LIMITS]))
+
+    made = await asyncio.to_thread(entries) if len(body) > LONG_BODY else entries()
+    request.app[ACCESS].share.charge(request.get(CLIENT, ""), made.size)
+    return made
 
 
 def is_packed(headers: Mapping[str, str]) -> bool:

@@ -11,9 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from shared import errors
-from shared.storage.columns import Columns, columns
+from shared.storage.columns import Columns
 from shared.storage.sites import Place, characters
-from shared.wire import Entry
 
 MAX_PLACES: Final = 65_536  # that have a number at a time, and
 PLACE_CHARACTERS: Final = 4 * 2**20  # what they may have
@@ -49,23 +48,23 @@ class Batches:
         self._numbers: dict[Place, int] = {}
         self._characters = 0
 
-    def framed(self, entries: list[Entry], report: Report | None = None) -> bytes:
+    def framed(self, entries: Columns, report: Report | None = None) -> bytes:
         """The message that has these entries stored. Where it cannot be made, the places have no number either."""
         if len(self._numbers) >= MAX_PLACES or self._characters > PLACE_CHARACTERS:
             self._numbers.clear()
             self._characters = 0
-        of, numbers, first_new = columns(entries), self._numbers, len(self._numbers)
+        numbers, first_new = self._numbers, len(self._numbers)
         fresh: dict[Place, int] = {}
         try:
-            places = list(map(numbers.__getitem__, of.places))
+            places = list(map(numbers.__getitem__, entries.places))
         except KeyError:
-            new = dict.fromkeys(place for place in of.places if place not in numbers)
+            new = dict.fromkeys(place for place in entries.places if place not in numbers)
             fresh = dict(zip(new, itertools.count(first_new), strict=False))
-            places = [fresh[place] if place in fresh else numbers[place] for place in of.places]
+            places = [fresh[place] if place in fresh else numbers[place] for place in entries.places]
         message = framed(
             Batch(
-                of.correlation_ids, of.instants, of.suffixes, places, of.data, of.lines, first_new, list(fresh),
-                *(report or ()),
+                entries.correlation_ids, entries.instants, entries.suffixes, places, entries.data, entries.lines,
+                first_new, list(fresh), *(report or ()),
             )
         )  # fmt: skip
         numbers.update(fresh)

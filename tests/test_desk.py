@@ -18,6 +18,7 @@ from test_writer import HOUR_MS, checkpoint, rows
 
 from ingest_svc.desk import Desk
 from shared.env import Settings
+from shared.storage.columns import columns
 from shared.storage.sqlite import VERSION
 from shared.storage.writer import Writer
 
@@ -274,10 +275,10 @@ async def test_a_request_that_gave_up_costs_the_others_nothing(settings: Setting
     """When one who waits is cancelled, everyone else is settled, now and later."""
     desk = Desk(settings)
     await desk.open()
-    waiting = [asyncio.create_task(desk.commit([checkpoint(number)])) for number in range(3)]
+    waiting = [asyncio.create_task(desk.commit(columns([checkpoint(number)]))) for number in range(3)]
     await asyncio.sleep(0)
     waiting[1].cancel()
     told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
     assert (told[0], type(told[1]), told[2]) == (1, asyncio.CancelledError, 1)
-    assert await asyncio.wait_for(desk.commit([checkpoint(9)]), 5) == 1
+    assert await asyncio.wait_for(desk.commit(columns([checkpoint(9)])), 5) == 1
     await desk.close()

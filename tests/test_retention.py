@@ -17,6 +17,7 @@ from ingest_svc.desk import Desk
 from ingest_svc.messages import Done
 from ingest_svc.retention import Retention
 from shared.env import Settings
+from shared.storage.columns import columns
 from shared.storage.writer import Writer
 from shared.web import running
 from shared.wire import Entry
@@ -67,7 +68,7 @@ async def test_commits_find_their_turn_in_between(settings: Settings) -> None:
     async with writing(settings) as desk:
         cleanup = asyncio.create_task(Retention(desk, 24 * HOUR_MS).cleanup())
         await asyncio.sleep(0)
-        await desk.commit(some(range(10_000, 10_001)))
+        await desk.commit(columns(some(range(10_000, 10_001))))
         assert not cleanup.done()
         assert await cleanup == 10_000
         assert rows(settings.path, "SELECT id FROM entry") == [(10_001,)]
@@ -119,7 +120,7 @@ async def test_slices_are_as_large_as_the_commits_beside_them(
 
     async def send(first: int) -> None:
         for start in range(first, 10**9, size):
-            await desk.commit(some(range(start, start + size)))
+            await desk.commit(columns(some(range(start, start + size))))
 
     monkeypatch.setattr(Desk, "call", watched)
     for start in range(0, 30_000, 10_000):
@@ -147,7 +148,7 @@ async def test_the_oldest_make_room_where_the_file_has_a_size(settings: Settings
     async with writing(settings) as desk:
         retention = Retention(desk, settings.retention_ms, megabytes * 2**20)
         for turn in range(30):
-            await desk.commit(some(range(turn * 1_000, (turn + 1) * 1_000)))
+            await desk.commit(columns(some(range(turn * 1_000, (turn + 1) * 1_000))))
             await retention.delete()
         await retention.give_back(keeping.SPARE_PART)
         (pages,), (unused,) = (rows(settings.path, f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count"))
@@ -164,7 +165,7 @@ async def test_a_size_that_nothing_fits_in_keeps_it_running(settings: Settings) 
     async with writing(settings) as desk:
         retention = Retention(desk, settings.retention_ms, 1)
         for turn in range(2):
-            await desk.commit(some(range(turn * 100, (turn + 1) * 100)))
+            await desk.commit(columns(some(range(turn * 100, (turn + 1) * 100))))
             assert await retention.delete() == 100
 
 
@@ -176,7 +177,7 @@ async def test_entries_go_by_themselves(settings: Settings) -> None:
         async with running(retention.run()):
             started = time.monotonic()
             for number in range(5):
-                await desk.commit(some(range(number, number + 1)))
+                await desk.commit(columns(some(range(number, number + 1))))
                 await asyncio.sleep(0.1)
             assert retention.deleted == 0
             await until(lambda: retention.deleted == 5)

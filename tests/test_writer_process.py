@@ -108,7 +108,7 @@ def batch(*numbers: int, **fields: Any) -> Batch:
 
 def sent(batches: Batches, entries: list[Entry], report: Report | None = None) -> Batch:
     """The message as it arrives."""
-    (message,) = Frames(Ask).feed(batches.framed(entries, report))
+    (message,) = Frames(Ask).feed(batches.framed(columns(entries), report))
     assert isinstance(message, Batch)
     return message
 
@@ -265,5 +265,5 @@ def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         if turn % 5 == 3:
             broken = [checkpoint(0, endpoint=f"/broken/{turn}", suffix="\ud800")]
             with pytest.raises(UnicodeEncodeError):
-                batches.framed([*entries, *broken])
+                batches.framed(columns([*entries, *broken]))
         assert arrivals.columns(sent(batches, entries)) == columns(entries)
