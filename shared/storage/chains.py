@@ -104,7 +104,6 @@ class Chains:
         ids = [(unpacked(stored), id) for stored, id in unkeyed]
         self._unkeyed = {correlation_id: (hash48(correlation_id), id) for correlation_id, id in ids}
         self._newest_id = unkeyed[-1][1] if unkeyed else self._eras.keyed
-        self.oldest = 0  # row id of an entry; of the chains in memory, those with none from it on have gone
 
     def open(self, correlation_id: str, instant: int) -> Chain:
         """The chain of an id that is not among the `known`; `instant` becomes the base of a new one."""
@@ -166,16 +165,15 @@ class Chains:
         self._newest_id -= len(self._fresh)
         self._fresh.clear()
 
-    def expire(self, gone: Sequence[int], shorter: Iterable[str], oldest: int) -> bool:
-        """Entries before row id `oldest` have left: all of the chains with ids in `gone`, some of those `shorter`.
+    def expire(self, gone: Sequence[int], shorter: Iterable[str]) -> bool:
+        """Entries have left: all of the chains with ids in `gone`, some of those `shorter`.
 
-        A chain that has gone leaves its key. Returns whether keys had to be written.
+        A chain that has gone leaves its key, and is in memory as it was. Returns whether keys had to be written.
         """
         has_unkeyed = max(gone, default=0) > self._eras.keyed
         if has_unkeyed:
             self.write_keys()
         self.forget(shorter)
-        self.oldest = oldest
         return has_unkeyed
 
     def forget(self, correlation_ids: Iterable[str]) -> None:

@@ -73,7 +73,7 @@ class Leaving:
         """Delete the entries, of which there is one at least, before anything else is asked of their chains."""
         started = time.perf_counter()
         gone, shorter = _delete_entries(db, self.ids.start, self.ids.stop - 1)
-        self.has_keyed = chains.expire(gone, shorter, self.ids.stop)
+        self.has_keyed = chains.expire(gone, shorter)
         self.seconds += time.perf_counter() - started
 
     def clear_up(self, db: sqlite3.Connection, eras: Eras, newest: int) -> None:

@@ -22,9 +22,12 @@ _ENTRIES: Final = _statements("INSERT INTO entry (id, chain, at, site, data)", 5
 _OWNER: Final = "SELECT entry FROM entry_once WHERE chain = ? AND at = ? AND suffix = ?"
 
 
-def staged(entries: Columns, newest: int, chains: Chains, sites: Sites) -> tuple["Rows", list[Chain]]:
-    """Count the entries in their chains; gives what to insert behind row id `newest`, and the chains not new to it."""
-    known_chains, known_sites, oldest = chains.known, sites.known, chains.oldest
+def staged(entries: Columns, oldest: int, newest: int, chains: Chains, sites: Sites) -> tuple["Rows", list[Chain]]:
+    """Count the entries in their chains; gives what to insert behind row id `newest`, and the chains not new to it.
+
+    A chain in memory of which no entry is from row id `oldest` on has gone.
+    """
+    known_chains, known_sites = chains.known, sites.known
     touched: list[Chain] = []
     chain_ids, ats, site_ids = [], [], []
     row_id = newest

@@ -217,7 +217,8 @@ class Writer:
             first = self.newest + 1
             if leaving.ids:
                 leaving.delete(self._db, self._chains)
-            rows, touched = staged(entries, self.newest, self._chains, self._sites)
+            oldest = self.oldest + len(leaving.ids)
+            rows, touched = staged(entries, oldest, self.newest, self._chains, self._sites)
             if taken := rows.insert_keys(self._db):
                 self._take_back(entries, leaving)
                 return taken
