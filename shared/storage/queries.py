@@ -100,12 +100,14 @@ SUMMARIES: Final = f"""
     SELECT correlation_id, entries, base + first_at, base + last_at, sources, expired, balance, errors, newest,
         (SELECT at FROM arrival WHERE first_entry <= newest ORDER BY first_entry DESC LIMIT 1)
     FROM (
-        SELECT * FROM chain WHERE newest < :before AND newest >= :floor ORDER BY newest DESC LIMIT :scan
-    ) WHERE (:q = '' OR {WITHIN.format("correlation_id", ":q", ":digits")})
-        AND (:source = '' OR instr(',' || substr(sources, 2), :source))
-        AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
-        AND (:errors IS NULL OR (errors > 0) = :errors)
-    LIMIT :limit"""
+        SELECT id AS looked_at, CASE
+            WHEN (:q = '' OR {WITHIN.format("correlation_id", ":q", ":digits")})
+                AND (:source = '' OR instr(',' || substr(sources, 2), :source))
+                AND (:complete IS NULL OR (expired = 0 AND (balance = 0) = :complete))
+                AND (:errors IS NULL OR (errors > 0) = :errors) THEN 1 END AS is_wanted
+        FROM chain WHERE newest < :before AND newest >= :floor ORDER BY newest DESC LIMIT :scan
+    ) CROSS JOIN chain ON chain.id = looked_at
+    WHERE is_wanted LIMIT :limit"""
 SCANNED: Final = """
     SELECT newest FROM chain WHERE newest < :before AND newest >= :floor
     ORDER BY newest DESC LIMIT 1 OFFSET :scan - 1"""
