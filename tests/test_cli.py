@@ -263,12 +263,13 @@ def test_another_server_at_the_address_is_one_line(shell: Shell) -> None:
             assert other.url in ended.stderr
 
 
-@pytest.mark.parametrize("address", ["ftp://x", "http://[bad", "http://localhost:99999"])
-def test_an_address_that_is_none_is_one_line(shell: Shell, address: str) -> None:
-    """Whatever the command asks first."""
-    for ended in shell.run_each(("list",), ("status",), ("doctor",), TRACEHUB_URL=address):
-        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (69, "", 1)
-        assert address in ended.stderr
+@pytest.mark.parametrize("address", ["ftp://x", "http://", "http://:8099", "http://[bad", "http://localhost:99999"])
+def test_an_address_that_is_none_is_wrong_use(shell: Shell, address: str) -> None:
+    """In one line, whatever the command asks first; a server that is away is something else."""
+    commands = (("list",), ("status",), ("doctor",), ("tail",), ("send", "->", "SH", "a", "b", "--id", "c"))
+    for ended in shell.run_each(*commands, TRACEHUB_URL=address):
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1), ended
+        assert address.rstrip("/") in ended.stderr
 
 
 @pytest.mark.parametrize(("words", "closed"), [("list --json", ">&-"), ("new --json", ">&-"), ("list --json", "2>&-")])

@@ -18,6 +18,7 @@ from tracehub.connection import Connection, Place
 from tracehub.delivery import Delivery
 from tracehub.encoding import BeforeSend, Encoder
 from tracehub.entry import Fields, TraceEntry, create_trace_entry, freeze, this_host, valid_time
+from tracehub.errors import NoAddress
 from tracehub.query import TraceHubQueryClient
 from tracehub.redaction import Redaction
 from tracehub.sender import Sender
@@ -233,7 +234,7 @@ def _ignore(item: Item) -> bool:  # noqa: ARG001
 def _place_at(url: str) -> Place | None:
     try:
         return Place.at(url) if url else None
-    except ValueError as error:
+    except NoAddress as error:
         say("address", "nothing will be sent: %s", error)
         return None
 

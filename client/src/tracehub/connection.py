@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import NamedTuple, Union
 from urllib.parse import urljoin, urlsplit
 
-from tracehub.errors import Unreachable
+from tracehub.errors import NoAddress, Unreachable
 
 MAX_REDIRECTS = 4
 MAX_ANSWER = 2**20  # bytes read of the answer to a batch
@@ -30,11 +30,14 @@ class Place(NamedTuple):
 
     @classmethod
     def at(cls, url: str) -> Place:
-        """The place that `url` names, `http://` assumed. Raises ValueError where it names none."""
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        """The place that `url` names, `http://` assumed. Raises NoAddress where it names none."""
+        try:
+            parts = urlsplit(url if "://" in url or url.endswith(":") else f"http://{url}")
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise NoAddress(f"not an address: {url!r} ({error})") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"not an http or https address: {url!r}")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+            raise NoAddress(f"not an http or https address: {url!r}")
         return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
 
     def url(self, path: str) -> str:

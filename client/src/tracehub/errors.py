@@ -2,6 +2,7 @@
 
 TraceHubError
 ├── Unreachable     no answer: refused, timed out, not HTTP, a redirect that leads nowhere
+│   └── NoAddress   what was to be asked is not an http or https address
 └── Refused         the server answered, with `status` and its `detail`
 """
 
@@ -14,6 +15,10 @@ class TraceHubError(Exception):
 
 class Unreachable(TraceHubError):
     """There was no answer that could be understood."""
+
+
+class NoAddress(Unreachable, ValueError):
+    """Nothing was asked, for what was given names no place."""
 
 
 class Refused(TraceHubError):

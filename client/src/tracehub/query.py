@@ -72,10 +72,7 @@ class TraceHubQueryClient:
 
     def _connect(self, timeout_s: float) -> Connection:
         secret = read_secret("TRACEHUB_QUERY_SECRET") if self._secret is None else self._secret
-        try:
-            return Connection(self.base_url, timeout_s, secret.split(",")[0].strip())
-        except ValueError as error:
-            raise Unreachable(str(error)) from error
+        return Connection(self.base_url, timeout_s, secret.split(",")[0].strip())
 
 
 def quoted(correlation_id: str) -> str:

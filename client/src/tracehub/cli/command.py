@@ -13,7 +13,7 @@ from tracehub.cli.hub import Hub
 from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
 from tracehub.cli.words import plainly
-from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.errors import NoAddress, Refused, TraceHubError, Unreachable
 from tracehub.following import NO_REASON
 
 INTERRUPTED = 130
@@ -64,6 +64,8 @@ def _with_hub(function: Callable[..., Any]) -> Callable[..., Any]:
             if error.detail != NO_REASON or error.status in (401, 403):
                 raise
             raise Unreachable(f"{hub.address} answers {error.status} with no reason: is that a TraceHub?") from error
+        except NoAddress:
+            raise
         except Unreachable as error:
             raise Unreachable(f"no answer from {hub.address}: {plainly(error)}") from error
 

@@ -13,10 +13,11 @@ from rich.text import Text
 
 from tracehub.cli import server
 from tracehub.cli.command import command
-from tracehub.cli.hub import Hub, database, health, place
+from tracehub.cli.hub import Hub, database, health
 from tracehub.cli.reading import Reader
 from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
+from tracehub.connection import Connection, Place
 from tracehub.errors import TraceHubError, Unreachable
 from tracehub.settings import read_secret
 
@@ -100,15 +101,13 @@ def _clock(behind_s: float) -> Finding:
 
 def _secret(name: str, url: str, variable: str) -> list[Finding]:
     """Whether this port takes the secret, by a call that changes nothing."""
-    given, known = read_secret(variable), place(url)
+    given, known = read_secret(variable), Place.at(url)
     try:
         if name == "query":
             Reader(url, timeout=3.0).ask("/stats")
             status = 200
         else:
-            from tracehub.cli.hub import connect
-
-            connection = connect(url, 3.0, given)
+            connection = Connection(url, 3.0, given)
             status = connection.ask("POST", "/ingest", b'{"traces":[]}', {"Content-Type": "application/json"}).status
             connection.close()
     except TraceHubError as error:
@@ -126,7 +125,7 @@ def _secret(name: str, url: str, variable: str) -> list[Finding]:
 
 
 def _file(hub: Hub, db: str | None) -> list[Finding]:
-    if not db and not os.environ.get("TRACEHUB_DB") and place(hub.reading).host not in LOCAL:
+    if not db and not os.environ.get("TRACEHUB_DB") and Place.at(hub.reading).host not in LOCAL:
         return [Finding("ok", "database", "on another machine: run tracehub doctor there")]
     path: Path = database(hub, db)
     try:

@@ -61,18 +61,18 @@ class Hub:
     def sender(self, timeout_s: float = ANSWER_S) -> Connection:
         """A connection for what the ingest port takes."""
         self.address = self.sending
-        return connect(self.sending, timeout_s, read_secret("TRACEHUB_SECRET"))
+        return Connection(self.sending, timeout_s, read_secret("TRACEHUB_SECRET"))
 
     def ports(self) -> Ports:
         """Both addresses, found by what the one we know says of the other: each sends on what is the other's."""
         if not self._url:
             return Ports(self.sending, self.reading)
-        known = place(self._url).url("")
+        known = Place.at(self._url).url("")
         query = _elsewhere(known, "GET", "/stats", None)
         if query == "":
             other, answers = (
                 _neighbour(known),
-                place(known).port == place(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
+                Place.at(known).port == Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
             )
             return Ports(other, known) if answers else Ports(known, other)
         if query is not None:
@@ -81,29 +81,13 @@ class Hub:
         return Ports(known if ingest is None else ingest or _neighbour(known), known)
 
 
-def place(url: str) -> Place:
-    """What an address names. Raises Unreachable where it names nothing."""
-    try:
-        return Place.at(url)
-    except ValueError as error:
-        raise Unreachable(str(error)) from error
-
-
-def connect(url: str, timeout_s: float, secret: str = "") -> Connection:
-    """A connection to an address that is right. Raises Unreachable."""
-    try:
-        return Connection(url, timeout_s, secret)
-    except ValueError as error:
-        raise Unreachable(str(error)) from error
-
-
 def health(url: str, secret: str) -> tuple[int, Json, float | None]:
     """Status, what a port says of itself, and when, by its clock. Raises Unreachable."""
     from email.utils import parsedate_to_datetime
 
     from tracehub.following import answered
 
-    connection = connect(url, PROBE_S, secret)
+    connection = Connection(url, PROBE_S, secret)
     try:
         answer = connection.ask("GET", "/health")
     finally:
@@ -179,10 +163,10 @@ def _elsewhere(url: str, method: str, path: str, body: bytes | None) -> str | No
 
 def _neighbour(url: str) -> str:
     """The other port of one that does not answer: by the settings, or next to it."""
-    known = place(url)
+    known = Place.at(url)
     pair = [
-        place(_local("TRACEHUB_PORT", INGEST_PORT)).port,
-        place(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
+        Place.at(_local("TRACEHUB_PORT", INGEST_PORT)).port,
+        Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
     ]
     other = pair[1 - pair.index(known.port)] if known.port in pair else known.port + 1
     return known._replace(port=other).url("")

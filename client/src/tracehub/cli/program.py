@@ -14,7 +14,7 @@ import click
 from tracehub import __version__
 from tracehub.cli.command import INTERRUPTED
 from tracehub.cli.words import clean, plainly
-from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.errors import NoAddress, Refused, TraceHubError, Unreachable
 
 NOT_SO, WRONG_USE, DOWN, NO_SERVER, NO_SECRET, NO_READER = 1, 2, 3, 69, 77, 141
 
@@ -93,6 +93,8 @@ def run(name: str) -> NoReturn:
         _end(name, _wrong_use(error), error.exit_code)
     except Refused as error:
         _end(name, _refused(error), NO_SECRET if error.status in (401, 403) else NOT_SO)
+    except NoAddress as error:
+        _end(name, str(error), WRONG_USE)
     except Unreachable as error:
         _end(name, plainly(error), NO_SERVER)
     except TraceHubError as error:
