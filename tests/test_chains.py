@@ -47,6 +47,14 @@ def test_a_chain_lists_a_thousand_sources(writer: Writer) -> None:
     assert rows(writer.path, summary) == []
 
 
+def test_chains_that_have_gone_leave_memory_as_well(writer: Writer) -> None:
+    """Also where they are far fewer than there is room for."""
+    for turn in range(10):
+        writer.write([[checkpoint(number, correlation_id=f"{turn} {number}") for number in range(100)]], NOW_MS)
+        writer.expire(writer.newest - 99, 1_000)
+        assert len(writer._chains.known) + len(writer._chains._resting) <= 300
+
+
 def test_chains_of_many_sources_are_not_many_in_memory(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are known have no more sources together than is allowed, whether they are new, read again or go on."""
     monkeypatch.setattr(chains, "SOURCES", 40)

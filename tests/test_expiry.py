@@ -112,7 +112,9 @@ def test_some_of_those_that_share_an_instant(writer: Writer, size: int) -> None:
 def test_a_chain_that_has_gone_begins_anew(writer: Writer, monkeypatch: pytest.MonkeyPatch, known: int) -> None:
     """Its id may come again while memory still has what it was, among the chains in use or among those let go next."""
     monkeypatch.setattr(chains, "MAX_KNOWN", known)
-    writer.write([[checkpoint(1), checkpoint(2), checkpoint(3, correlation_id="other")]], NOW_MS)
+    for batch in ([checkpoint(1)], [checkpoint(2), checkpoint(3, correlation_id="other")]):
+        writer.write([batch], NOW_MS)
+    assert ("chain" in writer._chains.known) == (known > 0)
     assert writer.expire(3, 500) == 2
     again = [checkpoint(2), checkpoint(7, direction="<-")]
     assert writer.write([again], NOW_MS) == [2]  # a duplicate beside would have it forgotten

@@ -98,6 +98,7 @@ class Chains:
         """Believe nothing but the file; called when it was opened and when a transaction failed."""
         self.known: dict[str, Chain] = {}
         self._resting: dict[str, Chain] = {}
+        self._turned_at = 0  # the newest row id when the older half began to rest
         self._sources = 0  # of the known
         self._fresh: dict[str, tuple[int, Chain]] = {}  # correlation id -> key and chain
         unkeyed = sound(self._db.execute(_UNKEYED, (self._eras.keyed,)).fetchall(), _IDS)
@@ -183,11 +184,14 @@ class Chains:
                 self._sources -= chain.counted
             self._resting.pop(correlation_id, None)
 
-    def let_go(self) -> None:
-        """Keep memory bounded, whatever the number of chains and of sources, without going through those that stay."""
-        if len(self.known) > MAX_KNOWN // 2 or self._sources > SOURCES // 2:
+    def let_go(self, oldest: int, newest: int) -> None:
+        """Keep memory bounded, whatever the number of chains and of sources, without going through those that stay.
+
+        `oldest` and `newest` are the row ids that there are: the older half goes as well when all of it has expired.
+        """
+        if len(self.known) > MAX_KNOWN // 2 or self._sources > SOURCES // 2 or oldest > self._turned_at:
             self.known, self._resting = {}, self.known
-            self._sources = 0
+            self._sources, self._turned_at = 0, newest
 
     def _count(self, chains: Iterable[Chain]) -> None:
         for chain in chains:

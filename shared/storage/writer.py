@@ -235,7 +235,7 @@ class Writer:
                 leaving.clear_up(self._db, self._eras, self.newest)
         self.oldest += len(leaving.ids)
         self.newest += entries.size
-        self._chains.let_go()
+        self._chains.let_go(self.oldest, self.newest)
         return set()
 
     def _take_back(self, entries: Columns, leaving: Leaving) -> None:
