@@ -43,6 +43,11 @@ class Shell:
             check=False,
         )
 
+    def run_in(self, before: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """One command in a shell that did something else before."""
+        command = ["sh", "-c", f'{before}; exec "$0" "$@"', BIN / "tracehub", *words]
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+
     def run_each(self, *commands: tuple[str, ...], **environ: str) -> Iterator[subprocess.CompletedProcess[str]]:
         """Several commands side by side, each a process; in their order."""
         with ThreadPoolExecutor(len(commands)) as threads:

@@ -1,5 +1,6 @@
 """`import`, `export`, `snapshot`: files in and out, counted, and harmless to repeat."""
 
+import codecs
 import gzip
 import json
 import os
@@ -48,6 +49,9 @@ def test_import_reads_every_form(shell: Shell, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     assert counts(shell, *(str(tmp_path / name) for name in files)) == (3, 6)
     assert counts(shell, "-", text=lines(first).decode()) == (0, 1)
+    for name in ("a.ndjson", "c.json"):  # as editors of other systems write them
+        (tmp_path / name).write_bytes(codecs.BOM_UTF8 + b"\n" + files[name])
+        assert counts(shell, str(tmp_path / name)) == (0, 2)
     shown = shell.run("import", str(tmp_path / "a.ndjson"))
     assert shown.stdout.startswith("0 of 2 entries stored, 2 were there already")
 
@@ -74,6 +78,28 @@ def test_import_names_the_line_that_is_wrong(shell: Shell, tmp_path: Path) -> No
     assert (told["inserted"], told["skipped"]) == (3, 3)
     file.write_bytes(gzip.compress(lines(*good))[:-9])
     assert "a.ndjson" in shell.run("import", str(file)).stderr
+
+
+def test_import_skips_a_first_line_that_is_cut_off(shell: Shell, tmp_path: Path) -> None:
+    """It looks like the beginning of one value over several lines."""
+    file = tmp_path / "a.ndjson"
+    for content, inserted in ((b"", 0), (lines(entry(), entry()), 2)):
+        file.write_bytes(lines(entry())[:40] + b"\n" + content)
+        ended = shell.run("import", str(file))
+        assert (ended.returncode, "a.ndjson:1: no JSON" in ended.stderr) == (1, True)
+        told = json.loads(shell.run("import", "--json", "--skip-bad", str(file)).stdout)
+        assert (told["inserted"], told["skipped"]) == (inserted, 1)
+
+
+def test_import_takes_more_files_than_a_process_may_have_open(shell: Shell, tmp_path: Path) -> None:
+    """And says in a line that there is no standard input."""
+    files = [tmp_path / f"{number}.ndjson" for number in range(40)]
+    for file in files:
+        file.write_bytes(lines(entry()))
+    ended = shell.run_in("ulimit -n 32", "import", "--json", *map(str, files))
+    assert json.loads(ended.stdout)["inserted"] == 40
+    ended = shell.run_in("exec <&-", "import", "-")
+    assert (ended.returncode, ended.stderr) == (1, "tracehub: standard input: the shell has closed it\n")
 
 
 def test_import_skips_as_many_bad_entries_as_there_are(shell: Shell, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import gzip
 import io
 import json
@@ -29,9 +31,8 @@ class Source:
     """Files, one after the other. `total` is their size in bytes, None where that is not known."""
 
     def __init__(self, files: tuple[Path, ...]) -> None:
-        self._raw = [_opened(file) for file in files]
-        self._names = [str(file) for file in files]
-        states = [os.fstat(raw.fileno()) for raw in self._raw]
+        self._files = files
+        states = [file.stat() if str(file) != "-" else os.fstat(_standard_input().fileno()) for file in files]
         regular = all(stat.S_ISREG(state.st_mode) for state in states)
         self.total: float | None = sum(state.st_size for state in states) if regular else None
         self._current: IO[bytes] | None = None
@@ -47,12 +48,12 @@ class Source:
 
     def lines(self, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
         """The entries of all files. What is none goes to `on_bad` or, without it, is raised as ValueError."""
-        for raw, name in zip(self._raw, self._names):
-            self._current = raw
+        for file in self._files:  # one open at a time: there may be more than a process may have open
+            self._current = raw = _standard_input() if str(file) == "-" else file.open("rb")
             try:
-                yield from _entries(_unpacked(raw), name, on_bad)
+                yield from _entries(_unpacked(raw), str(file), on_bad)
             except (EOFError, OSError, zlib.error) as error:  # gzip that is cut off or damaged
-                raise ValueError(f"{name}: {error}") from error
+                raise ValueError(f"{file}: {error}") from error
             self._done += raw.tell() if raw.seekable() else 0
             self._current = None
             raw.close()
@@ -72,8 +73,10 @@ def batches(source: Source, on_bad: Callable[[str], None] | None) -> Iterator[li
         yield batch
 
 
-def _opened(file: Path) -> IO[bytes]:
-    return sys.stdin.buffer if str(file) == "-" else file.open("rb")
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "the shell has closed it", "standard input")
+    return sys.stdin.buffer
 
 
 def _unpacked(raw: IO[bytes]) -> IO[bytes]:
@@ -82,20 +85,38 @@ def _unpacked(raw: IO[bytes]) -> IO[bytes]:
     return gzip.GzipFile(fileobj=buffered) if packed else buffered  # type: ignore[return-value]
 
 
-def _entries(stream: IO[bytes], name: str, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
-    for number, raw in enumerate(stream, 1):
-        text = raw.strip()
+def _entries(stream: IO[bytes], name: str, on_bad: Callable[[str], None] | None, start: int = 1) -> Iterator[Line]:
+    is_first = start == 1
+    for number, raw in enumerate(stream, start):
+        text = raw.removeprefix(codecs.BOM_UTF8).strip() if is_first else raw.strip()
         if not text:
             continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            if number == 1 and text[:1] in b"[{":  # one value over several lines
-                yield from _whole(raw + stream.read(), name)
+            rest = stream.read() if is_first and text[:1] in b"[{" else b""
+            if rest and not _are_lines(text, rest):
+                yield from _whole(text + b"\n" + rest, name)
                 return
             _complain(f"{name}:{number}: no JSON ({error})", on_bad)
-            continue
-        yield from _within(value, text, f"{name}:{number}", on_bad)
+            if rest:
+                yield from _entries(io.BytesIO(rest), name, on_bad, number + 1)
+        else:
+            yield from _within(value, text, f"{name}:{number}", on_bad)
+        is_first = False
+
+
+def _are_lines(first: bytes, rest: bytes) -> bool:
+    """Whether what begins with a line that is no JSON is NDJSON all the same, and not one value over several lines."""
+    return _is_json(rest.lstrip().split(b"\n", 1)[0]) and not _is_json(first + b"\n" + rest)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _whole(text: bytes, name: str) -> Iterator[Line]:
