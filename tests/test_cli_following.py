@@ -16,6 +16,7 @@ from test_writer import checkpoint
 from tracehub.cli.screen import Screen
 from tracehub.cli.tail import Lines
 from tracehub.connection import Connection
+from wayward import Reply, wayward
 
 from shared.storage.writer import Writer
 
@@ -200,6 +201,18 @@ def test_wait_does_not_take_a_stored_chain_for_complete_before_its_end(shell: Sh
     chain = {"correlation_id": "reopened"}
     shell.store(entry(**chain), entry(**chain, direction="<-"), entry(**chain, endpoint="/later"))
     assert shell.run("wait", "reopened", "--timeout", "300ms").returncode == 1
+
+
+@pytest.mark.parametrize(("known", "asked"), [(401, 1), (0, 10)])
+def test_wait_asks_little_and_ends_in_time_however_much_is_stored(tmp_path: Path, known: int, asked: int) -> None:
+    """A chain of many steps one after the other looks complete after each, until its end has been read."""
+    steps = [entry(direction=direction) for _ in range(200) for direction in ("->", "<-")] + [entry()]
+    events = "".join(f"id: {id}\ndata: {json.dumps(step)}\n\n" for id, step in enumerate(steps, 1)).encode()
+    incomplete = Reply(200, {"count": known, "complete": False}, hang_s=0.3)
+    with wayward() as server:
+        server.judge = lambda request: Reply(200, events) if "/stream" in request.path else incomplete
+        assert Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "1s").returncode == 1
+        assert 1 <= sum("/stream" not in request.path for request in server.requests) <= asked
 
 
 def test_wait_begins_anew_with_a_database_that_was_replaced(own: Shell, services: Services) -> None:

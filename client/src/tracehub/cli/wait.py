@@ -63,18 +63,24 @@ class Complete(Goal):
     def __init__(self, hub: Hub, correlation_id: str) -> None:
         super().__init__(hub, correlation_id)
         self._balance: Counter[tuple[str, ...]] = Counter()
+        self._seen = 0
+        self._incomplete = 0  # entries with which the server said that the chain is not complete
 
     def reached(self, entry: Entry) -> bool:
+        self._seen += 1
         key = tuple(str(entry[name]) for name in ("source_id", "operation", "endpoint"))
         self._balance[key] += 1 if entry["direction"] == "->" else -1
         if not self._balance[key]:
             del self._balance[key]
-        if self._balance:
+        if self._balance or self._seen < self._incomplete:
             return False
-        return bool(self._hub.reader.ask(f"/traces/{quoted(self._id)}", {"limit": 1})["complete"])
+        chain = self._hub.reader.ask(f"/traces/{quoted(self._id)}", {"limit": 1})
+        self._incomplete = int(chain["count"])
+        return bool(chain["complete"])
 
     def forget(self) -> None:
         self._balance.clear()
+        self._seen = self._incomplete = 0
 
     def missing(self, count: int) -> str:
         left = sum(abs(balance) for balance in self._balance.values())
@@ -170,8 +176,10 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
     while True:
         patience = goal.quiet_s if entries else math.inf
         left_s = until - time.monotonic()
+        if left_s <= 0:  # however much is stored
+            return False
         try:
-            arrival = arrivals.get(timeout=max(0.0, min(left_s, patience)))
+            arrival = arrivals.get(timeout=min(left_s, patience))
         except queue.Empty:
             return bool(entries) and patience <= left_s
         if isinstance(arrival, TraceHubError):
