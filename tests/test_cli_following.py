@@ -232,6 +232,19 @@ def test_wait_begins_anew_with_a_database_that_was_replaced(own: Shell, services
     assert (wait.returncode, told["reached"], told["entries"]) == (0, True, 2)
 
 
+def test_wait_does_not_take_a_lost_connection_for_silence(own: Shell, services: Services) -> None:
+    """What was stored while the query service was away comes first."""
+    own.store(entry(correlation_id="loud"))
+    with own.follow("wait", "loud", "--until", "quiet=1s", "--json") as wait:
+        _until_streamed(services)
+        services.kill("query_svc", signal.SIGTERM)
+        own.store(entry(correlation_id="loud"))
+        time.sleep(1.5)
+        services.start("query_svc")
+        told = json.loads(wait.communicate(timeout=30)[0])
+    assert (wait.returncode, told["entries"]) == (0, 2)
+
+
 def _until_streamed(services: Services) -> None:
     """Wait until somebody follows."""
     until = time.monotonic() + 10

@@ -37,14 +37,15 @@ class Reader(TraceHubQueryClient):
         after: str,
         on_event: Callable[[str, Json], Any],
         on_connection: Callable[[str], Any],
+        timeout_s: float | None = None,
     ) -> Iterator[tuple[str, Json]]:
-        """Each entry of a stream behind the row id `after`, with its own, without end.
+        """Each entry of a stream behind the row id `after`, with its own, for so long or without end.
 
         `on_connection` is called with an empty text when the stream is there, at first and again, and with the reason
         when it is lost.
         """
         connection = self._connect(max(self.timeout, SILENCE_S))
-        return entries(Following(connection, path, parameters, None, after, on_connection), on_event)
+        return entries(Following(connection, path, parameters, timeout_s, after, on_connection), on_event)
 
 
 def told(answer: Answer) -> Json:

@@ -24,7 +24,8 @@ from tracehub.errors import TraceHubError
 from tracehub.query import quoted
 
 Entry = dict[str, Any]
-Arrival = Union[Entry, TraceHubError, str, None]  # a text is the name of an event
+Arrival = Union[Entry, TraceHubError, str, None]  # a text is the name of an event, LOST or CONNECTED
+LOST, CONNECTED = "lost", "connected"
 UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 WAITING = 1000  # entries between the two threads
 
@@ -173,8 +174,9 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
     arrivals: queue.Queue[Arrival] = queue.Queue(WAITING)
     left = max(1, math.ceil(until - time.monotonic()) + 1)
     threading.Thread(target=_read, args=(hub, correlation_id, left, arrivals.put), daemon=True).start()
+    is_connected = True
     while True:
-        patience = goal.quiet_s if entries else math.inf
+        patience = goal.quiet_s if entries and is_connected else math.inf
         left_s = until - time.monotonic()
         if left_s <= 0:  # however much is stored
             return False
@@ -187,6 +189,7 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
         if arrival is None:
             return False
         if isinstance(arrival, str):
+            is_connected = arrival != LOST
             if arrival == "reset":
                 entries.clear()
                 goal.forget()
@@ -199,7 +202,14 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
 def _read(hub: Hub, correlation_id: str, timeout_s: int, put: Callable[[Arrival], None]) -> None:
     """Runs in a thread, so that silence can be told from waiting."""
     try:
-        for entry in hub.reader.stream(correlation_id, timeout_s, on_event=lambda name, _: put(name)):
+        for _, entry in hub.reader.follow(
+            f"/traces/{quoted(correlation_id)}/stream",
+            parameters={},
+            after="",
+            on_event=lambda name, _: put(name),
+            on_connection=lambda why: put(LOST if why else CONNECTED),
+            timeout_s=timeout_s,
+        ):
             put(entry)
         put(None)
     except TraceHubError as error:
