@@ -128,3 +128,34 @@ def test_an_eager_task_stays_in_the_chain_and_tells_what_broke_it_off(server: Wa
     ]  # fmt: skip
     assert {entry["correlation_id"] for entry in server.entries} == {"request"}
     assert server.entries[2]["data"] == {"state": "", "error": "SystemExit: 7"}
+
+
+REPLACED = """
+from celery import Celery
+from checkpoint_logger import get_correlation_id
+from tracehub.integrations.celery import trace_celery
+app = Celery("work", broker="memory://")
+app.conf.task_always_eager = True
+trace_celery("WK")
+
+@app.task(name="inner")
+def inner():
+    pass
+
+@app.task(name="outer", bind=True)
+def outer(self):
+    raise self.replace(inner.si())
+
+outer.delay()
+assert get_correlation_id() is None
+"""
+
+
+def test_an_eager_task_that_is_replaced_is_left_too(server: Wayward) -> None:
+    """What takes its place runs within it, under the same task id; the correlation id does not outlast it."""
+    environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"}
+    subprocess.run([sys.executable, "-c", REPLACED], env=environ, check=True, timeout=60)
+    assert [(entry["direction"], entry["endpoint"]) for entry in server.entries] == [
+        ("->", "outer"), ("->", "inner"), ("<-", "inner"), ("<-", "outer"),
+    ]  # fmt: skip
+    assert len({entry["correlation_id"] for entry in server.entries}) == 1

@@ -8,7 +8,7 @@ trace_celery("WK")      # once, in the module that makes the app: producers and 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Optional
 
 from celery import signals
 
@@ -22,7 +22,9 @@ from checkpoint_logger import (
 from tracehub.integrations.propagation import incoming_id, outgoing_headers
 from tracehub.plain import error_text
 
-_running: dict[str, tuple[Any, Checkpoint | None]] = {}
+Run = tuple[Any, Optional[Checkpoint]]
+
+_running: dict[str, list[Run]] = {}  # one within the other where an eager task is replaced, which keeps its id
 
 
 def trace_celery(source_id: str | None = None) -> None:
@@ -41,10 +43,13 @@ def trace_celery(source_id: str | None = None) -> None:
         point = log.checkpoint("TASK", task.name, {"id": task_id}) if log is not None else None
         if point is not None:
             point.__enter__()
-        _running[task_id] = (token, point)
+        _running.setdefault(task_id, []).append((token, point))
 
     def end(task_id: str, state: str | None = None, **_: Any) -> None:
-        token, point = _running.pop(task_id, (None, None))
+        runs = _running.get(task_id) or [(None, None)]
+        token, point = runs.pop()
+        if not runs:
+            _running.pop(task_id, None)
         if point is not None:
             point.exit_data = {"state": state or "", **(point.exit_data or {})}
             broken_off = state is None  # the worker ends in the middle of it, by a time limit for instance
@@ -53,7 +58,7 @@ def trace_celery(source_id: str | None = None) -> None:
             reset_correlation_id(token)
 
     def fail(task_id: str, exception: BaseException, **_: Any) -> None:
-        point = _running.get(task_id, (None, None))[1]
+        point = _innermost(task_id)[1]
         if point is not None:
             point.exit_data = {"error": error_text(exception)}
 
@@ -65,8 +70,12 @@ def trace_celery(source_id: str | None = None) -> None:
     signals.task_postrun.connect(end, weak=False, dispatch_uid=uid)
 
 
+def _innermost(task_id: str) -> Run:
+    return _running[task_id][-1] if task_id in _running else (None, None)
+
+
 def _retried(request: Any, reason: Any, **_: Any) -> None:
-    point = _running.get(request.id, (None, None))[1]
+    point = _innermost(request.id)[1]
     if point is not None:
         point.exit_data = {"error": error_text(reason) if isinstance(reason, BaseException) else str(reason)}
 
