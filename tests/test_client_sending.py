@@ -59,6 +59,17 @@ def test_flush_waits_for_the_batch_in_flight(server: Wayward) -> None:
         assert client.counts() == (1, 1, 0, 0, 0)
 
 
+def test_batches_are_gathered_after_a_last_flush_that_was_none(server: Wayward) -> None:
+    """An application's lifespan ends, its process goes on: an entry waits for company again."""
+    with TraceHubClient(server.url, batch_size=100, flush_interval=60) as client:
+        client.send(entry(0))
+        client.leave(5)
+        client.send(entry(1))
+        time.sleep(0.2)
+        assert numbers(server) == [0]
+    assert numbers(server) == [0, 1]
+
+
 def test_data_is_as_it_was_at_the_call(server: Wayward) -> None:
     """What the caller does to its dicts later, however deep, does not reach the server."""
     flat: dict[str, Any] = {"id": 1}

@@ -64,12 +64,15 @@ class Sender:
         """Whether all that was enqueued before is settled within `timeout_s`. Leaving: after quick retries, no."""
         until = monotonic() + timeout_s
         target = self._backlog.mark()
-        self._turns.leaving = self._turns.leaving or leaving
+        if leaving:
+            self._turns.leaving = True
         if self._backlog.settled() < target:
             if self._running():
                 self._wait_for(target, until)
             else:
                 self._send_in_line(target, until)
+        if leaving:
+            self._turns.leaving = False  # the process may go on, as it does when an application's lifespan ends in it
         return self._backlog.settled() >= target
 
     def close(self, timeout_s: float) -> bool:
