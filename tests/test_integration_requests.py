@@ -58,3 +58,14 @@ def test_the_adapters_of_a_session_stay_at_work(traced: Traced) -> None:
         assert session.get(server.url).status_code == 204
         assert len(server.requests) == 2
     assert [step[0] for step in traced.steps] == ["->", "<-"]
+
+
+def test_adapters_of_single_addresses_are_traced_too(traced: Traced) -> None:
+    """The session has one with retries for its bank, and that one is the most specific."""
+    set_correlation_id("mine")
+    with wayward() as server, requests.Session() as session:
+        server.judge = lambda _request: Reply(204, b"")
+        session.mount(f"{server.url}/bank", HTTPAdapter(max_retries=3))
+        trace(session, "MA").get(f"{server.url}/bank/charge")
+        assert server.requests[0].headers["X-Correlation-ID"] == "mine"
+    assert [step[0] for step in traced.steps] == ["->", "<-"]

@@ -50,9 +50,10 @@ class TraceHubAdapter(HTTPAdapter):
 
 
 def trace(session: requests.Session, source_id: str | None = None) -> requests.Session:
-    """`session`, with the adapter around those that it has for http and https, with their retries and certificates."""
-    for prefix in ("http://", "https://"):
-        session.mount(prefix, TraceHubAdapter(source_id, session.get_adapter(prefix)))
+    """`session`, with the adapter around each that it has for http and https, with their retries and certificates."""
+    for prefix, adapter in list(session.adapters.items()):
+        if prefix.startswith("http"):
+            session.mount(prefix, TraceHubAdapter(source_id, adapter))
     return session
 
 
