@@ -228,6 +228,16 @@ def test_send_stores_a_checkpoint(shell: Shell) -> None:
     assert (second["direction"], second["data"]) == ("<-", {"ok": True})
 
 
+def test_an_id_that_is_no_text_is_found_as_it_was_sent(shell: Shell) -> None:
+    """A byte that is not UTF-8 is sent, and asked for, as the mark for what cannot be shown."""
+    id = os.fsdecode(b"caf\xe9")
+    assert shell.run("send", "->", "SH", "backup", "/var", "--id", id).returncode == 0
+    for words in (("show",), ("export",), ("wait", "--until", "SH ->"), ("list", "--json", "--grep")):
+        ended = shell.run(*words, id)
+        assert (ended.returncode, ended.stderr.count("\n")) in ((0, 0), (0, 1))
+    assert json.loads(ended.stdout)["correlations"][0]["correlation_id"] == "caf\ufffd"
+
+
 @pytest.mark.parametrize("no_color", [False, True])
 def test_nothing_that_a_terminal_obeys_reaches_it(shell: Shell, no_color: bool) -> None:
     """Whatever an entry holds, the only escapes are our own colours, and NO_COLOR takes even these."""

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from tracehub.answers import retry_after
 from tracehub.connection import Answer, Connection, reason
 from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.plain import repaired
 from tracehub.sse import Event, Events
 from tracehub.trouble import say
 
@@ -80,7 +81,7 @@ class Following:
         headers = {"Accept": "text/event-stream"}
         if self._events.last_id:
             headers["Last-Event-ID"] = self._events.last_id
-        asked = urlencode({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
+        asked = _query({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
         response = self._connection.start("GET", f"{self._path}?{asked}", headers=headers)
         if response.status != 200:
             raise refused(Answer(response.status, response.headers, response.read(2**16)))
@@ -118,10 +119,14 @@ def entries(following: Following, on_event: Callable[[str, Json], Any] | None = 
 
 def ask(connection: Connection, path: str, parameters: Json) -> Json:
     """The JSON object that a GET is answered with. Raises Refused, or Unreachable."""
-    answer = connection.ask("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
+    answer = connection.ask("GET", f"{path}?{_query(parameters)}" if parameters else path)
     if answer.status != 200:
         raise refused(answer)
     return answered(answer.body)
+
+
+def _query(parameters: Json) -> str:
+    return urlencode({name: repaired(str(value)) for name, value in parameters.items()})
 
 
 def refused(answer: Answer) -> Refused:

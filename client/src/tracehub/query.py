@@ -9,6 +9,7 @@ from urllib.parse import quote
 from tracehub.connection import Connection, reason
 from tracehub.errors import Unreachable
 from tracehub.following import Following, Json, ask, entries
+from tracehub.plain import repaired
 from tracehub.settings import read_secret
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
@@ -76,6 +77,6 @@ class TraceHubQueryClient:
 
 
 def quoted(correlation_id: str) -> str:
-    """As one segment of a path: a segment of dots only would be taken for a step up."""
-    quoted = quote(correlation_id, safe="")
+    """As one segment of a path, as it was sent: a segment of dots only would be taken for a step up."""
+    quoted = quote(repaired(correlation_id), safe="")
     return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
