@@ -101,6 +101,16 @@ def test_counters_add_up_at_any_time(server: Wayward) -> None:
     assert sorted(numbers(server)) == list(range(4000))
 
 
+@pytest.mark.parametrize("field", ["source_id", "suffix", "endpoint", "raw_line"])
+def test_a_number_that_python_does_not_print_takes_no_other_entry_with_it(server: Wayward, field: str) -> None:
+    """Where a text should be; it is sent in hexadecimal."""
+    with TraceHubClient(server.url, batch_size=100) as client:
+        for number in range(3):
+            client.send(entry(number, **({field: 10**5000} if number == 1 else {})))
+    assert len(server.entries) == 3
+    assert server.entries[1][field].startswith("0x")
+
+
 class Hostile:
     """A value that does all it can to do harm."""
 

@@ -76,7 +76,7 @@ class Encoder:
             entry["data"] = data if self._is_harmless(data) else self._plain(data)
         entry["hostname"] = hostname if type(hostname) is str and hostname else "unknown"
         if raw_line is not None:
-            entry["raw_line"] = raw_line if type(raw_line) is str else str(raw_line)
+            entry["raw_line"] = _text_of(raw_line)
         return entry
 
     def _is_harmless(self, data: Any) -> bool:
@@ -109,8 +109,13 @@ def _text(entry: dict[str, Any]) -> str:
 def _fit(value: Any, most: int, name: str) -> str:
     if type(value) is str and len(value) <= most:
         return value
-    text = value if type(value) is str else "" if value is None else str(value)
+    text = "" if value is None else _text_of(value)
     if len(text) <= most:
         return text
     say(f"long {name}", "%s is %d characters long and cut to %d", name, len(text), most)
     return text[:most]
+
+
+def _text_of(value: Any) -> str:
+    """Of an integer too, that is too long for Python to print: one entry must not take its batch with it."""
+    return value if type(value) is str else str(plain(value, repair_text=True))
