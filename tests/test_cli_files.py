@@ -161,6 +161,24 @@ def test_what_is_exported_is_imported_elsewhere(shell: Shell, services: Services
     assert other.stored("moved") == shell.stored("moved")
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "7" * 5000])
+def test_numbers_that_python_cannot_hold_stop_nothing(
+    shell: Shell, services: Services, tmp_path: Path, number: str
+) -> None:
+    """They are passed on as they are by an import, and read as text."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    own = Shell(tmp_path, services.ingest_url)
+    text = json.dumps(entry(correlation_id="beyond", data={"n": 0})).replace('"n": 0', f'"n": {number}')
+    assert counts(own, "-", text=text) == (1, 0)
+    (stored,) = own.stored("beyond")
+    assert stored["data"] == {"n": number}
+    assert number[:20] in own.run("show", "-v", "beyond").stdout
+    exported = own.run("export", "--all").stdout
+    assert json.loads(exported, parse_constant=pytest.fail)["data"] == {"n": number}
+    assert counts(shell, "-", text=exported) == (1, 0)
+
+
 def test_export_wants_to_know_what(shell: Shell) -> None:
     """An id or all; an unknown id is exit code 1."""
     assert shell.run("export").returncode == 2

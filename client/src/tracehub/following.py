@@ -140,12 +140,29 @@ def refused(answer: Answer) -> Refused:
 def answered(text: str | bytes) -> Json:
     """The JSON object that a server's text is. Raises Unreachable where it is none."""
     try:
-        content = json.loads(text)
+        content = parsed(text)
     except (ValueError, RecursionError) as error:
         raise Unreachable(f"not the answer of a TraceHub: {reason(error)}") from error
     if not isinstance(content, dict):
         raise Unreachable(f"not the answer of a TraceHub: {text[:80]!r}")
     return content
+
+
+def parsed(text: str | bytes) -> Any:
+    """What JSON says; a number that Python cannot hold, or would not print again, stays text."""
+    return json.loads(text, parse_int=_integer, parse_float=_fraction)
+
+
+def _integer(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:  # some thousand of them
+        return digits
+
+
+def _fraction(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 def _log_event(name: str, content: Json) -> None:

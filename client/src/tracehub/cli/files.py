@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Callable, NamedTuple
 
+from tracehub.following import parsed
+
 BATCH_ENTRIES = 500
 BATCH_BYTES = 1_000_000
 GZIP = b"\x1f\x8b"
@@ -92,7 +94,7 @@ def _entries(stream: IO[bytes], name: str, on_bad: Callable[[str], None] | None,
         if not text:
             continue
         try:
-            value = json.loads(text)
+            value = parsed(text)
         except (ValueError, RecursionError) as error:
             rest = stream.read() if is_first and text[:1] in b"[{" else b""
             if rest and not _are_lines(text, rest):
@@ -113,7 +115,7 @@ def _are_lines(first: bytes, rest: bytes) -> bool:
 
 def _is_json(text: bytes) -> bool:
     try:
-        json.loads(text)
+        parsed(text)
     except (ValueError, RecursionError):
         return False
     return True
@@ -121,7 +123,7 @@ def _is_json(text: bytes) -> bool:
 
 def _whole(text: bytes, name: str) -> Iterator[Line]:
     try:
-        value = json.loads(text)
+        value = parsed(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: no JSON ({error})") from error
     yield from _within(value, None, name, None)
