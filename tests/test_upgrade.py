@@ -1,6 +1,8 @@
 """The earlier release's file: upgraded by the ingest process, nothing lost, whatever happens on the way."""
 
 import json
+import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -13,9 +15,10 @@ from typing import Any
 import aiohttp
 import pytest
 from conftest import Services, entry, until
+from test_reserve import place  # noqa: F401  # what pytest finds by name here
 from test_writer import HOUR_MS, rows
 
-from shared.errors import Unavailable
+from shared.errors import DiskFull, Unavailable
 from shared.storage import upgrade as upgrading
 from shared.storage.pool import refuse_other_files
 from shared.storage.sqlite import translated
@@ -183,6 +186,26 @@ def test_an_interruption_leaves_the_old_file(path: Path) -> None:
     assert path.read_bytes() == before
     upgrade(path, DAYS_MS)
     assert len(upgraded(path, "id")) == 5_000
+
+
+def test_a_disk_that_gets_full_leaves_the_old_file(place: Path) -> None:  # noqa: F811  # the fixture
+    """Wherever on the way the room ends, the old file is as it was or the new one whole."""
+    old_file, path, filler = place.parent / "old.db", place / "tracehub.db", place / "of-others"
+    earlier_file(old_file, [old(n, data=f'{{"x":"{"y" * 1_000}"}}') for n in range(1_000)])
+    needed, came = old_file.stat().st_size, set()
+    for room in range(needed, 3 * needed, needed // 8):
+        shutil.copy(old_file, path)
+        disk = os.statvfs(place)
+        filler.write_bytes(bytes(disk.f_bavail * disk.f_frsize - room))
+        try:
+            upgrade(path, DAYS_MS)
+        except DiskFull:
+            assert path.read_bytes() == old_file.read_bytes()
+        came.add(needs_upgrade(path))
+        assert rows(path, "SELECT count(*) FROM traces") == [(1_000,)]
+        for file in place.iterdir():
+            file.unlink()
+    assert came == {True, False}
 
 
 def test_an_old_file_in_use_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

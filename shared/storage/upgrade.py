@@ -86,6 +86,7 @@ def _copy(old: sqlite3.Connection, new: Path, retention_ms: float, total: int, g
             if time.monotonic() - reported >= REPORT_S:
                 reported = time.monotonic()
                 _log.info("upgraded %d of %d entries, %d %%", done, total, 100 * done // total)
+        writer.checkpoint()  # raises on a full disk, where `close` would leave the rest in a WAL that gets no new name
     finally:
         writer.close()
 
