@@ -13,11 +13,13 @@ from shared.env import read_settings
 def main() -> None:
     """Ask each port, say what is wrong with the first that is not healthy."""
     settings = read_settings(os.environ, {})
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever HTTP_PROXY says
     for port_field in sys.argv[1:]:
         url = f"http://{host}:{getattr(settings, port_field)}/health"
         try:
-            urllib.request.urlopen(url, timeout=4).close()
+            directly.open(url, timeout=4).close()
         except OSError as error:
             sys.exit(f"{url}: {error}")
 

@@ -1,0 +1,39 @@
+"""What containers ask instead of curl: whether the services on their ports are healthy."""
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import Server, free_port
+from test_cli_running import _has_ipv6
+
+from ingest_svc.app import make_app
+from shared.env import Settings
+
+
+async def asked(host: str, port: int) -> tuple[int | None, str]:
+    """Exit code and what was said, where the environment names a proxy that is not there."""
+    environ = {"TRACEHUB_HOST": host, "TRACEHUB_PORT": str(port), "HTTP_PROXY": f"http://127.0.0.1:{free_port()}"}
+    command = (sys.executable, "-m", "tracehub_server.healthy", "port")
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_it_asks_the_port_itself(aiohttp_client: Any, settings: Settings, host: str) -> None:
+    """By its own address, of IPv6 as well, and through no proxy."""
+    if ":" in host and not _has_ipv6():
+        pytest.skip("no IPv6 here")
+    service = await aiohttp_client(Server(make_app(msgspec.structs.replace(settings, host=host)), host=host))
+    assert await asked(host, service.port) == (0, "")
+
+
+async def test_what_is_wrong_is_one_line() -> None:
+    """A port where nobody listens is named."""
+    port = free_port()
+    code, said = await asked("127.0.0.1", port)
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith(f"http://127.0.0.1:{port}/health: ")
