@@ -7,6 +7,7 @@ still cannot be kept up ends the whole, as a failure: supervisord alone would go
 import argparse
 import contextlib
 import fcntl
+import io
 import os
 import signal
 import stat
@@ -28,6 +29,7 @@ from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, re
 from shared.errors import TraceHubError
 from shared.pidfile import supervising
 from shared.storage.claim import Claim
+from shared.storage.reserve import NO_ROOM
 
 PROGRAM: Final = "tracehub"
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
@@ -145,11 +147,26 @@ def _supervise() -> str | None:
     return services.lost
 
 
+class _Lines(io.FileIO):
+    """A file that output goes to. What its disk has no room for is lost: the services outlive that, and so do we."""
+
+    def write(self, data: Any) -> int:
+        """Write some of it, or take it for written."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return len(data)
+
+
 def _append_to_files() -> None:
     """Where output goes to a file several processes write it, which must not write over one another."""
-    for number in (1, 2):
+    for number, name in ((1, "stdout"), (2, "stderr")):
         if stat.S_ISREG(os.fstat(number).st_mode):
             fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+            lines = io.BufferedWriter(_Lines(number, "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(lines, errors="backslashreplace", line_buffering=True))
 
 
 @contextlib.contextmanager

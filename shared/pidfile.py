@@ -31,10 +31,9 @@ def supervising(database: Path) -> Iterator[None]:
     try:
         if not _locked(file):
             raise Taken(f"{database} has a server already (pid {_written(file) or 'unknown'}): tracehub stop ends it")
-        os.ftruncate(file, 0)
-        os.pwrite(file, b"%d\n" % os.getpid(), 0)
+        _write(file, str(os.getpid()))
         yield
-        os.ftruncate(file, 0)
+        _write(file, "")
     finally:
         os.close(file)
 
@@ -53,7 +52,7 @@ def stop(database: Path) -> int:
             if not pid and (pid := _written(file)):
                 os.kill(pid, signal.SIGTERM)
             if time.monotonic() > until:
-                raise Unavailable(f"pid {pid} has not ended within {STOP_S:.0f} s")
+                raise Unavailable(f"pid {pid or 'unknown'} has not ended within {STOP_S:.0f} s")
             time.sleep(LOOK_S)
     except PermissionError:
         raise BadFile(f"the server (pid {pid}) belongs to another user") from None
@@ -70,6 +69,14 @@ def _locked(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _write(file: int, pid: str) -> None:
+    """In place, for a full disk has no room for a file that was emptied; where there never was any, nothing is told."""
+    try:
+        os.pwrite(file, b"%-20s\n" % pid.encode(), 0)
+    except OSError:
+        os.ftruncate(file, 0)
 
 
 def _written(file: int) -> int:

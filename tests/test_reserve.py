@@ -1,6 +1,7 @@
 """A full disk is no trap: what is past retention leaves it all the same, and then there is room again."""
 
 import contextlib
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hard.stage import connected
 from test_writer import HOUR_MS
 
 from shared.errors import DiskFull
+from shared.pidfile import pid_path, supervising
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -128,6 +130,18 @@ async def test_a_start_on_a_full_disk(place: Path, services: Services) -> None:
         return await post() == 200
 
     await until(is_stored)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_full_disk_is_supervised(place: Path, there: bool) -> None:
+    """A server starts on it, and says which process it is if one ever ran there."""
+    path = place / "tracehub.db"
+    if there:
+        with supervising(path):
+            pass
+    fill(place)
+    with supervising(path):
+        assert pid_path(path).read_text().split() == ([str(os.getpid())] if there else [])
 
 
 async def test_a_start_without_a_reserve(place: Path, services: Services) -> None:

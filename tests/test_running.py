@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import free_port
+from test_reserve import fill, place  # noqa: F401  # what pytest finds by name here
 
 PROJECT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -217,14 +218,36 @@ def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
     assert terminal.health("ingest_svc") is None
 
 
+def test_a_full_disk_ends_nothing(run: Callable[..., Terminal], place: Path) -> None:  # noqa: F811  # the fixture
+    """Where output goes to a file whose disk is full lines are lost, and no more; with room they are written again."""
+    with (place / "output").open("ab") as output:
+        terminal = run(output=output.fileno())
+        for service in terminal.ports:
+            terminal.pid(service)
+        fill(place)
+        output.write(bytes(4096 - output.tell() % 4096))
+        output.flush()
+
+        def restarted() -> None:
+            killed = terminal.pid("query_svc")
+            os.kill(killed, signal.SIGKILL)
+            terminal.wait(lambda: terminal.pid("query_svc") != killed)
+
+        restarted()
+        (place / "of-others").unlink()
+        restarted()
+        terminal.ctrl_c()
+    assert (place / "output").read_bytes().count(b"exited: query_svc") == 1
+
+
 def test_a_reload(run: Callable[..., Terminal]) -> None:
     """`supervisorctl reload` ends both services and starts them again."""
     terminal = run()
     before = [terminal.pid(service) for service in terminal.ports]
-    place = f"{terminal.db}.supervisor"
+    beside = f"{terminal.db}.supervisor"
     subprocess.run(
         [BIN / "supervisorctl", "-c", PROJECT / "deploy/supervisord.conf", "reload"],
-        env={**os.environ, "TRACEHUB_SUPERVISOR": place, "TRACEHUB_PYTHON": sys.executable},
+        env={**os.environ, "TRACEHUB_SUPERVISOR": beside, "TRACEHUB_PYTHON": sys.executable},
         stdout=subprocess.DEVNULL,
         check=True,
     )

@@ -19,8 +19,8 @@ MOST_BYTES: Final = WAL_LIMIT  # all of a WAL may be new pages of the file
 PART: Final = 8  # one byte in so many of a small disk
 WAL_PART: Final = 4  # of the reserve may be in the WAL before it is folded into the file
 LESS: Final = 8  # times less is deleted at a time
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 T = TypeVar("T")
 
 
@@ -85,7 +85,7 @@ class Reserve:
         except AttributeError:  # macOS has no such call
             self._file.unlink()
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if error.errno in NO_ROOM:
                 raise self._too_little() from None
 
     def _free_bytes(self) -> int:
