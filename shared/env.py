@@ -4,6 +4,7 @@ import argparse
 import importlib.metadata
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ Text = Annotated[str, Meta(description="text")]
 
 VERSION: Final = importlib.metadata.version("tracehub-server")
 BAD_SETTING: Final = 2  # exit code
+
+_NO_HEADER: Final = re.compile(r"[\0-\x08\n-\x1f\x7f]")
 
 
 class SettingError(ValueError):
@@ -184,6 +187,11 @@ def _secret(name: str, environ: Mapping[str, str]) -> str | None:
     if (text or file) and not _several(text):  # would leave the port open
         given = f"{name}_FILE={file!r}" if file else f"{name}={text!r}"
         raise SettingError(f"{given}: expected a secret, or several with commas in between")
+    if _NO_HEADER.search(text):  # would let nobody in
+        given = f"{name}_FILE={file!r}" if file else name
+        raise SettingError(
+            f"{given}: no header carries a line break or a control character; several secrets have commas in between"
+        )
     return text
 
 

@@ -141,6 +141,17 @@ def test_a_secret_file_that_holds_none_is_refused(tmp_path: Path) -> None:
         read_settings({**environ, "TRACEHUB_SECRET": "s"}, {})
 
 
+@pytest.mark.parametrize("text", ["new\nold", "new,o\rld", "n\0ew", "\x7fnew"])
+def test_a_secret_that_nobody_can_show_is_refused(tmp_path: Path, text: str) -> None:
+    """No header carries a line break, such as between two secrets on lines of their own; the secret is not repeated."""
+    file = tmp_path / "secret"
+    file.write_bytes(text.encode())
+    for environ in ({"TRACEHUB_SECRET": text}, {"TRACEHUB_SECRET_FILE": str(file)}):
+        with pytest.raises(SettingError, match=r"^TRACEHUB_SECRET.*line break.* commas in between$") as caught:
+            read_settings(environ, {})
+        assert "new" not in str(caught.value).replace(str(file), "")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "tracehub.example"])
 def test_an_open_address_needs_the_service_s_own_secret(host: str) -> None:
     """On an address that other machines reach, the other service's secret is not enough."""
