@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +160,21 @@ def test_a_broken_stream_resumes_after_the_last_entry(server: Wayward) -> None:
     assert [entry["n"] for entry in got] == [1, 2, 3, 4, 5]
     ids = [request.headers["Last-Event-ID"] for request in server.requests]
     assert ids == [None, "2", "2", "2", "4"]
+
+
+def test_a_stream_goes_on_with_a_rotated_secret(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each connection shows what stands in the secret's file by then."""
+    file = tmp_path / "secret"
+    monkeypatch.setenv("TRACEHUB_QUERY_SECRET_FILE", str(file))
+    server.replies = [stream(b"retry: 20\n\n", frame(1)), stream(frame(2), TIMEOUT)]
+    file.write_text("old\n")
+    following = TraceHubQueryClient(server.url).stream("c", timeout=1)
+    assert next(following)["n"] == 1
+    file.write_text("new,old\n")
+    assert [entry["n"] for entry in following] == [2]
+    assert [request.headers["X-TraceHub-Secret"] for request in server.requests] == ["old", "new"]
 
 
 def test_retry_is_honoured(server: Wayward) -> None:

@@ -29,7 +29,7 @@ class Following:
 
     def __init__(
         self,
-        connection: Connection,
+        connect: Callable[[], Connection],
         path: str,
         parameters: Json,
         timeout_s: float | None,
@@ -38,7 +38,7 @@ class Following:
     ) -> None:
         self.ended = False  # set by whoever reads: the server has ended this connection as it was asked to
         self.is_last = True  # this connection was asked to last until the deadline
-        self._connection = connection
+        self._connect = connect
         self._path = path
         self._parameters = parameters
         self._until = math.inf if timeout_s is None else time.monotonic() + timeout_s
@@ -52,8 +52,9 @@ class Following:
         connected = broken = False
         while True:
             asked_s, self.ended = None, False
+            connection = self._connect()  # anew: the secret may have been rotated
             try:
-                with self._opened() as response:
+                with self._opened(connection) as response:
                     if broken or not connected:
                         self._on_connection("")
                     connected, broken = True, False
@@ -66,7 +67,7 @@ class Following:
                     raise Unreachable(f"lost the stream: {reason(error)}") from error
                 broken = self._say_broken(broken, reason(error))
             finally:
-                self._connection.close()
+                connection.close()
             if time.monotonic() >= self._until:
                 return
             if self.ended:
@@ -75,14 +76,14 @@ class Following:
             wait_s = asked_s if asked_s is not None else (self._events.retry_ms or RECONNECT_MS) / 1000
             time.sleep(min(wait_s, max(0.0, self._until - time.monotonic())))
 
-    def _opened(self) -> HTTPResponse:
+    def _opened(self, connection: Connection) -> HTTPResponse:
         left_s = self._until - time.monotonic()
         self.is_last = left_s <= LONGEST_S
         headers = {"Accept": "text/event-stream"}
         if self._events.last_id:
             headers["Last-Event-ID"] = self._events.last_id
         asked = _query({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
-        response = self._connection.start("GET", f"{self._path}?{asked}", headers=headers)
+        response = connection.start("GET", f"{self._path}?{asked}", headers=headers)
         if response.status != 200:
             raise refused(Answer(response.status, response.headers, response.read(2**16)))
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Callable
 from urllib.parse import quote
 
@@ -66,8 +67,8 @@ class TraceHubQueryClient:
         what was missed, `on_event("reset", {...})` when the file was replaced and all comes anew. Without `on_event`
         both are logged.
         """
-        connection = self._connect(max(self.timeout, min(SILENCE_S, timeout + LATE_S)))
-        following = Following(connection, f"/traces/{quoted(correlation_id)}/stream", {}, timeout)
+        connect = partial(self._connect, max(self.timeout, min(SILENCE_S, timeout + LATE_S)))
+        following = Following(connect, f"/traces/{quoted(correlation_id)}/stream", {}, timeout)
         for _, entry in entries(following, on_event):
             yield entry
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Callable
 
 from tracehub.connection import Answer
@@ -44,8 +45,8 @@ class Reader(TraceHubQueryClient):
         `on_connection` is called with an empty text when the stream is there, at first and again, and with the reason
         when it is lost.
         """
-        connection = self._connect(max(self.timeout, SILENCE_S))
-        return entries(Following(connection, path, parameters, timeout_s, after, on_connection), on_event)
+        connect = partial(self._connect, max(self.timeout, SILENCE_S))
+        return entries(Following(connect, path, parameters, timeout_s, after, on_connection), on_event)
 
 
 def told(answer: Answer) -> Json:
