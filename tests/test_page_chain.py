@@ -217,3 +217,22 @@ async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page
     told = await page.locator(".facts").inner_text()
     assert "nothing of what is left is open" in told
     assert "the 2 entries that came first, past retention; 2 entries of WS cart, MA /order" in told
+
+
+async def test_what_is_pressed_is_not_taken_away(page: Any, hub: Services) -> None:
+    """A step in the answers may be pressed, or have the focus, while they count on; selected, it counts on as well."""
+    send(hub, [entry(correlation_id="pressed", endpoint="/held")])
+    await open_chain(page, hub, "pressed")
+    changes = "([selector, was]) => document.querySelector(selector).textContent !== was"
+    answers = page.locator(".facts")
+    step = answers.locator("button").first
+    box = await step.bounding_box()
+    await page.mouse.move(box["x"] + 4, box["y"] + 4)
+    await page.mouse.down()
+    await page.wait_for_function(changes, arg=[".facts", await answers.text_content()])
+    await page.mouse.up()
+    took = page.locator(".details .took strong")
+    await page.wait_for_function(changes, arg=[".details .took strong", await took.text_content()])
+    await step.focus()
+    await page.wait_for_function(changes, arg=[".facts", await answers.text_content()])
+    assert await page.evaluate("document.activeElement.textContent") == "MA /held"

@@ -129,3 +129,17 @@ async def test_nothing_yet(services: Services, page: Any) -> None:
     await page.wait_for_function(LIVE)
     send(services, [entry(correlation_id="the first")])
     await page.wait_for_selector("[data-id]:has-text('the first')")
+
+
+async def test_looking_further_back_waits_for_a_click(services: Services, page: Any) -> None:
+    """The button stays the same one while entries come, so that it can be pressed and keeps the focus."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [entry(correlation_id=f"open/{number}") for number in range(2_200)])
+    await page.goto(f"{services.query_url}/#/?state=alone")
+    older = page.get_by_role("button", name="Look further back")
+    await older.focus()
+    async with page.expect_response("**/correlations?*"):
+        send(services, [entry(correlation_id="open/late")])
+    await page.wait_for_timeout(100)
+    assert await page.evaluate("document.activeElement.textContent") == "Look further back"

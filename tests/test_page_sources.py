@@ -130,3 +130,15 @@ async def test_nobody_talks_yet(own_hub: Services, page: Any) -> None:
     send(own_hub, call("first", "early", 0, 9))
     await page.wait_for_selector(".talkers a", timeout=20_000)
     assert "early" in await page.locator(".talkers").inner_text()
+
+
+async def test_who_talks_keeps_the_focus(own_hub: Services, page: Any) -> None:
+    """The figures change beneath a source that has the focus, which stays where it is."""
+    send(own_hub, [entry(source_id="talker")])
+    await open_sources(page, own_hub)
+    talker = page.locator(".talkers a")
+    await talker.focus()
+    before = await talker.text_content()
+    send(own_hub, [entry(source_id="talker") for _ in range(100)])
+    await page.wait_for_function("was => document.querySelector('.talkers a').textContent !== was", arg=before)
+    assert await page.evaluate("document.activeElement.matches('.talkers a')")

@@ -1,9 +1,9 @@
 // One chain: what it is about in three answers, its timeline or its sequence, and the selected step. While it runs,
 // what comes is added in the next frame.
 
-import { h, button, atMostEvery, setText } from './element.js';
+import { h, button, atMostEvery, renew, setText } from './element.js';
 import { AGAIN_MS, chainPath, get } from './api.js';
-import { details } from './details.js';
+import { details, told } from './details.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { facts } from './facts.js';
 import { copyButton, curlLine, moment, nothing, stateMark, STUCK_MS } from './marks.js';
@@ -27,6 +27,7 @@ export function chainView(context, route, saved = null) {
   let kind = route.query.get('view') === 'sequence' ? 'sequence' : 'timeline';
 
   const now = () => record.now() - found.origin;
+  const end = () => Math.max(now(), found.last);
   const shared = { now, say: context.say, select: (bar) => choose(bar) };
   const timeline = new Timeline(shared);
   const sequence = new Sequence(shared);
@@ -75,7 +76,7 @@ export function chainView(context, route, saved = null) {
       h('span', {}, plural(found.groups.length, 'source')),
       h('span', {}, plural(new Set(found.groups.flatMap((group) => [...group.hosts])).size, 'host')), moment(found.origin),
       record.cut ? h('strong', {}, 'and more that this page cannot hold') : null] : []).filter(Boolean));
-    answers.replaceChildren(...facts(found, { now: Math.max(now(), found.last), complete, expired: record.expired, stuck, choose }));
+    renew(answers, h('div', {}, facts(found, { now: end(), complete, expired: record.expired, stuck, choose })));
     answers.hidden = !found.bars.length;
   }
 
@@ -107,7 +108,7 @@ export function chainView(context, route, saved = null) {
   }
 
   function panel() {
-    side.replaceChildren(...(selected ? [details(selected, { model: found, end: Math.max(now(), found.last), choose, close: () => choose(null) })] : []));
+    side.replaceChildren(...(selected ? [details(selected, { model: found, end: end(), choose, close: () => choose(null) })] : []));
     body.classList.toggle('with-side', Boolean(selected));
   }
 
@@ -140,7 +141,11 @@ export function chainView(context, route, saved = null) {
     else (record.entries.length < SMALL ? drawSmall : drawLarge)();
   };
   const askSoon = atMostEvery(1_000, () => record.whenItArrived(reading.signal).then(head, () => {}));
-  const ticking = setInterval(() => { if (found.opens.length && !document.hidden && !saved) head(); }, 1_000);
+  const ticking = setInterval(() => {
+    if (!found.opens.length || document.hidden || saved) return;
+    head();
+    if (selected) setText(side.querySelector('.took strong'), told(selected, end()));
+  }, 1_000);
 
   async function load() {
     const { signal } = reading;

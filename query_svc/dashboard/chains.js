@@ -228,7 +228,7 @@ export function chainsView(context, route) {
     for (const row of rows.values()) row.scale(longest);
     if (none && next === null) setText(foot, '');
     else if (next === null) setText(foot, `${plural(list.childElementCount, 'chain')}: all that retention has kept`);
-    else foot.replaceChildren(button('Look further back', 'Older chains', () => older()));
+    else if (!foot.firstElementChild) foot.replaceChildren(button('Look further back', 'Older chains', () => older()));
   }
 
   scroller.addEventListener('scroll', () => { fillUp(); if (scroller.scrollTop < 4 && waiting) show(false); }, { passive: true });

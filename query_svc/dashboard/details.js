@@ -10,18 +10,21 @@ export function details(bar, view) {
   const { origin } = view.model;
   const step = first(bar);
   const open = bar.kind === 'open';
-  const words = open ? ['still open, for ', duration(lengthOf(bar, view.end))]
-    : bar.kind === 'exit' ? ['an exit without its entry'] : ['took ', duration(lengthOf(bar, 0))];
   return h('aside', { class: 'details', 'aria-label': 'The selected step', tabindex: -1 },
     h('div', { class: 'details-head' }, mark(step.source_id, false),
       button('×', 'Close (Esc)', () => view.close(), { class: 'plain', 'aria-label': 'Close' })),
     h('h2', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)),
-    h('p', { class: `took ${bar.kind}` }, h('strong', {}, ...words),
+    h('p', { class: `took ${bar.kind}` }, h('strong', {}, told(bar, view.end)),
       bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? ` of which itself ${duration(Math.max(0, bar.self))}` : ''),
     bar.parent ? h('p', { class: 'within' }, 'within ', button(
       `${visible(first(bar.parent).source_id)} ${visible(first(bar.parent).endpoint)}`, 'Go to the step around it',
       () => view.choose(bar.parent), { class: 'link' })) : null,
     side('Entry', bar.entry, origin), side('Exit', bar.exit, origin, open));
+}
+
+export function told(bar, end) {
+  if (bar.kind === 'exit') return 'an exit without its entry';
+  return `${bar.kind === 'open' ? 'still open, for' : 'took'} ${duration(lengthOf(bar, end))}`;
 }
 
 function side(name, entry, origin, open) {

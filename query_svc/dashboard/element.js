@@ -13,7 +13,7 @@ export function svg(tag, attributes, ...children) {
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === null || value === undefined || value === false) continue;
-    if (typeof value === 'function') node.addEventListener(name.slice(2), value);
+    if (typeof value === 'function') node[name] = value;
     else node.setAttribute(name, value === true ? '' : value);
   }
   node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
@@ -26,6 +26,24 @@ export function button(label, title, act, more) {
 
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+// Let a node show what another one would. Where only words differ its own nodes stay: what is pressed just now, or has
+// the focus, is not taken away.
+export function renew(node, fresh) {
+  const now = [...fresh.childNodes];
+  const old = [...node.childNodes];
+  if (old.length !== now.length || old.some((each, at) => each.nodeName !== now[at].nodeName || each.title !== now[at].title)) {
+    node.replaceChildren(...now);
+    return;
+  }
+  old.forEach((each, at) => {
+    if (each.nodeType === Node.TEXT_NODE) return setText(each, now[at].textContent);
+    each.className = now[at].className;
+    each.style.cssText = now[at].style.cssText;
+    each.onclick = now[at].onclick;
+    return renew(each, now[at]);
+  });
 }
 
 // At most one call a frame; the last arguments count.

@@ -1,6 +1,6 @@
 // Who talks, how much, how long their steps take, who follows whom. Figures of one window, which the page names.
 
-import { h, svg, atMostEvery, button, setText } from './element.js';
+import { h, svg, atMostEvery, button, renew, setText } from './element.js';
 import { get } from './api.js';
 import { drawMap, followsTable } from './follows.js';
 import { count, duration, plural, rate, shorten, visible } from './format.js';
@@ -75,13 +75,13 @@ export function sourcesView(context, route) {
       found.set(source, one);
     }
     const most = Math.max(1, ...[...found.values()].map((each) => each.calls));
-    talkers.replaceChildren(...[...found].sort(([, a], [, b]) => b.rate - a.rate || b.calls - a.calls).map(([source, each]) => {
+    renew(talkers, h('ul', {}, [...found].sort(([, a], [, b]) => b.rate - a.rate || b.calls - a.calls).map(([source, each]) => {
       const fill = h('span', { class: 'fill' });
       fill.style.width = `${(100 * each.calls) / most}%`;
       return h('li', {}, h('a', { href: link('chains', [], { source }), title: `${visible(source)}: its chains` }, mark(source),
         h('span', { class: 'name' }, shorten(visible(source), 60)), h('span', { class: 'number' }, fill, h('span', {}, count(each.calls))),
         h('span', { class: 'number', title: 'Entries a second, over the last minute' }, rate(each.rate))));
-    }));
+    })));
   }
 
   function showFollows(sources, follows) {
