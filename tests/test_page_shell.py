@@ -107,17 +107,32 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
 
 
 async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> None:
-    """What a chain got while the query process was away is in its view afterwards, once."""
+    """What a chain got while the query process was away is in its view afterwards, once; others do not count."""
     services.start("ingest_svc")
     services.start("query_svc")
     send(services, [entry(endpoint="/one")])
     page.forgiven += ["net::ERR", "Failed to load resource"]
     await page.goto(f"{services.query_url}/#/traces/chain")
     await page.wait_for_function(LIVE)
+    send(services, [entry(correlation_id="other") for _ in range(10)])
     services.kill("query_svc")
+    await page.wait_for_selector(".banner.lost")
     send(services, [entry(endpoint="/two"), entry(endpoint="/two", direction="<-")])
     services.start("query_svc")
     await page.wait_for_selector(".numbers:has-text('3 entries')")
+    await page.wait_for_selector(".banner.back:has-text(': what came meanwhile is shown now')")
+
+
+async def test_the_rate_where_not_all_comes_by(page: Any, hub: Services) -> None:
+    """A view without a stream shares out what came since the service was asked last among the seconds since then."""
+    send(hub, [entry(correlation_id="rate")])
+    await page.goto(f"{hub.query_url}/#/compare")
+    for number in (1, 200):  # the second time between two polls
+        async with page.expect_response("**/stats"):
+            send(hub, [entry(correlation_id="rate") for _ in range(number)])
+    speed = page.locator(".speed:text-matches('^[1-9]')")
+    await speed.wait_for()
+    assert int((await speed.inner_text()).removesuffix("/s")) < 50  # 200 in five seconds
 
 
 async def test_one_stream_for_a_tab(page: Any, hub: Services) -> None:

@@ -43,10 +43,10 @@ export function makeBanner(live) {
       clearTimeout(timer);
       const away = duration(Math.max(1_000, Date.now() - lostAt));
       if (shown) {
-        const what = missed === 0 ? 'nothing was missed' : passedOver
-          ? `${plural(missed, 'entry', 'entries')} came meanwhile and were passed over; the view was loaded anew`
-          : `${plural(missed, 'entry', 'entries')} came meanwhile and ${missed === 1 ? 'is' : 'are'} shown now`;
-        show('back', `Back after ${away}: ${what}.`);
+        const came = live.isWhole ? `${plural(missed, 'entry', 'entries')} came meanwhile and` : 'what came meanwhile';
+        const many = live.isWhole && missed > 1;
+        const what = passedOver ? `${came} ${many ? 'were' : 'was'} passed over; the view was loaded anew` : `${came} ${many ? 'are' : 'is'} shown now`;
+        show('back', `Back after ${away}: ${missed ? what : 'nothing was missed'}.`);
         stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
       }
       shown = false;

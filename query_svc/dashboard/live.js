@@ -11,7 +11,7 @@ const TIMEOUT = '{"type":"timeout"}';
 export class Live {
   constructor() {
     this.onstate = () => {}; // 'open' | 'lost' | 'asleep' | 'held' | 'idle' | 'refused'
-    this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}
+    this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}; `missed` counts entries of all chains
     this.newest = 0; // the highest row id that this page knows of
     this.old = 0; // up to this row id entries had been committed before the stream was there
     this.state = 'asleep';
@@ -37,6 +37,11 @@ export class Live {
       this._lostAt = this._slept = 0;
       this._set('idle');
     }
+  }
+
+  // Whether each entry that is committed comes by, so that `newest` is the newest there is.
+  get isWhole() {
+    return this.state === 'open' && !this._wanted.chain && !Object.values(this._wanted.parameters ?? {}).some(Boolean);
   }
 
   retry() {
@@ -103,9 +108,10 @@ export class Live {
     this._source = source;
     source.onopen = () => {
       this._tries = 0;
-      if (this._lostAt) this.onback({ ...note, lostAt: this._lostAt });
+      const lostAt = this._lostAt;
       this._lostAt = this._slept = 0;
       this._set('open');
+      if (lostAt) this.onback({ ...note, lostAt });
     };
     source.onmessage = (event) => {
       if (event.data === TIMEOUT) {

@@ -16,16 +16,17 @@ export function statusBar(live, onanswer) {
   const past = new Array(BARS).fill(0);
   let last = null; // [when, newest row id]
 
-  function second() {
-    if (document.hidden) return;
+  // Each second where all entries come by; else when the service was asked, for the seconds since then.
+  function sample() {
+    if (document.hidden || !live.newest) return;
     const now = performance.now();
-    if (live.newest) {
-      const speedNow = last ? Math.max(0, (live.newest - last[1]) / ((now - last[0]) / 1000)) : 0;
-      last = [now, live.newest];
-      past.push(speedNow);
-      past.shift();
-      draw();
-    }
+    const seconds = last ? (now - last[0]) / 1000 : 0;
+    if (last && seconds < 0.5) return;
+    const speedNow = last ? Math.max(0, (live.newest - last[1]) / seconds) : 0;
+    last = [now, live.newest];
+    past.push(...new Array(Math.max(1, Math.round(seconds))).fill(speedNow));
+    past.splice(0, past.length - BARS);
+    draw();
   }
 
   function draw() {
@@ -51,6 +52,7 @@ export function statusBar(live, onanswer) {
       else say('ill', 'no answer');
       health.title = error.message;
     }
+    if (!live.isWhole) sample();
   }
 
   function say(kind, words) {
@@ -59,7 +61,7 @@ export function statusBar(live, onanswer) {
   }
 
   draw();
-  setInterval(second, 1_000);
+  setInterval(() => { if (live.isWhole) sample(); }, 1_000);
   setInterval(poll, EVERY_MS);
   document.addEventListener('visibilitychange', () => { last = null; poll(); });
   return { node, look: poll };
