@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from conftest import Services
+from browser import send
+from conftest import Services, entry
 from test_page_chain import step
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -99,3 +100,20 @@ async def test_pairing_is_quick_whatever_comes(page: Any, hub: Services) -> None
         await pairing(page, hub),
     )
     assert ratio < 200
+
+
+async def test_what_reports_an_error(page: Any, hub: Services) -> None:
+    """The page takes for an error what the server counts as one, whatever the value."""
+    values = [None, False, True, 0, 1, "", "0", "x", [], [0], {}, {"a": None}, 499.9, 500, "500", "Error", "FAILED"]
+    datas = [{name: value} for name in ("error", "exception", "status", "status_code") for value in values]
+    send(hub, [entry(correlation_id=f"reports/{number}", data=data) for number, data in enumerate(datas)])
+    answer = await page.request.get(f"{hub.query_url}/correlations?q=reports/&errors=true&limit=1000")
+    counted = {chain["correlation_id"] for chain in (await answer.json())["correlations"]}
+    told = await page.evaluate(
+        """async ([path, datas]) => {
+            const { reportsError } = await import(path);
+            return datas.map((data) => reportsError({ data }));
+        }""",
+        [await pairing(page, hub), datas],
+    )
+    assert told == [f"reports/{number}" in counted for number in range(len(datas))]

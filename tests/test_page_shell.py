@@ -106,6 +106,15 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
     await page.wait_for_selector(".speed:text-matches('^[1-9]')")
 
 
+@pytest.mark.parametrize("address", ["traces", "traces/", "constructor", "__proto__", "nothing/like/that"])
+async def test_an_address_of_nothing_shows_the_chains(page: Any, hub: Services, address: str) -> None:
+    """A chain without an id, and a view that there is not, lead to the list, without a fault."""
+    await page.goto(f"{hub.query_url}/#/{address}")
+    await page.wait_for_selector(".chains-view")
+    await page.wait_for_function(LIVE)
+    assert not await page.locator(".banner").is_visible()
+
+
 async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> None:
     """What a chain got while the query process was away is in its view afterwards, once; others do not count."""
     services.start("ingest_svc")

@@ -85,7 +85,7 @@ async function route() {
     else each.removeAttribute('aria-current');
   }
   let make = chainsView;
-  if (VIEWS[at.name]) {
+  if (Object.hasOwn(VIEWS, at.name)) {
     fetchRest();
     try {
       make = await VIEWS[at.name]();

@@ -25,7 +25,12 @@ export function model(entries) {
 export function reportsError(entry) {
   const data = entry.data;
   if (!data) return false;
-  return Boolean(data.error || data.exception) || badStatus(data.status) || badStatus(data.status_code);
+  return saysSo(data.error) || saysSo(data.exception) || badStatus(data.status) || badStatus(data.status_code);
+}
+
+// An empty list or object says nothing, there as little as an empty text.
+function saysSo(value) {
+  return typeof value === 'object' && value ? Object.keys(value).length > 0 : Boolean(value);
 }
 
 function badStatus(status) {

@@ -3,7 +3,8 @@
 export function here() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split(/\?(.*)/s);
   const parts = path.split('/').filter(Boolean).map(unquote);
-  return { name: parts[0] ?? 'chains', parts: parts.slice(1), query: new URLSearchParams(query) };
+  const [name, ...rest] = parts[0] === 'traces' && !parts[1] ? [] : parts;
+  return { name: name ?? 'chains', parts: rest, query: new URLSearchParams(query) };
 }
 
 export function link(name, parts = [], query = {}) {
