@@ -179,6 +179,18 @@ def test_numbers_that_python_cannot_hold_stop_nothing(
     assert counts(shell, "-", text=exported) == (1, 0)
 
 
+def test_an_export_is_private_also_where_a_file_was(shell: Shell, tmp_path: Path) -> None:
+    """A file that others may read does not let them read what is written over it; what is no file is left alone."""
+    shell.store(entry(correlation_id="private"))
+    open_file = tmp_path / "open.ndjson"
+    open_file.touch(0o644)
+    assert shell.run("export", "private", "-o", str(open_file)).returncode == 0
+    assert stat.S_IMODE(open_file.stat().st_mode) == 0o600
+    mode = Path(os.devnull).stat().st_mode
+    assert shell.run("export", "private", "-o", os.devnull).returncode == 0
+    assert Path(os.devnull).stat().st_mode == mode
+
+
 def test_export_wants_to_know_what(shell: Shell) -> None:
     """An id or all; an unknown id is exit code 1."""
     assert shell.run("export").returncode == 2

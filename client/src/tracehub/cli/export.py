@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -86,6 +87,8 @@ def _write(entries: Iterable[Entry], output: Path | None) -> int:
         sys.stdout.flush()
         return count
     with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
+        if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):  # one that was there keeps its mode
+            os.fchmod(raw.fileno(), 0o600)
         file: IO[bytes] = gzip.GzipFile(fileobj=raw, mode="wb") if output.suffix == ".gz" else raw  # type: ignore[assignment]
         for entry in entries:
             file.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")

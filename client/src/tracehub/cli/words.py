@@ -11,6 +11,7 @@ from typing import Any
 
 _AGES = ((60, 1, "s"), (3600, 60, "m"), (86_400, 3600, "h"), (365 * 86_400, 86_400, "d"))
 _YEAR_S = 365 * 86_400
+_MANY = 100_000  # years and days that are told by their digits: a sender may have any clock
 
 
 def clean(text: object, lines: bool = False) -> str:
@@ -62,7 +63,8 @@ def duration(ms: float) -> str:
     minutes = seconds // 60
     if minutes < 1440:
         return f"{minutes // 60}h{minutes % 60:02}m"
-    return f"{minutes // 1440}d{minutes // 60 % 24:02}h"
+    days = minutes // 1440
+    return f"{days}d{minutes // 60 % 24:02}h" if days < _MANY else f"{days:.0e}d"
 
 
 def age(timestamp_ms: float, now: float | None = None) -> str:
@@ -77,7 +79,8 @@ def _unit(seconds: float) -> str:
     for limit, size, letter in _AGES:
         if seconds < limit:
             return f"{int(seconds // size)}{letter}"
-    return f"{seconds / _YEAR_S:.1f}y"
+    years = seconds / _YEAR_S
+    return f"{years:.1f}y" if years < _MANY else f"{years:.0e}y"
 
 
 def clock(timestamp_ms: float, day: bool = False) -> str:
