@@ -264,6 +264,19 @@ def test_the_server_that_is_away_is_exit_code_69(shell: Shell) -> None:
     assert shell.run("status", **nowhere).returncode == 3
 
 
+def test_the_click_of_python_3_9_will_do() -> None:
+    """It has no error of its own for a command without arguments."""
+    code = """
+import sys, click
+del click.exceptions.NoArgsIsHelpError
+sys.argv = ["tracehub", "show", "x", "--url", "http://127.0.0.1:9"]
+from tracehub.cli import tracehub
+tracehub()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (69, 1)
+
+
 def test_another_server_at_the_address_is_one_line(shell: Shell) -> None:
     """Where JSON comes that no TraceHub answers with, the command says so, whatever it asked for."""
     with wayward() as other:

@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -16,6 +16,7 @@ from tracehub.cli.command import INTERRUPTED
 from tracehub.cli.words import clean, plainly
 from tracehub.errors import NoAddress, Refused, TraceHubError, Unreachable
 
+NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.1, the last for Python 3.9, has none
 NOT_SO, WRONG_USE, DOWN, NO_SERVER, NO_SECRET, NO_READER = 1, 2, 3, 69, 77, 141
 
 COMMANDS = {  # name: module; loaded when used, which keeps each start short
@@ -86,7 +87,7 @@ def run(name: str) -> NoReturn:
     try:
         code = program(name).main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
+    except NO_ARGUMENTS as error:
         click.echo(error.format_message(), err=True)
         sys.exit(WRONG_USE)
     except click.ClickException as error:
