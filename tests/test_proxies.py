@@ -145,6 +145,25 @@ async def test_the_examples_tell_clients_apart(proxy: int, services: Services, h
         assert response.status == 403
 
 
+async def test_a_client_that_leaves_is_let_go(proxy: int, services: Services, http: aiohttp.ClientSession) -> None:
+    """Through the proxy as well a stream ends with its client, and holds a part of the client's share no longer."""
+    public = Public(http, proxy)
+    await until(lambda: up(public), 20)
+    reader = {"X-TraceHub-Secret": "reader"}
+
+    async def followed() -> int:
+        async with http.get(f"{services.query_url}/stats", headers=reader) as response:
+            return int((await response.json())["subscribers"])
+
+    async def nobody_listens() -> bool:
+        return await followed() == 0
+
+    async with public.ask("GET", "/stream?timeout=60", headers=reader) as stream:
+        assert await followed() == 1
+        stream.connection.transport.abort()
+    await until(nobody_listens)
+
+
 @pytest.mark.parametrize("proxy", [nginx], indirect=True)
 async def test_what_nginx_does_to_streams(
     proxy: int, services: Services, http: aiohttp.ClientSession, tmp_path: Path
