@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import stat
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -186,6 +187,19 @@ def test_an_interruption_leaves_the_old_file(path: Path) -> None:
     assert path.read_bytes() == before
     upgrade(path, DAYS_MS)
     assert len(upgraded(path, "id")) == 5_000
+
+
+def test_long_rows_are_taken_a_few_at_a_time(path: Path) -> None:
+    """However long they are, memory holds some megabytes of them."""
+    earlier_file(path, [old(n, data=f'{{"x":"{"y" * 2**20}"}}') for n in range(80)])
+    tracemalloc.start()
+    try:
+        upgrade(path, DAYS_MS)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 40 * 2**20
+    assert len(upgraded(path, "id")) == 80
 
 
 def test_a_disk_that_gets_full_leaves_the_old_file(place: Path) -> None:  # noqa: F811  # the fixture

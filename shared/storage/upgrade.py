@@ -24,13 +24,14 @@ from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, tran
 from shared.storage.writer import Writer
 from shared.wire import Entry, encode
 
-SLICE: Final = 2_000  # rows read at a time
+SLICE: Final = 2_000  # rows read at a time, fewer where they are long:
+SLICE_BYTES: Final = 4 * 2**20  # the row that passes it is the last
 REPORT_S: Final = 2.0  # between two progress lines
 
 _ROWS: Final = """
     SELECT id, source_id, correlation_id, timestamp, suffix, direction, operation, endpoint, data, hostname, raw_line,
            created_at
-    FROM traces WHERE id > ? ORDER BY id LIMIT ?"""
+    FROM traces ORDER BY id"""
 _object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _log = logging.getLogger("tracehub.upgrade")
 
@@ -92,10 +93,16 @@ def _copy(old: sqlite3.Connection, new: Path, retention_ms: float, total: int, g
 
 
 def _slices(old: sqlite3.Connection) -> Iterator[list[tuple[Any, ...]]]:
-    last = -1
-    while rows := old.execute(_ROWS, (last, SLICE)).fetchall():
-        last = rows[-1][0]
-        yield rows
+    some: list[tuple[Any, ...]] = []
+    size = 0
+    for row in old.execute(_ROWS):
+        some.append(row)
+        size += sum(len(field) for field in row if isinstance(field, str | bytes))
+        if len(some) == SLICE or size > SLICE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
