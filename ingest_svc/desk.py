@@ -46,6 +46,7 @@ class Desk:
         self._path = settings.path
         self._retention_ms = settings.retention_ms
         self._why_not: Fault | None = Fault.of(Unavailable(f"{self._path} is being opened"))
+        self._why_given_up: Fault | None = None  # by the writer process that is there now
         self._first_look: asyncio.Future[None]
         self._line: _Line | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -130,7 +131,9 @@ class Desk:
                 continue
             await line.lost
             code = await asyncio.to_thread(process.wait)
-            await self._ended(Unavailable(f"the writer process ended with {code}, another one starts: send again"))
+            lost = Unavailable(f"the writer process ended with {code}, another one starts: send again")
+            await self._ended(self._why_given_up.error() if self._why_given_up else lost)
+            self._why_given_up = None
 
     async def _start(self) -> "tuple[subprocess.Popen[bytes], _Line]":
         ours, theirs = socket.socketpair()
@@ -145,7 +148,7 @@ class Desk:
         self._process, self._line = process, line
         return process, line
 
-    async def _ended(self, why: Unavailable) -> None:
+    async def _ended(self, why: Exception) -> None:
         """No writer is there: tell everybody who waits for it, and let a moment pass before the next one."""
         self._why_not = Fault.of(why)
         self._fail(len(self._batches), why)
@@ -185,6 +188,7 @@ class Desk:
 
     def _stand(self, standing: Standing) -> None:
         self._why_not = standing.fault
+        self._why_given_up = standing.fault if standing.is_final else None
         if self._first_look.done():
             return
         if standing.is_final and standing.fault is not None:

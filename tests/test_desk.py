@@ -19,7 +19,7 @@ from test_writer import HOUR_MS, checkpoint, rows
 from ingest_svc.desk import Desk
 from shared.env import Settings
 from shared.storage.columns import columns
-from shared.storage.sqlite import VERSION
+from shared.storage.sqlite import VERSION, companions
 from shared.storage.writer import Writer
 
 
@@ -248,6 +248,32 @@ async def test_a_writer_that_is_killed_is_replaced(services: Services, http: aio
     assert count >= acked
     assert (first, last) == (1, count)
     assert "another one starts" in services.log("ingest_svc")
+
+
+async def test_a_writer_that_gives_up_says_why(services: Services, http: aiohttp.ClientSession) -> None:
+    """When the next one finds the file unusable the service says so, and goes on when there is one again."""
+    services.start("ingest_svc")
+    writer = services.writer_pid()
+    services.db.write_bytes(b"no database" * 1_000)
+    for companion in companions(services.db):
+        companion.unlink()
+    os.kill(writer, signal.SIGKILL)
+
+    async def detail() -> str:
+        async with http.get(f"{services.ingest_url}/health") as response:
+            return str((await response.json()).get("detail"))
+
+    async def says_why() -> bool:
+        return "no database" in await detail()
+
+    await until(says_why)
+    await until(lambda: "no database" in services.log("ingest_svc"))
+    services.db.unlink()
+
+    async def is_healthy() -> bool:
+        return await detail() == "None"
+
+    await until(is_healthy)
 
 
 async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.ClientSession) -> None:

@@ -329,6 +329,25 @@ async def test_it_waits_for_whoever_holds_the_old_file(
     assert upgraded(services.db, "suffix") == ["1"]
 
 
+async def test_damage_that_is_found_on_the_way_is_told(services: Services, http: aiohttp.ClientSession) -> None:
+    """The service, which is up by then, says what is wrong, in its log as well, and goes on without the file."""
+    earlier_file(services.db, [old(n) for n in range(5_000)])
+    size = services.db.stat().st_size
+    with services.db.open("r+b") as file:
+        file.seek(size // 4 // 4096 * 4096)
+        file.write(b"\xff" * (size // 2))
+    services.start("ingest_svc")
+
+    async def says_why() -> bool:
+        return "is damaged or no database" in (await health(http, services.ingest_url))[1]["detail"]
+
+    await until(says_why)
+    await until(lambda: "is damaged or no database" in services.log("ingest_svc"))
+    assert "writer process ended" not in services.log("ingest_svc")
+    services.db.rename(services.db.with_name("damaged.db"))
+    await until(healthy(http, services.ingest_url))
+
+
 async def test_a_stop_does_not_wait_for_the_upgrade(services: Services) -> None:
     """SIGTERM in the middle of an upgrade ends the process, and the old file is whole."""
     earlier_file(services.db, [old(n) for n in range(60_000)])
