@@ -143,3 +143,19 @@ async def test_looking_further_back_waits_for_a_click(services: Services, page: 
         send(services, [entry(correlation_id="open/late")])
     await page.wait_for_timeout(100)
     assert await page.evaluate("document.activeElement.textContent") == "Look further back"
+
+
+async def test_each_cell_has_room(page: Any, hub: Services) -> None:
+    """No state, number, duration or age covers its neighbour or is cut off, on a small screen or a wide one."""
+    twelve = [entry(correlation_id="room/sources", source_id=f"S{number}") for number in range(12)]
+    far = [entry(correlation_id="room/time", timestamp=at, direction=way) for at, way in ((1, "->"), (1e300, "<-"))]
+    send(hub, [*twelve, *far, entry(correlation_id="room/alone", direction="<-")])
+    await page.goto(f"{hub.query_url}/#/?q=room/")
+    await page.wait_for_selector("[data-id='room/sources']")
+    for width in (360, 1280, 1920):
+        await page.set_viewport_size({"width": width, "height": 800})
+        cut = "[...document.querySelectorAll('.rows .cell')].filter(each => each.scrollWidth > each.clientWidth)"
+        assert await page.evaluate(f"{cut}.map(each => each.textContent)") == []
+        for age in await page.locator(".rows .k5").all():
+            box = await age.bounding_box()
+            assert box["x"] + box["width"] <= width

@@ -302,6 +302,7 @@ function makeRow(id) {
           ...(rest > 1 ? [h('span', { class: 'more', title: chain.sources.slice(MARKS).map(visible).join('\n') }, `+${rest}`)] : []));
       }
       setText(entries, count(chain.trace_count));
+      entries.classList.toggle('one', chain.trace_count === 1);
       entries.title = chain.expired ? `what is left; ${count(chain.expired)} that came first passed retention` : '';
       old.title = `newest entry ${clock(chain.last_ts)}\n${utc(chain.last_ts)}`;
       if (changed) {

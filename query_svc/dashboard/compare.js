@@ -74,7 +74,7 @@ export function compareView(context, route) {
       h('b', { class: gain > 0 ? 'slower' : 'faster' }, Math.abs(gain) < LARGE_MS ? 'B took as long as A' : `B took ${duration(Math.abs(gain))} ${gain > 0 ? 'longer' : 'less'}`),
       only('a') ? h('span', { class: 'absent' }, `${plural(only('a'), 'step')} missing in B`) : null,
       only('b') ? h('span', { class: 'absent' }, `${plural(only('b'), 'step')} only in B`) : null,
-      h('span', {}, changed.length ? `${plural(changed.length, 'step')} differ in duration` : 'no step differs in duration'),
+      h('span', {}, changed.length ? `${plural(changed.length, 'step differs', 'steps differ')} in duration` : 'no step differs in duration'),
     ];
     return h('div', { class: 'summary' }, h('div', { class: 'cards' }, card('A', chains[0], a), card('B', chains[1], b)),
       h('div', { class: 'verdict' }, h('p', { role: 'status' }, words.filter(Boolean)), most ? button('Largest difference', 'Where most of it was lost or won (l)', () => to(found.indexOf(most)), { class: 'small' }) : null,

@@ -48,6 +48,7 @@ function twoUnits(ms) {
   const [smaller, smallerName] = STEPS[at + 1];
   const large = Math.floor(ms / unit);
   const small = Math.floor((ms - large * unit) / smaller);
+  if (large >= 1e6) return `${large.toExponential(0)} ${name}`; // a sender may have any clock
   return small && large < 100 ? `${count(large)} ${name} ${small} ${smallerName}` : `${count(large)} ${name}`;
 }
 
