@@ -193,6 +193,27 @@ async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: P
     assert await page.evaluate("window.hacked") is None
 
 
+async def test_whole_numbers_are_exact(page: Any, hub: Services, tmp_path: Path) -> None:
+    """An id of nineteen digits is the one that was sent: in the step, in what is downloaded, and in the tail."""
+    ids = [1234567890123456789, 1234567890123456791]
+    first, second = (step("exact", at, "->", data={"order": [id, -id, 12]}) for at, id in enumerate(ids))
+    send(hub, [first])
+    await open_chain(page, hub, "exact")
+    send(hub, [second])
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    await page.keyboard.press("j")
+    for id in ids:
+        await page.wait_for_selector(f".details .leaf.number:text-is('-{id}')")
+        await page.keyboard.press("j")
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="NDJSON").click()
+    await (await waiting.value).save_as(tmp_path / "exact.ndjson")
+    lines = (tmp_path / "exact.ndjson").read_text().splitlines()  # a small file of the test's own
+    assert [json.loads(line)["data"] for line in lines] == [first["data"], second["data"]]
+    await page.goto(f"{hub.query_url}/#/tail?correlation_id=exact")
+    await page.wait_for_selector(f".tail .row:has-text('{{\"order\":[{ids[1]},-{ids[1]},12]}}')")
+
+
 async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page: Any) -> None:
     """What retention took is told first, and what is said of the rest is said of the rest."""
     services.environ = {"TRACEHUB_RETENTION_HOURS": "0.0014"}  # 5 s

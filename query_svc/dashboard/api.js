@@ -1,5 +1,7 @@
 // The calls of the query port. Relative to the page, so that it works behind a proxy and under a path.
 
+import { parse } from './exact.js';
+
 export const AGAIN_MS = 2_000; // until what did not load is asked for again
 
 export class Refused extends Error {}
@@ -30,7 +32,7 @@ export async function get(path, parameters, signal) {
   if (response.status === 404) return null;
   if (!response.ok) throw new Error(await detail(response));
   noteClock(response.headers.get('Date'));
-  return response.json();
+  return parse(await response.text());
 }
 
 export async function post(path, body) {

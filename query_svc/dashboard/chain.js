@@ -4,6 +4,7 @@
 import { h, button, atMostEvery, renew, setText } from './element.js';
 import { AGAIN_MS, chainPath, get } from './api.js';
 import { details, told } from './details.js';
+import { parse } from './exact.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { facts } from './facts.js';
 import { copyButton, curlLine, moment, nothing, stateMark, STUCK_MS } from './marks.js';
@@ -154,7 +155,7 @@ export function chainView(context, route, saved = null) {
       context.live.follow({
         path: `${chainPath(id)}/stream`, chain: true, from,
         entry(text, id) {
-          if (record.add(JSON.parse(text))) {
+          if (record.add(parse(text))) {
             if (id > context.live.old) record.arrivedNow();
             else askSoon();
             drawSoon();

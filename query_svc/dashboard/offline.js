@@ -2,11 +2,12 @@
 
 import { h, button, setText } from './element.js';
 import { chainView } from './chain.js';
+import { parse } from './exact.js';
 import { showHelp, startKeys, viewKeys } from './keyboard.js';
 import { clock, utc } from './format.js';
 import { nextTheme, startTheme } from './theme.js';
 
-const saved = JSON.parse(document.getElementById('chain').textContent);
+const saved = parse(document.getElementById('chain').textContent);
 const said = h('div', { class: 'offscreen', role: 'status' });
 const view = chainView({ say: (text) => setText(said, text), back: () => {} }, { parts: [], query: new URLSearchParams() }, saved);
 

@@ -5,6 +5,7 @@
 
 import { h, atMostEvery, button, setText, typed } from './element.js';
 import { AGAIN_MS, get } from './api.js';
+import { parse } from './exact.js';
 import { clock, count, plural, rate, shorten, utc, visible } from './format.js';
 import { curlLine, nothing } from './marks.js';
 import { reportsError } from './pairing.js';
@@ -251,7 +252,7 @@ function makeRow(item) {
     node,
     fill(number) {
       const what = item(number);
-      const entry = typeof what === 'string' ? JSON.parse(what) : what;
+      const entry = typeof what === 'string' ? parse(what) : what;
       node.className = entry.note ? 'row note' : reportsError(entry) ? 'row failed' : 'row';
       if (entry.note) return write(['', '', '', '', entry.note, '', '']);
       chain.href = chainLink(entry.correlation_id);

@@ -1,6 +1,7 @@
 // The data of an entry as a tree that folds. Built level by level, when it is opened; long lists by the hundred.
 
 import { h, button } from './element.js';
+import { digits } from './exact.js';
 import { plural, visible } from './format.js';
 
 const AT_ONCE = 100;
@@ -9,6 +10,7 @@ const LONG = 2_000; // letters of one text that are shown before it is asked for
 
 export function tree(value, level = 0) {
   if (value === null || typeof value !== 'object') return leaf(value);
+  if (digits(value)) return h('span', { class: 'leaf number' }, digits(value));
   const pairs = Object.entries(value);
   const list = Array.isArray(value);
   if (!pairs.length) return h('span', { class: 'leaf' }, list ? '[]' : '{}');
