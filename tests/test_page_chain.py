@@ -191,6 +191,10 @@ async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: P
     await page.keyboard.press("v")
     await page.wait_for_selector(".sequence canvas")
     assert await page.evaluate("window.hacked") is None
+    await page.keyboard.press("?")
+    told = await page.locator("dialog").inner_text()
+    assert "find a step" in told and "compare" not in told
+    assert await page.locator("dialog a").count() == 0  # there is no server
 
 
 async def test_whole_numbers_are_exact(page: Any, hub: Services, tmp_path: Path) -> None:

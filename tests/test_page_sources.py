@@ -72,6 +72,7 @@ async def test_the_map_shows_who_follows_whom(own_hub: Services, page: Any) -> N
     await open_sources(page, own_hub)
     arrows = await page.locator(".follows .edge title").all_text_contents()
     assert sorted(arrows) == ["front → middle: 3 times", "middle → back: 3 times"]
+    assert "3 sources, 2 arrows" in str(await page.get_attribute(".follows", "aria-label"))
     places = [
         await page.locator(f".follows a[aria-label^='{name}']").bounding_box() for name in ("front", "middle", "back")
     ]

@@ -208,7 +208,7 @@ export function chainView(context, route, saved = null) {
       Escape: (event) => { if (selected || timeline.ruler) { timeline.ruler = null; choose(null); return true; } return context.back(event); },
     },
     help: [['v', 'timeline or sequence'], ['j k ↓ ↑', 'next, previous step'], ['Enter', 'zoom to the step'], ['+ -', 'zoom (also Ctrl and wheel)'],
-      ['← →', 'pan (also drag)'], ['0', 'all that was recorded'], ['9', 'up to now'], ['r', 'ruler (also Shift and drag)'], ['/', 'find a step'], ['c', 'compare with another chain']],
+      ['← →', 'pan (also drag)'], ['0', 'all that was recorded'], ['9', 'up to now'], ['r', 'ruler (also Shift and drag)'], ['/', 'find a step'], ...(saved ? [] : [['c', 'compare with another chain']])],
   };
 }
 

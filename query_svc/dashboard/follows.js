@@ -16,9 +16,9 @@ const LABELS = 40; // arrows, beyond which numbers would cover each other
 
 // {nodes: [{name, x, y}], edges: [{from, to, count, back, share}], width, height}; what has no arrow between it stands
 // one below the other, the largest part first.
-export function layOut(sources, follows) {
+function layOut(follows) {
   const strongest = [...follows].sort((a, b) => b.count - a.count).slice(0, MOST);
-  const names = [...new Set([...sources, ...strongest.flatMap((each) => [each.from, each.to])])];
+  const names = [...new Set(strongest.flatMap((each) => [each.from, each.to]))];
   const edges = strongest.map((each) => ({ ...each, back: false }));
   const nodes = new Map();
   let [width, height] = [0, MARGIN];
@@ -125,12 +125,12 @@ function middleOf(name, edges, place) {
   return weight ? sum / weight : place.get(name);
 }
 
-export function drawMap(sources, follows) {
-  const map = layOut(sources, follows);
+export function drawMap(follows) {
+  const map = layOut(follows);
   const at = new Map(map.nodes.map((node) => [node.name, node]));
   const picture = svg('svg', {
     class: 'follows', viewBox: `0 0 ${map.width} ${map.height}`, role: 'group',
-    'aria-label': `Who follows whom: ${plural(sources.length, 'source')}, ${plural(follows.length, 'arrow')}; the table below has the numbers`,
+    'aria-label': `Who follows whom: ${plural(map.nodes.length, 'source')}, ${plural(map.edges.length, 'arrow')}; the table below has the numbers`,
   }, svg('defs', {}, arrowHead('head', 'tip'), arrowHead('head-back', 'tip back')));
   const drawn = map.edges.sort((a, b) => b.back - a.back || a.count - b.count)
     .map((edge) => ({ edge, node: drawEdge(edge, at.get(edge.from), at.get(edge.to), map.edges.length <= LABELS) }));

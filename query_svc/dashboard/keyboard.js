@@ -6,6 +6,7 @@ const GLOBAL = [
   ['/', 'search'], ['1 2 3 4', 'chains, tail, sources, compare'], ['j k', 'next, previous'], ['Enter', 'open'], ['Esc', 'back'],
   ['p', 'pause, go on'], ['t', 'light, dark, as the system'], ['?', 'this help'],
 ];
+const SERVED = ['1 2 3 4', 'Enter', 'Esc', 'p']; // not in a chain that was saved
 let page = {};
 let view = {};
 let words = [];
@@ -40,11 +41,12 @@ function pressed(event) {
 export function showHelp() {
   const list = (rows) => h('dl', { class: 'keys' }, rows.map(([keys, what]) => h('div', {},
     h('dt', {}, keys.split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, what))));
+  const served = '1' in page;
   const dialog = h('dialog', { 'aria-labelledby': 'help-title', class: 'help' },
     h('h2', { id: 'help-title' }, 'Keys'),
     words.length ? [h('h3', {}, 'In this view'), list(words)] : null,
-    h('h3', {}, 'Everywhere'), list(GLOBAL),
-    h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' lists the calls behind this page.'),
+    h('h3', {}, 'Everywhere'), list(GLOBAL.filter(([keys]) => served || !SERVED.includes(keys))),
+    served ? h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' lists the calls behind this page.') : null,
     button('Close', 'Close', () => dialog.close()));
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);

@@ -57,7 +57,7 @@ export function sourcesView(context, route) {
       if (none && came) begin(); // answers may be a second old
       empty.replaceChildren(...(none ? [nothing('Nobody talks', h('p', {}, 'No entry came within the last hour. A source shows here as soon as it sends one:'), curlLine())] : []));
       showTalkers(sources?.sources ?? [], endpoints?.endpoints ?? []);
-      showFollows(sources?.sources ?? [], follows?.follows ?? []);
+      showFollows(follows?.follows ?? []);
       all = endpoints?.endpoints ?? [];
       setText(windowed, windowWords(endpoints));
       arrange();
@@ -84,12 +84,11 @@ export function sourcesView(context, route) {
     })));
   }
 
-  function showFollows(sources, follows) {
+  function showFollows(follows) {
     const now = JSON.stringify(follows);
     if (now === drawn || map.contains(document.activeElement) || map.matches(':hover')) return;
     drawn = now;
-    const names = follows.length ? [] : sources.map((each) => each.source_id);
-    map.replaceChildren(follows.length ? drawMap(names, follows) : h('p', { class: 'hint' }, 'No source has followed another one yet.'));
+    map.replaceChildren(follows.length ? drawMap(follows) : h('p', { class: 'hint' }, 'No source has followed another one yet.'));
     table.hidden = !follows.length;
     table.replaceChildren(table.firstChild, followsTable(follows));
   }
