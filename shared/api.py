@@ -142,7 +142,7 @@ CALLS: tuple[Call, ...] = (
     Call("dashboard", "GET", "/", "query", "nothing", "The dashboard", "text/html"),
     Call(
         "asset", "GET", "/assets/{version}/{name}", "query", "nothing", "A file of the dashboard, for ever the same",
-        "application/octet-stream",
+        "*/*",
         parameters=(
             Parameter("version", "path", str, "A hash of all files, named by the page"),
             Parameter("name", "path", str, "Of the file"),

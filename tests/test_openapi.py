@@ -1,5 +1,6 @@
 """The OpenAPI document and what is really there."""
 
+from fnmatch import fnmatch
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from ingest_svc.app import make_app as make_ingest_app
 from query_svc.app import make_app as make_query_app
+from query_svc.assets import ASSETS, VERSION
 from shared import wire
 from shared.api import CALLS
 from shared.env import Settings
@@ -81,6 +83,14 @@ async def test_answers_have_the_documented_fields(ingest: Client, query: Client,
     reference: str = described["responses"]["200"]["content"][JSON]["schema"]["$ref"]
     schema = schemas[reference.rpartition("/")[2]]
     assert set(schema.get("required", ())) <= set(answer) <= set(schema["properties"])
+
+
+async def test_assets_are_of_a_documented_type(query: Client) -> None:
+    """Whoever asks for a file of the dashboard gets what the document says, whatever its kind."""
+    documented = document()["paths"]["/assets/{version}/{name}"]["get"]["responses"]["200"]["content"]
+    for name in ASSETS:
+        async with query.get(f"/assets/{VERSION}/{name}") as response:
+            assert any(fnmatch(response.content_type, kind) for kind in documented), response.content_type
 
 
 async def test_both_ports_give_the_same_document(ingest: Client, query: Client) -> None:
