@@ -167,6 +167,13 @@ async def test_a_large_chain(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".sequence canvas")
 
 
+async def test_a_chain_of_many_sources(page: Any, hub: Services) -> None:
+    """10,000 sources have a column each; what a tab holds of them grows with the entries, not with both multiplied."""
+    send(hub, [step("crowd", number, "->", f"s{number}") for number in range(10_000)])
+    await open_chain(page, hub, "crowd", "?view=sequence")
+    assert await page.evaluate("performance.memory.usedJSHeapSize") < 200e6
+
+
 async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: Path) -> None:
     """NDJSON is what was sent; the file shows the chain without a server, its steps and all."""
     sent = order("keep-me")

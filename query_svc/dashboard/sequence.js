@@ -37,20 +37,21 @@ export class Sequence {
     const bars = new Map(model.bars.flatMap((bar) => [[bar.entry, bar], [bar.exit, bar]]));
     const depths = new Array(this.columns.length).fill(0);
     this.lines = [];
+    this.changes = this.columns.map(() => []); // of each column's depth: [line from which it holds, depth]
     let before = null;
     for (const entry of model.entries) {
       const quiet = before ? entry.timestamp - before.entry.timestamp : 0;
-      if (quiet > 0 && quiet >= model.last * PAUSE && model.entries.length > 4) this.lines.push({ quiet, depths: depths.slice() });
+      if (quiet > 0 && quiet >= model.last * PAUSE && model.entries.length > 4) this.lines.push({ quiet });
       const at = column.get(entry.source_id);
       const bar = bars.get(entry);
       const enters = entry.direction === '->';
-      if (enters) depths[at] += 1;
-      const line = { entry, at, bar, enters, from: before && before.at !== at ? before.at : null, depths: depths.slice() };
-      if (!enters && depths[at] > 0) depths[at] -= 1;
+      const line = { entry, at, bar, enters, from: before && before.at !== at ? before.at : null };
+      if (enters) this.changes[at].push([this.lines.length, depths[at] += 1]);
+      else if (depths[at] > 0) this.changes[at].push([this.lines.length + 1, depths[at] -= 1]);
       this.lines.push(line);
       before = line;
     }
-    if (model.opens.length) this.lines.push({ quiet: null, depths: depths.slice() });
+    if (model.opens.length) this.lines.push({ quiet: null });
     this._fit();
   }
 
@@ -75,6 +76,22 @@ export class Sequence {
     this.paint();
   }
 
+  _inSight() {
+    const from = Math.max(0, Math.floor((this.stage.left - TIME) / this.wide));
+    return { from, to: Math.min(this.columns.length, from + Math.ceil(this.stage.width / this.wide) + 2) };
+  }
+
+  _depth(column, line) {
+    const changes = this.changes[column];
+    let [low, high] = [0, changes.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (changes[middle][0] <= line) low = middle + 1;
+      else high = middle;
+    }
+    return low ? changes[low - 1][1] : 0;
+  }
+
   _x(column) { return TIME + (column + 0.5) * this.wide - this.stage.left; }
 
   _paint(context) {
@@ -86,13 +103,14 @@ export class Sequence {
     const from = Math.max(0, Math.floor(stage.top / LINE));
     const to = Math.min(this.lines.length, from + Math.ceil(stage.height / LINE) + 1);
     this._lifelines(context);
-    for (let at = from; at < to; at += 1) this._line(context, this.lines[at], HEAD + at * LINE - stage.top + LINE / 2);
+    for (let at = from; at < to; at += 1) this._line(context, at, HEAD + at * LINE - stage.top + LINE / 2);
     this._head(context);
   }
 
   _lifelines(context) {
     context.fillStyle = ink('--line');
-    for (let at = 0; at < this.columns.length; at += 1) context.fillRect(Math.round(this._x(at)), HEAD, 1, this.stage.height);
+    const { from, to } = this._inSight();
+    for (let at = from; at < to; at += 1) context.fillRect(Math.round(this._x(at)), HEAD, 1, this.stage.height);
   }
 
   _head(context) {
@@ -101,7 +119,9 @@ export class Sequence {
     context.fillRect(0, 0, stage.width, HEAD);
     context.fillStyle = ink('--line');
     context.fillRect(0, HEAD - 1, stage.width, 1);
-    this.columns.forEach((source, at) => {
+    const { from, to } = this._inSight();
+    this.columns.slice(from, to).forEach((source, place) => {
+      const at = from + place;
       const x = this._x(at) - this.wide / 2 + 6;
       context.fillStyle = ink('--c', sourceClass(source));
       context.fillRect(x, 7, 3, 26);
@@ -115,14 +135,17 @@ export class Sequence {
     context.fillRect(0, 0, TIME - 6, HEAD - 1);
   }
 
-  _line(context, line, y) {
+  _line(context, number, y) {
+    const line = this.lines[number];
+    const { from, to } = this._inSight();
     context.globalAlpha = this.matches && !this.matches.has(line.bar) ? 0.22 : 1;
-    line.depths.forEach((depth, at) => {
-      if (!depth) return;
+    for (let at = from; at < to; at += 1) {
+      const depth = this._depth(at, number);
+      if (!depth) continue;
       context.fillStyle = ink('--soft', sourceClass(this.columns[at]));
       const wide = 5 + Math.min(depth - 1, 4) * 3;
       context.fillRect(this._x(at) - wide / 2 + 0.5, y - LINE / 2, wide, LINE);
-    });
+    }
     if (line.entry) this._entry(context, line, y);
     else this._pause(context, line, y);
     context.globalAlpha = 1;
