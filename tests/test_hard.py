@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 from hard import ROWS
+from hard.proves import MUTANTS, PROJECT
 from hard.report import NotHere, Report, Scale
 
 MODULES = {name: importlib.import_module(f"hard.{name}") for name in ROWS}
@@ -16,3 +17,9 @@ async def test_the_promise_holds(name: str) -> None:
         await MODULES[name].run(Scale(short=True), Report(name, quiet=True))
     except NotHere as error:
         pytest.skip(str(error))
+
+
+def test_what_is_to_be_broken_is_there() -> None:
+    """What `make test-hard-proves` breaks stands just once in its file, and names a row that there is."""
+    assert [mutant.name for mutant in MUTANTS if (PROJECT / mutant.file).read_text().count(mutant.text) != 1] == []
+    assert {mutant.row for mutant in MUTANTS} <= set(ROWS)
