@@ -74,6 +74,23 @@ def test_checkpoints_made_while_the_interpreter_ends_are_delivered(server: Waywa
     assert endpoints(server) == ["/late"]
 
 
+LEFT = """
+def rows():
+    with log.checkpoint("DB", "/rows"):
+        yield 1
+        yield 2
+left = rows()
+next(left)
+"""
+
+
+def test_a_block_that_is_left_after_the_last_flush_hangs_nothing(server: Wayward) -> None:
+    """Its generator is collected when no thread can be started any more; what it passes is lost, and that is told."""
+    said = run(server.url, LEFT, timeout_s=15).stderr
+    assert said == f"the process ends with 1 entries that could not be sent to {server.url}\n"
+    assert [entry["direction"] for entry in server.entries] == ["->"]
+
+
 @pytest.mark.parametrize("mood", ["away", "hanging", "failing"])
 def test_a_bad_server_delays_the_end_by_two_seconds_at_most(server: Wayward, mood: str, tmp_path: Path) -> None:
     """A process that ends does not wait for a server that does not answer; nor again where multiprocessing ends too."""

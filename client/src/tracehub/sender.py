@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
+from sys import is_finalizing
 from time import monotonic, sleep
 
 from tracehub.backlog import Backlog
@@ -57,6 +58,8 @@ class Sender:
         self._backlog.count_in()
         if self._stopped:
             self._backlog.drop_oldest(self._backlog.waiting)
+        elif is_finalizing():  # a finalizer, or a generator that was left half-way, after the last flush
+            self.rescue()
         elif self._running() and not self._deaf:
             self._bell.ring()
 
@@ -119,7 +122,7 @@ class Sender:
         """Whether there is a thread, started now if need be, or somebody is starting one at this moment."""
         if self._is_alive():
             return True
-        if self._stopped:
+        if self._stopped or is_finalizing():  # up to Python 3.11 a thread that is started then is waited for in vain
             return False
         if not self._starting.acquire(False):
             return True
