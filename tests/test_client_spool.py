@@ -97,6 +97,24 @@ def test_a_process_that_ends_during_an_outage_leaves_its_entries_on_disk(tmp_pat
     assert sorted({int(json.loads(line)["suffix"]) for line in lines}) == list(range(30))
 
 
+def test_a_process_that_goes_on_counts_what_it_spooled_for_its_end_once(tmp_path: Path) -> None:
+    """A lifespan ended while a batch was on its way and others waited: all are pending, then sent, each once."""
+    with wayward() as server:
+        server.judge = lambda _request: Reply(500, hang_s=1)
+        with TraceHubClient(server.url, batch_size=5, timeout=5, retry_count=0, spool=str(tmp_path)) as client:
+            for number in range(5):
+                client.send(entry(number))
+            server.wait_for(lambda: server.requests)
+            for number in range(5, 8):
+                client.send(entry(number))
+            client.leave(0.1)
+            assert client.counts()[:4] == (8, 0, 0, 8)
+            server.judge = None
+            assert client.flush(10)
+            assert client.counts()[:4] == (8, 8, 0, 0)
+        assert (sorted(numbers(server)), server.duplicates) == (list(range(8)), 0)
+
+
 def test_a_living_owner_keeps_its_files(tmp_path: Path) -> None:
     """Another process takes nothing while the owner lives, all of it afterwards."""
     first, second = Spool(str(tmp_path), "first", 2**20), Spool(str(tmp_path), "second", 2**20)

@@ -88,7 +88,7 @@ class Backlog:
                     break
                 taken.append(self._waiting.popleft())
                 self._bytes -= len(taken[-1])
-            self._out_count = len(taken)
+            self._out_count += len(taken)
             return taken
 
     def settle(self, sent: int = 0, dropped: int = 0, failed: int = 0) -> None:
@@ -110,7 +110,7 @@ class Backlog:
         with self._held():
             self._waiting.extendleft(reversed(items))
             self._bytes += sum(map(len, items))
-            self._out_count = 0
+            self._out_count -= len(items)
             self._admit()
 
     def drop_oldest(self, count: int) -> int:

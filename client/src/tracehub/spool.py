@@ -51,11 +51,12 @@ class Spool:
         """Entries on disk that are this owner's."""
         return sum(map(_count, self._files))
 
-    def write(self, texts: list[str]) -> None:
+    def write(self, texts: list[str]) -> Path:
         """Keep a batch. It is on disk when this returns."""
         self._claim()
         path = self._own / f"{time.time_ns():020d}-{len(texts)}.json"
         self._files[path] = _put(path, texts)
+        return path
 
     def trim(self, now_s: float) -> int:
         """Drop the oldest files where there is no room, and those that are too old; how many entries that were."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from time import monotonic, sleep, time
 
 from tracehub.answers import Fate, Verdict
@@ -30,6 +31,7 @@ class Turns:
         self._delivery = delivery
         self._spool = spool
         self._in_hand: list[str] = []
+        self._copy: Path | None = None  # of what was in hand when the process seemed to end
         self._tried: deque[tuple[float, int]] = deque()  # (when, the backlog's mark) of failed attempts
         self._lost = 0
         self.backoff = backoff
@@ -56,7 +58,15 @@ class Turns:
         self._backlog.settle(outcome.sent, outcome.dropped, outcome.failed)
         if outcome.rest:
             self._backlog.put_back(outcome.rest)
-        return self._judged(outcome)
+        wait_s = self._judged(outcome)
+        self._forget_copy()
+        return wait_s
+
+    def _forget_copy(self) -> None:
+        """The process has gone on, and what became of the batch in hand is known."""
+        copy, self._copy = self._copy, None
+        if copy is not None and self._spool is not None:
+            self._spool.remove(copy)
 
     def _send_from_disk(self) -> float | None:
         spool = self._spool
@@ -165,7 +175,7 @@ class Turns:
         on_its_way, self._in_hand = self._in_hand, []  # once, however often the end is noticed
         try:
             if on_its_way:
-                self._spool.write(on_its_way)
+                self._copy = self._spool.write(on_its_way)
         except OSError as error:
             say("spool", "cannot spool: %s", error)
         self.to_disk()
