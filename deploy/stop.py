@@ -1,4 +1,4 @@
-"""`python -m tracehub_server.stop`: end the server of the database that TRACEHUB_DB names, however it was started."""
+"""`python -m tracehub_server.stop`: end the supervised server of the database that TRACEHUB_DB names."""
 
 import os
 import sys

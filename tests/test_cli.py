@@ -124,6 +124,20 @@ def shell(hub: Services, tmp_path: Path) -> Shell:
     return Shell(tmp_path, hub.ingest_url)
 
 
+@pytest.mark.parametrize(("status", "is_up"), [(200, True), (401, True), (502, False)])
+def test_status_behind_one_address_for_both(tmp_path: Path, status: int, is_up: bool) -> None:
+    """A proxy asks the query port for /health: whether ingest is up is told by what it says to a batch of nothing."""
+    with wayward() as proxy:
+        proxy.judge = lambda request: (
+            Reply(status, b"<html>") if request.path == "/ingest" else Reply(200, {"status": "healthy", "entries": 0})
+        )
+        shell = Shell(tmp_path, proxy.url)
+        told, found = (json.loads(ended.stdout) for ended in shell.run_each(("status", "--json"), ("doctor", "--json")))
+    assert {name: one["up"] for name, one in told["services"].items()} == {"ingest": is_up, "query": True}
+    (ingest,) = [one for one in found["findings"] if one["name"] == "ingest"]
+    assert ingest["level"] == ("ok" if is_up else "problem")
+
+
 def test_status_tells_both_services_and_what_they_hold(shell: Shell, hub: Services) -> None:
     """From either port, for people and for programs; exit code 0."""
     told = json.loads(shell.run("status", "--json", "--url", hub.query_url).stdout)

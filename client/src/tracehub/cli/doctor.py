@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tracehub.cli import server
 from tracehub.cli.command import command
-from tracehub.cli.hub import Hub, database, health
+from tracehub.cli.hub import Hub, database
 from tracehub.cli.reading import Reader
 from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
@@ -71,7 +71,7 @@ def _ports(hub: Hub) -> list[Finding]:
     ):
         try:
             asked = time.time()
-            status, told, at = health(url, read_secret(variable))
+            status, told, at = ports.health(name, read_secret(variable))
         except Unreachable as error:
             findings.append(
                 Finding("problem", name, f"no answer from {url}: {plainly(error)}", "tracehub start, or --url")

@@ -13,13 +13,14 @@ from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
 from tracehub.connection import Connection, Place
 from tracehub.errors import Unreachable
-from tracehub.following import Json
+from tracehub.following import Json, answered, refused
 from tracehub.settings import read_secret
 
 INGEST_PORT, QUERY_PORT = 8099, 8100
 LAST_PORT = 65_535
 ANSWER_S = 10.0
 PROBE_S = 3.0
+NOTHING = b'{"traces":[]}'
 
 
 class Ports(NamedTuple):
@@ -27,6 +28,23 @@ class Ports(NamedTuple):
 
     ingest: str
     query: str
+
+    def health(self, name: str, secret: str) -> tuple[int, Json, float | None]:
+        """As the function `health`, of the port of this name.
+
+        Where a proxy has one address for both, /health is the query port's: a batch of nothing tells of the other, as
+        does a refusal of the secret.
+        """
+        if name == "query" or self.ingest != self.query:
+            return health(self.query if name == "query" else self.ingest, secret)
+        connection = Connection(self.ingest, PROBE_S, secret)
+        try:
+            answer = connection.ask("POST", "/ingest", NOTHING, {"Content-Type": "application/json"})
+        finally:
+            connection.close()
+        if answer.status in (200, 401, 403, 429):
+            return 200, {}, None
+        return answer.status, {"detail": refused(answer).detail}, None
 
 
 class Hub:
@@ -77,15 +95,13 @@ class Hub:
             return Ports(other, known) if answers else Ports(known, other)
         if query is not None:
             return Ports(known, query)
-        ingest = _elsewhere(known, "POST", "/ingest", b'{"traces":[]}')
+        ingest = _elsewhere(known, "POST", "/ingest", NOTHING)
         return Ports(known if ingest is None else ingest or _neighbour(known), known)
 
 
 def health(url: str, secret: str) -> tuple[int, Json, float | None]:
     """Status, what a port says of itself, and when, by its clock. Raises Unreachable."""
     from email.utils import parsedate_to_datetime
-
-    from tracehub.following import answered
 
     connection = Connection(url, PROBE_S, secret)
     try:

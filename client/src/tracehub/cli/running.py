@@ -101,7 +101,7 @@ def _answers(url: str) -> bool:
 @command("stop", short_help="Stop them.", examples=["{}", "{} --db /srv/tracehub/tracehub.db"])
 @_DB
 def stop_command(hub: Hub, db: str | None) -> int:
-    """Stop the server of this database, however it was started; returns when it has ended."""
+    """Stop the server of this database that `start` or `make run-all` began; returns when it has ended."""
     path = database(hub, db)
     with hub.screen.patience("stopping ..."):
         told = server.told(path, "stop")

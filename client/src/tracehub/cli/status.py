@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracehub.cli.command import command
-from tracehub.cli.hub import Hub, health
+from tracehub.cli.hub import Hub, Ports
 from tracehub.cli.program import DOWN
 from tracehub.cli.reading import Reader
 from tracehub.cli.words import clean, duration, plainly, several, size
@@ -31,8 +31,8 @@ def status_command(hub: Hub) -> int:
     with hub.screen.patience("asking both ports ..."):
         ports = hub.ports()
         services = {
-            "ingest": service(ports.ingest, "TRACEHUB_SECRET"),
-            "query": service(ports.query, "TRACEHUB_QUERY_SECRET"),
+            "ingest": service(ports, "ingest", "TRACEHUB_SECRET"),
+            "query": service(ports, "query", "TRACEHUB_QUERY_SECRET"),
         }
         stats = _stats(ports.query) if services["query"]["up"] else {"detail": "the query service is down"}
     up = all(told["up"] for told in services.values())
@@ -44,10 +44,11 @@ def status_command(hub: Hub) -> int:
     return 0 if up else DOWN
 
 
-def service(url: str, secret_name: str) -> Json:
+def service(ports: Ports, name: str, secret_name: str) -> Json:
     """What a port says of itself; `up` when it is healthy."""
+    url: str = getattr(ports, name)
     try:
-        status, told, _ = health(url, read_secret(secret_name))
+        status, told, _ = ports.health(name, read_secret(secret_name))
     except Unreachable as error:
         return {"up": False, "url": url, "detail": plainly(error)}
     return {"up": status == 200, "url": url, **told}
