@@ -241,10 +241,11 @@ async def test_steps_that_took_no_time(page: Any, hub: Services) -> None:
 async def test_no_letter_is_cut_in_two(page: Any, hub: Services) -> None:
     """Text that is too long is cut between letters, also those that take two units."""
     for start in ("", "x"):
-        send(hub, [entry(correlation_id=f"{start}letters-{chr(0x1F600) * 200}", endpoint=start + chr(0x1F600) * 500)])
+        wide = {"endpoint": start + chr(0x1F600) * 500, "source_id": start + chr(0x20000) * 9}
+        send(hub, [entry(correlation_id=f"{start}letters-{chr(0x1F600) * 200}", **wide)])
     await page.goto(f"{hub.query_url}/#/?q=letters-")
     await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 2")
-    whole = "() => [...document.querySelectorAll('a.id, .facts')].every(each => each.textContent.isWellFormed())"
+    whole = "() => [...document.querySelectorAll('a.id, .mark, .facts')].every(each => each.textContent.isWellFormed())"
     assert await page.evaluate(whole)
     await page.locator("a.id").first.click()
     await page.wait_for_selector(".facts:not([hidden])")

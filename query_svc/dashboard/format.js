@@ -1,10 +1,13 @@
 // How numbers, times and foreign text look. Pure.
 
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const HIDDEN = /(?![\ufe00-\ufe0f])[\p{Cc}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu; // but for what makes an emoji of a sign
 
 // Text of an entry, fit to show: what would be invisible, or would turn the line around, is spelled out.
 export function visible(text) {
-  return String(text).replace(HIDDEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return String(text).replace(HIDDEN, (char) => {
+    const code = char.codePointAt(0).toString(16).padStart(4, '0');
+    return `\\u${code.length > 4 ? `{${code}}` : code}`;
+  });
 }
 
 export function shorten(text, most) {
@@ -93,6 +96,6 @@ function two(number) {
 export function code(source) {
   if (source.length <= 3) return visible(source);
   const words = source.split(/[^\p{L}\p{N}]+/u).filter((word) => word && !/^(service|svc|server)$/i.test(word));
-  const letters = words.length > 1 ? words.slice(-2).map((word) => word[0]).join('') : (words[0] ?? source).slice(0, 2);
-  return visible(letters.toUpperCase());
+  const letters = words.length > 1 ? words.slice(-2).map((word) => [...word][0]) : [...(words[0] ?? source)].slice(0, 2);
+  return visible(letters.join('').toUpperCase());
 }

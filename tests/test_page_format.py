@@ -1,0 +1,38 @@
+"""How foreign text looks, in the browser that will run it."""
+
+from typing import Any
+
+import pytest
+from conftest import Services
+from test_page_pairing import pairing
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_what_is_invisible_is_spelled_out(page: Any, hub: Services) -> None:
+    """Two names that differ only in what nobody sees look different; letters and emoji are left as they are."""
+    seen = ["a\u0301", "\u0437\u0430\u043a\u0430\u0437", "\u26a0\ufe0f", "\U0001f600", "a b"]
+    hidden = [
+        "\x00",
+        "\x7f",
+        "\xad",
+        "\u034f",
+        "\u061c",
+        "\u115f",
+        "\u180e",
+        "\u200b",
+        "\u202e",
+        "\u2028",
+        "\u3164",
+        "\ufeff",
+    ]
+    hidden += ["\uffa0", "\ufffb", "\U000e0061"]
+    told = await page.evaluate(
+        """async ([path, texts]) => {
+            const { visible } = await import(path.replace('pairing.js', 'format.js'));
+            return texts.map(visible);
+        }""",
+        [await pairing(page, hub), [*seen, *hidden]],
+    )
+    assert told[: len(seen)] == seen
+    assert told[len(seen) :] == [f"\\u{ord(c):04x}" for c in hidden[:-1]] + ["\\u{e0061}"]
