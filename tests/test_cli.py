@@ -180,6 +180,7 @@ def test_an_unknown_chain_is_exit_code_1(shell: Shell) -> None:
 def test_the_start_of_an_id_will_do(shell: Shell) -> None:
     """Where one chain alone begins so; else those that do are named. For programs an id is whole."""
     shell.store(entry(correlation_id="alpha-1"), entry(correlation_id="alpha-2"), entry(correlation_id="beta-1"))
+    shell.store(*(entry(correlation_id=f"not-beta-{number}") for number in range(20)))
     assert shell.run("show", "beta").stdout.startswith("beta-1  open")
     several = shell.run("show", "alpha")
     assert (several.returncode, several.stdout) == (1, "")

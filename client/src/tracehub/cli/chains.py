@@ -14,6 +14,7 @@ from tracehub.cli.screen import Screen
 from tracehub.cli.words import age, clean, duration
 
 Json = dict[str, Any]
+MOST_CHAINS = 1000  # of a list
 NAMED_WIDTH = 100  # columns from which there is room for the names of sources
 MOST_PAGES = 50  # of a filtered list, each of which may come back short
 
@@ -30,7 +31,7 @@ MOST_PAGES = 50  # of a filtered list, each of which may come back short
         "{} --json | jq -r '.correlations[].correlation_id'",
     ],
 )
-@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Chains.")
+@click.option("-n", "--limit", type=click.IntRange(1, MOST_CHAINS), default=20, show_default=True, help="Chains.")
 @click.option("--source", metavar="SOURCE", help="Only chains with an entry of this source.")
 @click.option("--grep", "q", metavar="TEXT", help="Only chains with this in their id.")
 @click.option("--open/--complete", "is_open", default=None, help="Only chains that wait for an exit, or that do not.")
@@ -43,7 +44,7 @@ def list_command(hub: Hub, limit: int, source: str | None, q: str | None, is_ope
 
 def list_chains(hub: Hub, limit: int, filters: Json) -> int:
     """The table of recent chains, or what to do when there is none."""
-    page = _chains(hub, limit, filters)
+    page = chains_like(hub, limit, filters)
     if hub.screen.json:
         hub.screen.data(page)
     elif page["correlations"]:
@@ -53,7 +54,7 @@ def list_chains(hub: Hub, limit: int, filters: Json) -> int:
     return 0
 
 
-def _chains(hub: Hub, limit: int, filters: Json) -> Json:
+def chains_like(hub: Hub, limit: int, filters: Json) -> Json:
     """A page of `limit` chains, over as many looks as the server takes."""
     page = hub.ask("/correlations", {"limit": limit, **filters})
     for _ in range(MOST_PAGES):

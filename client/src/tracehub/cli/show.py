@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from tracehub.cli.chains import list_chains
+from tracehub.cli.chains import MOST_CHAINS, chains_like, list_chains
 from tracehub.cli.command import command, complete_id
 from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slowest
 from tracehub.cli.hub import Hub
@@ -35,7 +35,7 @@ SHORTEST = 4  # characters of an id that may stand for all of it
 @click.option("--source", metavar="SOURCE", help="Only entries of this source.")
 @click.option("-v", "--verbose", is_flag=True, help="Data, host and time of each entry; nothing folded.")
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Chains, without an ID."
+    "-n", "--limit", type=click.IntRange(1, MOST_CHAINS), default=20, show_default=True, help="Chains, without an ID."
 )
 def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbose: bool, limit: int) -> int:
     """Recent chains or, with an ID, one chain: a time line with a column for each source.
@@ -59,7 +59,7 @@ def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:
     """The chain whose id begins so, if there is one alone among the recent ones; for programs an id is whole."""
     near: list[str] = []
     if not hub.screen.json and len(start) >= SHORTEST:
-        found = hub.ask("/correlations", {"q": start, "limit": 20})["correlations"]
+        found = chains_like(hub, MOST_CHAINS, {"q": start})["correlations"]
         near = [id for id in (str(chain["correlation_id"]) for chain in found) if id != start and id.startswith(start)]
     if len(near) == 1:
         chain = hub.reader.get_traces(near[0], source)
