@@ -268,3 +268,19 @@ async def test_what_is_pressed_is_not_taken_away(page: Any, hub: Services) -> No
     await step.focus()
     await page.wait_for_function(changes, arg=[".facts", await answers.text_content()])
     assert await page.evaluate("document.activeElement.textContent") == "MA /held"
+
+
+async def test_a_step_is_told_anew_when_more_is_known(page: Any, hub: Services) -> None:
+    """An entry before the first moves what is told of the selected step; the search stays at the step it was at."""
+    send(hub, [step("anew", at, "->", endpoint=f"/look/{at}") for at in range(3)])
+    await open_chain(page, hub, "anew")
+    await page.keyboard.press("/")
+    await page.keyboard.type("/look")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".details dd:has-text('+1 ms')")
+    send(hub, [step("anew", -1_000, "->", "WK", endpoint="/early")])
+    await page.wait_for_selector(".details dd:has-text('+1 s')")
+    assert await page.locator(".found").inner_text() == "2 of 3"
+    await page.keyboard.press("Enter")
+    assert "/look/2" in await page.locator(".details h2").inner_text()

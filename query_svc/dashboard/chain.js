@@ -55,9 +55,11 @@ export function chainView(context, route, saved = null) {
     body);
 
   function draw() {
+    const { origin } = found;
     found = model([...record.entries]);
     const kept = selected && found.bars.find((bar) => first(bar) === first(selected));
-    const changed = kept && kept.kind !== selected.kind;
+    const around = (bar) => bar.parent && first(bar.parent);
+    const changed = kept && (kept.kind !== selected.kind || kept.self !== selected.self || around(kept) !== around(selected) || found.origin !== origin);
     selected = kept ?? null;
     search.again();
     timeline.show(found);

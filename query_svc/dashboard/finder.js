@@ -23,17 +23,25 @@ export function finder({ bars, show, choose }) {
     return show(new Set(found));
   }
 
+  const tell = () => setText(number, `${count(at + 1)} of ${count(found.length)}`);
+
   input.oninput = look;
   input.onkeydown = (event) => {
     if (event.key !== 'Enter' || !found.length) return;
     at = (at + (event.shiftKey ? found.length - 1 : 1)) % found.length;
     choose(found[at]);
-    setText(number, `${count(at + 1)} of ${count(found.length)}`);
+    tell();
   };
   return {
     node: h('span', { class: 'finder' }, input, number),
     focus: () => input.focus(),
-    again: () => { if (input.value) look(); },
+    again: () => {
+      if (!input.value) return;
+      const chosen = found[at] && first(found[at]);
+      look();
+      at = found.findIndex((bar) => first(bar) === chosen);
+      if (at >= 0) tell();
+    },
   };
 }
 
