@@ -106,6 +106,18 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
     await page.wait_for_selector(".speed:text-matches('^[1-9]')")
 
 
+async def test_a_service_that_says_why_not_is_not_lost(services: Services, page: Any) -> None:
+    """What it answers is told, and not that there was no answer; when it can, all goes on."""
+    page.forgiven += ["Failed to load resource"]
+    services.start("query_svc")
+    await page.goto(services.query_url)
+    await page.wait_for_selector(".health.ill:has-text('unhealthy')")
+    await page.wait_for_selector(".banner.lost:has-text('there is no database file')")
+    services.start("ingest_svc")
+    await page.wait_for_function(LIVE)
+    await page.wait_for_selector(".health.well:has-text('healthy')")
+
+
 @pytest.mark.parametrize("address", ["traces", "traces/", "constructor", "__proto__", "nothing/like/that"])
 async def test_an_address_of_nothing_shows_the_chains(page: Any, hub: Services, address: str) -> None:
     """A chain without an id, and a view that there is not, lead to the list, without a fault."""

@@ -6,6 +6,8 @@ export const AGAIN_MS = 2_000; // until what did not load is asked for again
 
 export class Refused extends Error {}
 
+export class Unready extends Error {} // the service answers, and says why not with what was asked for
+
 let skewMs = 0; // what the server's clock is ahead of ours
 let onRefused = () => {};
 
@@ -30,7 +32,7 @@ export async function get(path, parameters, signal) {
     throw new Refused(await detail(response));
   }
   if (response.status === 404) return null;
-  if (!response.ok) throw new Error(await detail(response));
+  if (!response.ok) throw new Unready(await detail(response));
   noteClock(response.headers.get('Date'));
   return parse(await response.text());
 }

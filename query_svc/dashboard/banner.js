@@ -27,7 +27,7 @@ export function makeBanner(live) {
 
   return {
     node,
-    state(state, lostAt) {
+    state(state, lostAt, why) {
       clearTimeout(timer);
       if (state === 'idle' && shown) { // nothing is waited for any more
         shown = false;
@@ -36,7 +36,8 @@ export function makeBanner(live) {
       if (state !== 'lost') return;
       timer = setTimeout(() => {
         shown = true;
-        show('lost', `Connection lost at ${clock(lostAt, 0)}. What is shown may be old; trying again …`, 'Try now', () => live.retry());
+        const what = why ? `Nothing comes since ${clock(lostAt, 0)}: ${why}` : `Connection lost at ${clock(lostAt, 0)}`;
+        show('lost', `${what}. What is shown may be old; trying again …`, 'Try now', () => live.retry());
       }, shown ? 0 : PATIENCE_MS);
     },
     back({ lostAt, missed, passedOver, upgraded }) {

@@ -1,7 +1,7 @@
 // The one EventSource of this tab. It knows where it is in the order of commits, so that nothing is missed unsaid:
 // after a cut it goes on from there, or says how much it passed over.
 
-import { address, get, pageVersion, Refused } from './api.js';
+import { address, get, pageVersion, Refused, Unready } from './api.js';
 
 const CATCH_UP = 20_000; // entries that a reader is made to go through after a cut; more are passed over, and counted
 const ASLEEP_MS = 30_000; // hidden for so long, a tab gives its connection back: browsers have six for each server
@@ -73,7 +73,7 @@ export class Live {
     } catch (error) {
       if (mine !== this._attempt) return;
       if (error instanceof Refused) this._set('refused');
-      else this._lost();
+      else this._lost(error instanceof Unready ? error.message : '');
     }
   }
 
@@ -128,11 +128,11 @@ export class Live {
     source.onerror = () => { this._close(); this._lost(); };
   }
 
-  _lost() {
+  _lost(why = '') {
     this._lostAt ||= Date.now();
     this._timer = setTimeout(() => this._connect(), RETRY_MS[Math.min(this._tries, RETRY_MS.length - 1)]);
     this._tries += 1;
-    this._set('lost');
+    this._set('lost', why);
   }
 
   // Give up the stream, and whatever is under way towards one.
@@ -147,9 +147,9 @@ export class Live {
     this._source = null;
   }
 
-  _set(state) {
+  _set(state, why) {
     this.state = state;
-    this.onstate(state, this._lostAt);
+    this.onstate(state, this._lostAt, why);
   }
 
   _visibility() {

@@ -110,10 +110,10 @@ whenRefused(() => {
   show(loginView(() => location.reload()));
 });
 
-live.onstate = (state, lostAt) => {
+live.onstate = (state, lostAt, why) => {
   if (document.body.dataset.live !== state && ['open', 'lost'].includes(state)) status.look();
   document.body.dataset.live = state;
-  banner.state(state, lostAt);
+  banner.state(state, lostAt, why);
 };
 live.onback = (news) => banner.back(news);
 

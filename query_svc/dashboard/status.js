@@ -1,7 +1,7 @@
 // The header: how fast entries come, whether the service is well, what senders had to drop.
 
 import { h, svg, setText } from './element.js';
-import { get, Refused } from './api.js';
+import { get, Refused, Unready } from './api.js';
 import { bytes, count, plural, rate } from './format.js';
 
 const EVERY_MS = 5_000;
@@ -49,7 +49,7 @@ export function statusBar(live, onanswer) {
         plural(stats.subscribers, 'subscriber')].join(' · ');
     } catch (error) {
       if (error instanceof Refused) say('', 'not logged in');
-      else say('ill', 'no answer');
+      else say('ill', error instanceof Unready ? 'unhealthy' : 'no answer');
       health.title = error.message;
     }
     if (!live.isWhole) sample();
