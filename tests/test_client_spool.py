@@ -101,7 +101,7 @@ def test_a_process_that_goes_on_counts_what_it_spooled_for_its_end_once(tmp_path
     """A lifespan ended while a batch was on its way and others waited: all are pending, then sent, each once."""
     with wayward() as server:
         server.judge = lambda _request: Reply(500, hang_s=1)
-        with TraceHubClient(server.url, batch_size=5, timeout=5, retry_count=0, spool=str(tmp_path)) as client:
+        with TraceHubClient(server.url, batch_size=5, timeout=5, retry_count=9, spool=str(tmp_path)) as client:
             for number in range(5):
                 client.send(entry(number))
             server.wait_for(lambda: server.requests)
@@ -109,6 +109,8 @@ def test_a_process_that_goes_on_counts_what_it_spooled_for_its_end_once(tmp_path
                 client.send(entry(number))
             client.leave(0.1)
             assert client.counts()[:4] == (8, 0, 0, 8)
+            server.wait_for(lambda: client.failed)
+            assert sum(int(path.stem.split("-")[1]) for path in tmp_path.glob("*/*.json")) == 8
             server.judge = None
             assert client.flush(10)
             assert client.counts()[:4] == (8, 8, 0, 0)

@@ -56,17 +56,25 @@ class Turns:
         outcome = self._delivery.deliver(texts, self._backlog.counts().dropped)
         self._in_hand = []
         self._backlog.settle(outcome.sent, outcome.dropped, outcome.failed)
-        if outcome.rest:
-            self._backlog.put_back(outcome.rest)
-        wait_s = self._judged(outcome)
-        self._forget_copy()
-        return wait_s
-
-    def _forget_copy(self) -> None:
-        """The process has gone on, and what became of the batch in hand is known."""
         copy, self._copy = self._copy, None
-        if copy is not None and self._spool is not None:
+        if outcome.rest:
+            self._keep(outcome.rest, copy)
+        elif copy is not None and self._spool is not None:
             self._spool.remove(copy)
+        return self._judged(outcome)
+
+    def _keep(self, rest: list[str], copy: Path | None) -> None:
+        """What is left of the batch in hand: in memory, or in its copy, for the process may end yet."""
+        if self._spool is None or copy is None:
+            self._backlog.put_back(rest)
+            return
+        try:
+            self._spool.replace(copy, rest)
+            self._backlog.spooled(written=len(rest))
+        except OSError as error:
+            say("spool", "cannot spool: %s", error)
+            self._spool.remove(copy)
+            self._backlog.put_back(rest)
 
     def _send_from_disk(self) -> float | None:
         spool = self._spool
