@@ -117,3 +117,15 @@ async def test_what_reports_an_error(page: Any, hub: Services) -> None:
         [await pairing(page, hub), datas],
     )
     assert told == [f"reports/{number}" in counted for number in range(len(datas))]
+
+
+async def test_a_chain_is_what_the_list_says(page: Any, hub: Services) -> None:
+    """An exit that lies before its entry by another clock ends it all the same; more exits than entries are told."""
+    send(hub, [step("told/skewed", 0, "->", "WS"), step("told/skewed", 5, "<-", hostname="another")])
+    send(hub, [step("told/skewed", 8, "->"), step("told/skewed", 9, "<-", "WS"), step("told/more", 0, "->")])
+    send(hub, [step("told/more", number, "<-", "WS") for number in (1, 2)])
+    for chain, state in (("skewed", "complete"), ("more", "exit without entry")):
+        await page.goto(f"{hub.query_url}/#/?q=told/{chain}")
+        await page.wait_for_selector(f".rows .state:has-text('{state}')")
+        await page.goto(f"{hub.query_url}/#/traces/told%2F{chain}")
+        await page.wait_for_selector(f".chain-state:has-text('{state}')")

@@ -72,7 +72,7 @@ export function chainView(context, route, saved = null) {
   function head() {
     const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
     const stuck = record.quiet > STUCK_MS || Boolean(saved);
-    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : !found.opens.length ? 'alone' : stuck ? 'stuck' : 'running';
+    const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : found.opens.length < found.orphans.length ? 'alone' : stuck ? 'stuck' : 'running';
     state.replaceChildren(...(found.bars.length ? [stateMark(words)] : []));
     numbers.replaceChildren(...(found.bars.length ? [
       h('span', {}, duration(found.last)), h('span', {}, `${record.expired ? `${count(found.entries.length)} of ` : ''}${plural(found.entries.length + record.expired, 'entry', 'entries')}`),

@@ -79,10 +79,15 @@ function adopt(bars, orphans, origin) {
     if (!open.has(key)) open.set(key, []);
     open.get(key).push(bar);
   }
-  for (const exit of orphans) {
+  const early = orphans.filter((exit) => {
     const stack = open.get(stepOf(exit));
     const at = stack ? stack.findLastIndex((bar) => !bar.exit && bar.entry.timestamp <= exit.timestamp) : -1;
     if (at >= 0) close(stack.splice(at, 1)[0], exit, origin);
+    return at < 0;
+  });
+  for (const exit of early) { // before its entry, by another clock
+    const bar = open.get(stepOf(exit))?.shift();
+    if (bar) close(bar, exit, origin);
     else bars.push(makeOrphan(exit, origin));
   }
   return bars;
@@ -115,7 +120,7 @@ function makeOrphan(exit, origin) {
 function close(bar, exit, origin) {
   bar.kind = 'pair';
   bar.exit = exit;
-  bar.end = exit.timestamp - origin;
+  bar.end = Math.max(bar.start, exit.timestamp - origin);
   bar.failed ||= reportsError(exit);
 }
 
