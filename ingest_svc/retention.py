@@ -37,13 +37,17 @@ class Retention:
 
     async def run(self) -> None:
         """Look, delete, pause, for as long as the service lives."""
+        told = ""
         while True:
             await asyncio.sleep(self._pause_s)
             try:
                 await self.delete()
                 await self.give_back(spare_part=SPARE_PART)
+                told = ""
             except TraceHubError as error:
-                _log.warning("retention waits: %s", error)
+                if str(error) != told:
+                    _log.warning("retention waits: %s", error)
+                told = str(error)
             except Exception:  # the turn of an endless loop: the next one may do better
                 _log.exception("retention stumbled")
 

@@ -102,13 +102,17 @@ class Tail:
         """Look at the file at every ring and every so often, for as long as the service lives."""
         listener = Listener(self._path, self._hear)
         poll_s = POLL_S if listener.listens else POLL_WITHOUT_BELL_S
+        told = ""
         try:
             while True:
                 self._rung.clear()
                 try:
                     await self._turn()
+                    told = ""
                 except TraceHubError as error:
-                    _log.warning("the tail waits: %s", error)
+                    if str(error) != told:
+                        _log.warning("the tail waits: %s", error)
+                    told = str(error)
                 except Exception:  # the turn of an endless loop: the next one may do better
                     _log.exception("the tail stumbled")
                 with contextlib.suppress(TimeoutError):

@@ -202,3 +202,11 @@ async def test_trouble_does_not_end_it(
                 broken.setattr(keeping, "SLICE_ENTRIES", None)
                 await until(lambda: "TypeError" in caplog.text)
             await until(lambda: retention.deleted == 10)
+
+
+async def test_why_it_waits_is_logged_once(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """However long it does, and as often as it looks where the size has a limit."""
+    desk = Desk(settings)  # that was not opened
+    async with running(Retention(desk, 100.0).run()):
+        await asyncio.sleep(0.3)
+    assert caplog.text.count("retention waits") == 1

@@ -186,6 +186,23 @@ async def test_a_look_that_fails_leaves_no_lock(tail: Tail, writer: Writer, monk
             assert await collect(pending, 5) == [1, 2, 3, 4, 5]
 
 
+async def test_why_it_waits_is_logged_once(
+    tail: Tail, writer: Writer, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it looks meanwhile."""
+    looks = 0
+
+    def damaged(_: int) -> Any:
+        nonlocal looks
+        looks += 1
+        raise Unavailable("damaged")
+
+    async with tail.subscription():
+        monkeypatch.setattr(tail._glance, "entries_after", damaged)
+        await until(lambda: looks > 1)
+    assert caplog.text.count("the tail waits: damaged") == 1
+
+
 async def test_requests_do_not_hold_up_the_tail(tail: Tail, writer: Writer) -> None:
     """While every connection for requests is busy, live entries come and streams begin."""
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
