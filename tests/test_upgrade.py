@@ -155,7 +155,17 @@ def test_odd_rows_do_not_stop_it(path: Path, odd: dict[str, Any]) -> None:
     """A row that today's rules would refuse comes along, as near to what it was as can be shown."""
     earlier_file(path, [old(1), old(2, **{"correlation_id": "chain-1", **odd}), old(3, correlation_id="chain-1")])
     upgrade(path, DAYS_MS)
-    assert upgraded(path, "suffix") == ["1", "2", "3"]
+    was = f"2 {odd['timestamp']}" if "timestamp" in odd else "2"
+    assert upgraded(path, "suffix") == ["1", was, "3"]
+
+
+def test_times_that_nobody_can_send_any_more_keep_entries_apart(path: Path) -> None:
+    """They become one time, and what each was stands in the suffix."""
+    times = [-1.5, -2.5, float("-inf"), "soon", "later", 0.0]
+    earlier_file(path, [old(1, correlation_id="chain", timestamp=time) for time in times])
+    upgrade(path, DAYS_MS)
+    assert upgraded(path, "timestamp") == [0.0] * 6
+    assert upgraded(path, "suffix") == ["1 -1.5", "1 -2.5", "1 -inf", "1 soon", "1 later", "1"]
 
 
 def test_the_new_file_is_private_and_alone(path: Path) -> None:

@@ -107,11 +107,12 @@ def _slices(old: sqlite3.Connection) -> Iterator[list[tuple[Any, ...]]]:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     _, source_id, correlation_id, timestamp, suffix, direction, operation, endpoint, data, hostname, raw_line, _ = row
+    told = _number(timestamp, 0, sys.float_info.max)
     return Entry(
         source_id=str(source_id),
         correlation_id=str(correlation_id),
-        timestamp=_number(timestamp, 0, sys.float_info.max),
-        suffix=str(suffix),
+        timestamp=told,
+        suffix=str(suffix) if told == timestamp else f"{suffix} {timestamp}",  # or it might be the same as another one
         direction=str(direction),  # type: ignore[arg-type]  # nothing of an old file is left behind
         operation=str(operation),
         endpoint=str(endpoint),
