@@ -13,11 +13,11 @@ from rich.text import Text
 
 from tracehub.cli import server
 from tracehub.cli.command import command
-from tracehub.cli.hub import Hub, database
+from tracehub.cli.hub import PROBE_S, Hub, database, offer_nothing
 from tracehub.cli.reading import Reader
 from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
-from tracehub.connection import Connection, Place
+from tracehub.connection import Place
 from tracehub.errors import TraceHubError, Unreachable
 from tracehub.settings import read_secret
 
@@ -104,12 +104,10 @@ def _secret(name: str, url: str, variable: str) -> list[Finding]:
     given, known = read_secret(variable), Place.at(url)
     try:
         if name == "query":
-            Reader(url, timeout=3.0).ask("/stats")
+            Reader(url, timeout=PROBE_S).ask("/stats")
             status = 200
         else:
-            connection = Connection(url, 3.0, given)
-            status = connection.ask("POST", "/ingest", b'{"traces":[]}', {"Content-Type": "application/json"}).status
-            connection.close()
+            status = offer_nothing(url, given).status
     except TraceHubError as error:
         status = getattr(error, "status", 0)
     if status == 401:

@@ -11,7 +11,7 @@ import click
 
 from tracehub.cli.reading import Reader
 from tracehub.cli.screen import Screen
-from tracehub.connection import Connection, Place
+from tracehub.connection import Answer, Connection, Place
 from tracehub.errors import Unreachable
 from tracehub.following import Json, answered, refused
 from tracehub.settings import read_secret
@@ -37,11 +37,7 @@ class Ports(NamedTuple):
         """
         if name == "query" or self.ingest != self.query:
             return health(self.query if name == "query" else self.ingest, secret)
-        connection = Connection(self.ingest, PROBE_S, secret)
-        try:
-            answer = connection.ask("POST", "/ingest", NOTHING, {"Content-Type": "application/json"})
-        finally:
-            connection.close()
+        answer = offer_nothing(self.ingest, secret)
         if answer.status in (200, 401, 403, 429):
             return 200, {}, None
         return answer.status, {"detail": refused(answer).detail}, None
@@ -113,6 +109,15 @@ def health(url: str, secret: str) -> tuple[int, Json, float | None]:
     except (TypeError, ValueError):
         at = None
     return answer.status, answered(answer.body), at
+
+
+def offer_nothing(url: str, secret: str) -> Answer:
+    """What the ingest port says to a batch without entries, which changes nothing. Raises Unreachable."""
+    connection = Connection(url, PROBE_S, secret)
+    try:
+        return connection.ask("POST", "/ingest", NOTHING, {"Content-Type": "application/json"})
+    finally:
+        connection.close()
 
 
 def database(hub: Hub, given: str | None) -> Path:
