@@ -102,7 +102,8 @@ from tracehub.integrations.celery import trace_celery
 app = Celery("work", broker="memory://")
 app.conf.task_always_eager = True
 trace_celery("WK")
-
+"""
+BROKEN_OFF = """
 @app.task(name="inner")
 def inner():
     raise SystemExit(7)
@@ -119,10 +120,15 @@ except SystemExit:
 """
 
 
+def run_eagerly(server: Wayward, tasks: str) -> None:
+    """Tasks that run where they are called, in a process of their own."""
+    environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"}
+    subprocess.run([sys.executable, "-c", EAGER + tasks], env=environ, check=True, timeout=60)
+
+
 def test_an_eager_task_stays_in_the_chain_and_tells_what_broke_it_off(server: Wayward) -> None:
     """There is no message to carry the id; a run that ends without a state, as by a time limit, ends with its error."""
-    environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"}
-    subprocess.run([sys.executable, "-c", EAGER], env=environ, check=True, timeout=60)
+    run_eagerly(server, BROKEN_OFF)
     assert [(entry["direction"], entry["endpoint"]) for entry in server.entries] == [
         ("->", "outer"), ("->", "inner"), ("<-", "inner"), ("<-", "outer"),
     ]  # fmt: skip
@@ -131,13 +137,6 @@ def test_an_eager_task_stays_in_the_chain_and_tells_what_broke_it_off(server: Wa
 
 
 REPLACED = """
-from celery import Celery
-from checkpoint_logger import get_correlation_id
-from tracehub.integrations.celery import trace_celery
-app = Celery("work", broker="memory://")
-app.conf.task_always_eager = True
-trace_celery("WK")
-
 @app.task(name="inner")
 def inner():
     pass
@@ -153,8 +152,7 @@ assert get_correlation_id() is None
 
 def test_an_eager_task_that_is_replaced_is_left_too(server: Wayward) -> None:
     """What takes its place runs within it, under the same task id; the correlation id does not outlast it."""
-    environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"}
-    subprocess.run([sys.executable, "-c", REPLACED], env=environ, check=True, timeout=60)
+    run_eagerly(server, REPLACED)
     assert [(entry["direction"], entry["endpoint"]) for entry in server.entries] == [
         ("->", "outer"), ("->", "inner"), ("<-", "inner"), ("<-", "outer"),
     ]  # fmt: skip
