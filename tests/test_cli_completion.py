@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import entry
-from test_cli import BIN, Shell, hub, shell
+from shell import BIN, Shell, hub, shell
 
 __all__ = ["hub", "shell"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from conftest import Services, until
-from test_cli import BIN, Shell
-from test_upgrade import earlier_file, old
+from earlier import earlier_file, old
+from shell import BIN, Shell
 from test_writer import checkpoint
 from wayward import Reply, wayward
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Services, entry
-from test_cli import Shell, hub, shell
+from shell import Shell, hub, shell
 from tracehub.cli.files import Line
 from tracehub.cli.load import Load
 from tracehub.connection import Connection

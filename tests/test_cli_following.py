@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Services, entry
 from rich.console import Console
-from test_cli import Shell, hub, shell
+from shell import Shell, hub, shell
 from test_writer import checkpoint
 from tracehub.cli.screen import Screen
 from tracehub.cli.tail import Lines

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Services, free_port
-from test_cli import BIN, Shell
+from shell import BIN, Shell
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import entry
-from test_cli import Shell, hub, shell
+from shell import Shell, hub, shell
 from tracehub.cli.words import age, duration
 
 __all__ = ["hub", "shell"]  # fixtures

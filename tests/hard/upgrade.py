@@ -6,7 +6,7 @@ import random
 import time
 from pathlib import Path
 
-from test_upgrade import earlier_file, old
+from earlier import earlier_file, old
 
 from hard.report import Report, Scale
 from hard.stage import connected, started
@@ -15,7 +15,7 @@ from shared.storage.upgrade import needs_upgrade
 
 PROMISE = "A file of the earlier release comes along whole, with progress in the log, however often that is interrupted"
 HOW = "A million rows, some of them with broken data; the ingest process killed at random moments of the upgrade"
-SHORT = ("test_upgrade.py::test_it_is_interrupted_and_started_again",)
+SHORT = ("test_upgrade_service.py::test_it_is_interrupted_and_started_again",)
 BROKEN = ('{"a": NaN}', "", "no json", '{"cut": "sho', "[1]", "line\nbreak")
 KILLS = 20
 ROWS = 1_000_000
