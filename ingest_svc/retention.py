@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from ingest_svc.desk import Desk
-from shared.errors import TraceHubError
+from shared.log import Endless
 
 SLICE_ENTRIES: Final = 1_000  # 2 ms; larger slices make commits wait, and go with large ones only
 ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
@@ -37,19 +37,12 @@ class Retention:
 
     async def run(self) -> None:
         """Look, delete, pause, for as long as the service lives."""
-        told = ""
+        endless = Endless(_log, "retention")
         while True:
             await asyncio.sleep(self._pause_s)
-            try:
+            with endless.turn():
                 await self.delete()
                 await self.give_back(spare_part=SPARE_PART)
-                told = ""
-            except TraceHubError as error:
-                if str(error) != told:
-                    _log.warning("retention waits: %s", error)
-                told = str(error)
-            except Exception:  # the turn of an endless loop: the next one may do better
-                _log.exception("retention stumbled")
 
     async def cleanup(self) -> int:
         """Delete all that is past retention or too much and give its pages back, now; returns the number of entries."""

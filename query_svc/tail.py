@@ -20,6 +20,7 @@ from query_svc.wanted import EVERYTHING, Test, Wanted
 from shared.answers import TailLag
 from shared.doorbell import Listener
 from shared.errors import TraceHubError, Unavailable
+from shared.log import Endless
 from shared.storage.glance import Glance
 from shared.storage.reader import Reader
 from shared.storage.rows import Numbered
@@ -102,19 +103,12 @@ class Tail:
         """Look at the file at every ring and every so often, for as long as the service lives."""
         listener = Listener(self._path, self._hear)
         poll_s = POLL_S if listener.listens else POLL_WITHOUT_BELL_S
-        told = ""
+        endless = Endless(_log, "the tail")
         try:
             while True:
                 self._rung.clear()
-                try:
+                with endless.turn():
                     await self._turn()
-                    told = ""
-                except TraceHubError as error:
-                    if str(error) != told:
-                        _log.warning("the tail waits: %s", error)
-                    told = str(error)
-                except Exception:  # the turn of an endless loop: the next one may do better
-                    _log.exception("the tail stumbled")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(poll_s if self.subscribers else POLL_S):
                         await self._rung.wait()

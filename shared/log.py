@@ -3,9 +3,13 @@
 A line break in a name would forge a line, an escape sequence would be obeyed by the terminal that shows the log.
 """
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+from shared.errors import TraceHubError
 
 
 def set_up_log() -> None:
@@ -32,3 +36,25 @@ class Printable(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
         """The traceback, indented."""
         return "\n".join(f"    {printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
+class Endless:
+    """The turns of a loop that never ends: why one fails is logged, the same reason again only after a good turn."""
+
+    def __init__(self, log: logging.Logger, name: str) -> None:
+        self._log = log
+        self._name = name
+        self._told = ""
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """One turn; its errors end here, for the next one may do better."""
+        try:
+            yield
+            self._told = ""
+        except TraceHubError as error:
+            if str(error) != self._told:
+                self._log.warning("%s waits: %s", self._name, error)
+            self._told = str(error)
+        except Exception:
+            self._log.exception("%s stumbled", self._name)
