@@ -16,7 +16,7 @@ from test_writer import checkpoint
 from tracehub.cli.screen import Screen
 from tracehub.cli.tail import Lines
 from tracehub.connection import Connection
-from wayward import Reply, wayward
+from wayward import Reply, Request, wayward
 
 from shared.storage.writer import Writer
 
@@ -213,6 +213,35 @@ def test_wait_asks_little_and_ends_in_time_however_much_is_stored(tmp_path: Path
         server.judge = lambda request: Reply(200, events) if "/stream" in request.path else incomplete
         assert Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "1s").returncode == 1
         assert 1 <= sum("/stream" not in request.path for request in server.requests) <= asked
+
+
+def test_wait_asks_again_what_the_server_could_not_answer(tmp_path: Path) -> None:
+    """It is busy for a moment, and complete then, without another entry."""
+    pair = (entry(correlation_id="chain"), entry(correlation_id="chain", direction="<-"))
+    events = "".join(f"id: {id}\ndata: {json.dumps(step)}\n\n" for id, step in enumerate(pair, 1)).encode()
+    answers = [Reply(503, {"detail": "busy"}), Reply(429, {"detail": "slowly"})]
+
+    def judge(request: Request) -> Reply:
+        if "/stream" in request.path:
+            return Reply(200, events)
+        return answers.pop(0) if answers else Reply(200, {"count": 2, "complete": True})
+
+    with wayward() as server:
+        server.judge = judge
+        ended = Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "20s")
+    assert (ended.returncode, ended.stderr, answers) == (0, "", [])
+
+
+def test_wait_ends_with_what_will_not_pass(tmp_path: Path) -> None:
+    """The secret was taken back between the stream and the question."""
+    events = "".join(f"id: {id}\ndata: {json.dumps(entry(direction=way))}\n\n" for id, way in ((1, "->"), (2, "<-")))
+    with wayward() as server:
+        server.judge = lambda request: (
+            Reply(200, events.encode()) if "/stream" in request.path else Reply(403, {"detail": "The secret is wrong"})
+        )
+        ended = Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "20s")
+    assert ended.returncode not in (0, 1)
+    assert "The secret is wrong" in ended.stderr
 
 
 def test_wait_begins_anew_with_a_database_that_was_replaced(own: Shell, services: Services) -> None:

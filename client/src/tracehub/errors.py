@@ -10,7 +10,9 @@ from __future__ import annotations
 
 
 class TraceHubError(Exception):
-    """Something between here and the server went wrong."""
+    """Something between here and the server went wrong; `may_pass`: the same may succeed later."""
+
+    may_pass = True
 
 
 class Unreachable(TraceHubError):
@@ -19,6 +21,8 @@ class Unreachable(TraceHubError):
 
 class NoAddress(Unreachable, ValueError):
     """Nothing was asked, for what was given names no place."""
+
+    may_pass = False
 
 
 class Refused(TraceHubError):
@@ -29,3 +33,4 @@ class Refused(TraceHubError):
         self.status = status
         self.detail = detail
         self.wait_s = wait_s
+        self.may_pass = status == 429 or status >= 500

@@ -60,7 +60,7 @@ class Following:
                     connected, broken = True, False
                     yield from filter(self._is_new, self._events.read(response))
             except (TraceHubError, OSError, HTTPException, ValueError) as error:
-                if not connected or (isinstance(error, Refused) and error.status < 500 and error.status != 429):
+                if not connected or (isinstance(error, TraceHubError) and not error.may_pass):
                     raise error if isinstance(error, TraceHubError) else Unreachable(reason(error)) from error
                 asked_s = error.wait_s if isinstance(error, Refused) else None
                 if time.monotonic() >= self._until:

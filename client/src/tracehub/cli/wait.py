@@ -28,6 +28,7 @@ Arrival = Union[Entry, TraceHubError, str, None]  # a text is the name of an eve
 LOST, CONNECTED = "lost", "connected"
 UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 WAITING = 1000  # entries between the two threads
+AGAIN_S = 1.0  # until the server is asked again what it could not answer
 
 
 def seconds(text: str, option: str) -> float:
@@ -39,15 +40,20 @@ def seconds(text: str, option: str) -> float:
 
 
 class Goal(ABC):
-    """What is waited for: `reached` is asked of each entry."""
+    """What is waited for: `reached` is asked of each entry, `holds` when nothing has come for `again_s`."""
 
     quiet_s = math.inf
+    again_s = math.inf
 
     def __init__(self, hub: Hub, correlation_id: str) -> None:
         self._hub, self._id = hub, correlation_id
 
     def reached(self, _entry: Entry) -> bool:
         """Whether this entry makes it so."""
+        return False
+
+    def holds(self) -> bool:
+        """Whether it is so by now."""
         return False
 
     def forget(self) -> None:  # noqa: B027  # most goals remember nothing
@@ -73,15 +79,26 @@ class Complete(Goal):
         self._balance[key] += 1 if entry["direction"] == "->" else -1
         if not self._balance[key]:
             del self._balance[key]
+        return self.holds()
+
+    def holds(self) -> bool:
+        self.again_s = math.inf
         if self._balance or self._seen < self._incomplete:
             return False
-        chain = self._hub.reader.ask(f"/traces/{quoted(self._id)}", {"limit": 1})
+        try:
+            chain = self._hub.reader.ask(f"/traces/{quoted(self._id)}", {"limit": 1})
+        except TraceHubError as error:
+            if not error.may_pass:
+                raise
+            self.again_s = AGAIN_S
+            return False
         self._incomplete = int(chain["count"])
         return bool(chain["complete"])
 
     def forget(self) -> None:
         self._balance.clear()
         self._seen = self._incomplete = 0
+        self.again_s = math.inf
 
     def missing(self, count: int) -> str:
         left = sum(abs(balance) for balance in self._balance.values())
@@ -176,14 +193,16 @@ def _wait(hub: Hub, correlation_id: str, goal: Goal, until: float, entries: list
     threading.Thread(target=_read, args=(hub, correlation_id, left, arrivals.put), daemon=True).start()
     is_connected = True
     while True:
-        patience = goal.quiet_s if entries and is_connected else math.inf
+        quiet_s = goal.quiet_s if entries and is_connected else math.inf
         left_s = until - time.monotonic()
         if left_s <= 0:  # however much is stored
             return False
         try:
-            arrival = arrivals.get(timeout=min(left_s, patience))
+            arrival = arrivals.get(timeout=min(left_s, quiet_s, goal.again_s))
         except queue.Empty:
-            return bool(entries) and patience <= left_s
+            if quiet_s <= left_s or (goal.again_s <= left_s and goal.holds()):
+                return True
+            continue
         if isinstance(arrival, TraceHubError):
             raise arrival
         if arrival is None:
