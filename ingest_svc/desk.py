@@ -29,6 +29,7 @@ from shared.storage.claim import Claim
 from shared.storage.columns import Columns
 
 RESTART_S: Final = 1.0  # before another writer process takes the place of one that ended
+LOOK_S: Final = 0.01  # between looks for the end of one that has hung up
 STOP_S: Final = 10.0  # for the last transaction and the WAL
 
 Settle = Callable[[Any], None]  # is given what came of it: an answer or an error
@@ -130,7 +131,8 @@ class Desk:
                 await self._ended(Unavailable(f"the writer process cannot be started: {error.strerror}"))
                 continue
             await line.lost
-            code = await asyncio.to_thread(process.wait)
+            while (code := process.poll()) is None:  # noqa: ASYNC110  # there may be no memory for a thread that waits
+                await asyncio.sleep(LOOK_S)
             lost = Unavailable(f"the writer process ended with {code}, another one starts: send again")
             await self._ended(self._why_given_up.error() if self._why_given_up else lost)
             self._why_given_up = None

@@ -4,12 +4,14 @@ import asyncio
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,6 +200,16 @@ class Services:
     def query_url(self) -> str:
         """Where the query service is."""
         return f"http://127.0.0.1:{self.query_port}"
+
+
+@contextmanager
+def without_room_for_threads(pid: int) -> Iterator[None]:
+    """The process has no memory left for the stack of another thread."""
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20, before[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_AS, before)
 
 
 def _children(pid: int) -> list[int]:

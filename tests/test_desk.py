@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from conftest import Services, entry, free_port, until
+from conftest import Services, entry, free_port, until, without_room_for_threads
 from test_writer import HOUR_MS, checkpoint, rows
 
 from ingest_svc.desk import Desk
@@ -248,6 +248,27 @@ async def test_a_writer_that_is_killed_is_replaced(services: Services, http: aio
     assert count >= acked
     assert (first, last) == (1, count)
     assert "another one starts" in services.log("ingest_svc")
+
+
+async def test_a_writer_is_replaced_where_no_thread_can_be_started(
+    services: Services, http: aiohttp.ClientSession
+) -> None:
+    """While memory is short senders are told so; when there is some again, another writer takes over."""
+    services.start("ingest_svc")
+
+    async def status() -> int:
+        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
+            return response.status
+
+    assert await status() == 200
+    with without_room_for_threads(services.processes["ingest_svc"].pid):
+        os.kill(services.writer_pid(), signal.SIGKILL)
+        assert await asyncio.wait_for(status(), 10) == 503
+
+    async def is_back() -> bool:
+        return await status() == 200
+
+    await until(is_back)
 
 
 async def test_a_writer_that_gives_up_says_why(services: Services, http: aiohttp.ClientSession) -> None:
