@@ -152,8 +152,10 @@ class Tail:
                 self.cursor = self._glance.newest()
                 if not self._glance.is_current():
                     raise Unavailable(f"{self._path} was replaced while it was opened")
-            except TraceHubError as error:
+            except BaseException as error:
                 await self._close()
+                if not isinstance(error, TraceHubError):
+                    raise
                 if str(error) != str(self._why_not):
                     _log.info("%s", error)
                 self._why_not = error

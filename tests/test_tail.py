@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
-from conftest import until
+from conftest import Services, until, without_room_for_threads
 
 from query_svc import wanted
 from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
@@ -232,6 +233,20 @@ async def test_a_file_that_goes_and_comes(tail: Tail, writer: Writer, tmp_path: 
         fresh.path.replace(writer.path)
         assert (await asyncio.wait_for(pending.frames(), 5), pending.replaced) == (b"", True)
         assert await tail.reader.newest() == tail.cursor == 3
+
+
+async def test_a_file_that_could_not_be_opened_is_opened_later(services: Services, http: aiohttp.ClientSession) -> None:
+    """Also where that failed by something unforeseen, such as no memory for the thread of a connection."""
+    services.start("query_svc")
+    with without_room_for_threads(services.processes["query_svc"].pid):
+        services.start("ingest_svc")
+        await until(lambda: "the tail stumbled" in services.log("query_svc"))
+
+    async def answers() -> bool:
+        async with http.get(f"{services.query_url}/recent") as response:
+            return response.status == 200
+
+    await until(answers)
 
 
 async def test_a_tail_that_is_behind_leaves_others_their_turn(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
