@@ -35,6 +35,7 @@ HostList = Annotated[
 ]
 Flag = Annotated[str, Meta(pattern="^[01]?$", description="1, 0 or empty")]
 Text = Annotated[str, Meta(description="text")]
+Utf8 = Annotated[str, Meta(pattern="^[^\ud800-\udfff]*$", description="text that is UTF-8")]
 
 VERSION: Final = importlib.metadata.version("tracehub-server")
 BAD_SETTING: Final = 2  # exit code
@@ -49,8 +50,8 @@ class SettingError(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of both services. `TRACEHUB_` and the name in capitals is its variable."""
 
-    db: Text = "/tmp/tracehub.db"
-    host: Text = "127.0.0.1"
+    db: Utf8 = "/tmp/tracehub.db"
+    host: Utf8 = "127.0.0.1"
     port: Port = 8099  # ingest
     query_port: Port = 8100
     retention_hours: Hours = 24.0  # since arrival, not by the sender's clock

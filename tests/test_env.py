@@ -70,6 +70,8 @@ def test_an_empty_variable_is_an_absent_one(field: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
+        ("TRACEHUB_DB", "/var/\udce9.db"),
+        ("TRACEHUB_HOST", "\udce9.example"),
         ("TRACEHUB_PORT", "http"),
         ("TRACEHUB_PORT", "65536"),
         ("TRACEHUB_PORT", "-1"),
@@ -194,11 +196,12 @@ def test_a_process_refuses_an_open_address(service: str, variable: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_address_of_another_machine_is_a_bad_setting(service: str) -> None:
-    """A host that is no address of this machine is one line and exit code 2, and no file is made."""
-    ended = start(service, "--host", "192.0.2.1", "--db", "/nowhere/t.db", TRACEHUB_INSECURE="1")
+@pytest.mark.parametrize("host", ["192.0.2.1", "traces..example", "x" * 64])
+def test_an_address_of_another_machine_is_a_bad_setting(service: str, host: str) -> None:
+    """A host that is no address of this machine, or can be no name, is one line and exit code 2; no file is made."""
+    ended = start(service, "--host", host, "--db", "/nowhere/t.db", TRACEHUB_INSECURE="1")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-    assert "TRACEHUB_HOST='192.0.2.1': no address of this machine" in ended.stderr
+    assert f"TRACEHUB_HOST='{host}': no address of this machine" in ended.stderr
 
 
 @pytest.mark.parametrize("program", [*SERVICES, "tracehub_server"])
