@@ -37,12 +37,27 @@ STOP_S: Final = 8.0  # for a service to end when asked, before it is made to
 SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
 
 
+class _Options(ServerOptions):  # type: ignore[misc]
+    """supervisord's options, by which it starts what it supervises."""
+
+    def fork(self) -> int:
+        """Fork a child that heeds a stop from its first moment on: as a group, and not by a handler that is ours."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        if pid := os.fork():
+            with contextlib.suppress(OSError):  # it has done so itself
+                os.setpgid(pid, pid)
+        else:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        return pid
+
+
 class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
     """supervisord over both services; the first that it gives up ends them all and is `lost`."""
 
     lost: str | None = None
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: _Options) -> None:
         super().__init__(options)
         self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started with nohup
 
@@ -133,7 +148,7 @@ def _supervise() -> str | None:
     options = None
     while options is None or options.mood == SupervisorStates.RESTARTING:  # `supervisorctl reload`
         is_first = options is None
-        options = ServerOptions()
+        options = _Options()
         options.realize(["-c", str(CONFIGURATION)])
         options.first, options.test = is_first, False
         services = Services(options)

@@ -141,6 +141,16 @@ def test_both_run_come_back_and_stop(run: Callable[..., Terminal]) -> None:
     stream.close()
 
 
+def test_a_stop_right_after_the_start_is_heeded(run: Callable[..., Terminal]) -> None:
+    """Services that are only being started end when asked; nobody waits until they are killed."""
+    terminal = run()
+    terminal.wait(lambda: "supervisord started" in terminal.output)
+    os.killpg(terminal.process.pid, signal.SIGINT)
+    terminal.process.wait(60)
+    assert "stopped: query_svc" in terminal.output
+    assert "SIGKILL" not in terminal.output
+
+
 def test_a_terminated_make_takes_everything_along(run: Callable[..., Terminal]) -> None:
     """SIGTERM to make alone, as a container or a service manager sends it, ends both services."""
     terminal = run()
