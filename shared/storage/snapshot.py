@@ -3,32 +3,44 @@
 import contextlib
 import os
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from shared.errors import BadFile, Unavailable
-from shared.storage.sqlite import FileKind, companions, file_kind, read_only_uri, translated
+from shared.storage.sqlite import FileKind, companions, file_kind, read_only_uri, sync, translated
 
 
 def snapshot(source: Path, target: Path) -> int:
     """Copy `source` into the new file `target`, of mode 0600 and synced to disk; gives the number of entries in it.
 
-    Raises BadFile where `target` exists, or `source` is no database of ours. The WAL cannot be reset while it lasts.
+    Until it is whole it has another name, `<target>.*.partial`, which a process that is killed leaves behind. Raises
+    BadFile where `target` exists, or `source` is no database of ours. The WAL cannot be reset while it lasts.
     """
     if not source.is_file():
         raise Unavailable(f"there is no file {source}")
     if any(companion.exists() for companion in companions(target)):
         raise BadFile(f"{target} has a -wal or -shm file beside it: choose another name")
-    with translated(target):
-        try:
-            os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # VACUUM INTO would make it 0644
-        except FileExistsError:
-            raise BadFile(f"{target} exists: choose another name") from None
+    _refuse_taken(target)
+    with translated(target):  # VACUUM INTO would make it 0644
+        file, name = tempfile.mkstemp(".partial", f"{target.name}.", target.parent)
+        os.close(file)
+    partial = Path(name)
     try:
-        _copy(source, target)
-        return _entries(target)
+        _copy(source, partial)
+        entries = _entries(partial)
+        _refuse_taken(target)
+        with translated(target):
+            partial.rename(target)
+            sync(target.parent)
+        return entries
     except BaseException:
-        target.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
+
+
+def _refuse_taken(target: Path) -> None:
+    if os.path.lexists(target):
+        raise BadFile(f"{target} exists: choose another name")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -37,12 +49,7 @@ def _copy(source: Path, target: Path) -> None:
             raise Unavailable(f"{source} is not set up yet")
     with translated(target), contextlib.closing(sqlite3.connect(read_only_uri(source), uri=True)) as db:
         db.execute("VACUUM INTO ?", (str(target),))
-    for path in (target, target.parent):
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        sync(target)
 
 
 def _entries(path: Path) -> int:

@@ -72,6 +72,15 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def sync(place: Path) -> None:
+    """Return when the file, or the names in the directory, are on the disk."""
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def read_only_uri(path: Path) -> str:
     """The address under which readers open the file."""
     return f"file:{quote(str(path))}?mode=ro"

@@ -6,7 +6,6 @@ deleted by the next one.
 
 import itertools
 import logging
-import os
 import sqlite3
 import sys
 import time
@@ -20,7 +19,7 @@ from msgspec import Raw
 
 from shared.errors import Unavailable
 from shared.storage.reserve import with_room
-from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, translated
+from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, sync, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry, encode
 
@@ -68,9 +67,9 @@ def upgrade(path: Path, retention_ms: float, go_on: Callable[[], bool] = lambda:
         (total,) = old.execute("SELECT count(*) FROM traces").fetchone()
         _log.info("upgrading %s: %d entries of the earlier release", path, total)
         _copy(old, new, retention_ms, total, go_on)
-        _sync(new)
+        sync(new)
         new.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     _log.info("upgraded %s: all %d entries are there", path, total)
 
 
@@ -136,11 +135,3 @@ def _readable(text: str) -> str:
     except (ValueError, RecursionError):
         return encode({"_unparsed": text}).decode()
     return text.replace("\n", "").replace("\r", "")
-
-
-def _sync(place: Path) -> None:
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

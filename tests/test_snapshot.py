@@ -1,0 +1,56 @@
+"""A snapshot has its name when it is whole, and not before."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from test_writer import HOUR_MS, checkpoint, rows
+
+from shared.errors import TraceHubError
+from shared.storage.snapshot import snapshot
+from shared.storage.writer import Writer
+
+ENTRIES = 100_000
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A file whose copy takes a moment."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        writer.write([[checkpoint(number, data='{"a":1}') for number in range(ENTRIES)]], 0)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_one_that_was_cut_short_has_no_name(database: Path, tmp_path: Path, number: int) -> None:
+    """Nobody takes it for a backup, and the next one may have the name."""
+    place = tmp_path / "backups"
+    place.mkdir()
+    target = place / "copy.db"
+    command = [sys.executable, "-m", "tracehub_server.snapshot", str(target)]
+    copying = subprocess.Popen(command, env={**os.environ, "TRACEHUB_DB": str(database)}, stdout=subprocess.DEVNULL)
+    while not any(place.iterdir()):
+        assert copying.poll() is None
+        time.sleep(0.001)
+    copying.send_signal(number)
+    copying.wait(30)
+    if target.exists():  # it was done by then
+        assert rows(target, "SELECT count(*) FROM traces") == [(ENTRIES,)]
+        target.unlink()
+    assert snapshot(database, target) == ENTRIES
+
+
+def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """Not even what there was of it."""
+    (tmp_path / "tracehub.db").write_bytes(b"no database" * 1_000)
+    place = tmp_path / "backups"
+    place.mkdir()
+    with pytest.raises(TraceHubError):
+        snapshot(tmp_path / "tracehub.db", place / "copy.db")
+    assert list(place.iterdir()) == []
