@@ -216,6 +216,19 @@ def test_what_is_in_the_wal_is_told(path: Path) -> None:
     assert size > 100_000 and f"and {size / 1e3:,.1f} kB in its WAL" in database["detail"]
 
 
+def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
+    """Says which setting names its CA, and does not advise to start what runs."""
+    with wayward() as server:
+        certificate = server.speak_tls(tmp_path)
+        server.judge = lambda _: Reply(200, {})
+        shell = Shell(tmp_path, server.url)
+        for known, level in ({}, "problem"), ({"SSL_CERT_FILE": str(certificate)}, "ok"):
+            ended = shell.run("doctor", "--json", "--db", str(tmp_path / "none.db"), **known)
+            told = [one for one in json.loads(ended.stdout)["findings"] if server.url in one["detail"]]
+            assert {(one["level"], one["remedy"]) for one in told} == {(level, "")}
+            assert ("SSL_CERT_FILE" in told[0]["detail"]) == (not known)
+
+
 def test_a_clock_that_differs(tmp_path: Path) -> None:
     """By the server's `Date`: a warning that says by how much."""
     date = b"Tue, 01 Jan 2030 00:00:00 GMT"

@@ -119,6 +119,21 @@ def test_a_plain_port_asked_for_tls_is_named_as_such(server: Wayward) -> None:
         TraceHubQueryClient(server.url.replace("http:", "https:")).get_traces("c")
 
 
+def test_a_ca_of_ones_own_is_asked_for_and_taken(
+    server: Wayward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not know it is told which setting names it; a name that does not fit is not its fault."""
+    certificate = server.speak_tls(tmp_path)
+    server.judge = lambda _request: Reply(200, {"traces": [], "next": None})
+    with pytest.raises(Unreachable, match=r"certificate there is not trusted.*SSL_CERT_FILE"):
+        TraceHubQueryClient(server.url).get_traces("c")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert TraceHubQueryClient(server.url).get_traces("c")["traces"] == []
+    with pytest.raises(Unreachable, match="certificate there is not trusted") as caught:
+        TraceHubQueryClient(server.url.replace("127.0.0.1", "localhost")).get_traces("c")
+    assert "SSL_CERT_FILE" not in str(caught.value)
+
+
 def test_nobody_there_is_an_error_too() -> None:
     """Refused connections and addresses that are none."""
     for url in ("http://127.0.0.1:9", "ftp://x", "http://[bad"):

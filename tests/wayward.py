@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 
 class Reply(NamedTuple):
@@ -51,6 +57,22 @@ class Wayward(ThreadingHTTPServer):
         self.connections = 0
         self.lock = threading.Lock()
         self.stopping = threading.Event()
+
+    def speak_tls(self, folder: Path) -> Path:
+        """Speak TLS from now on; gives the file of the certificate, which nobody knows."""
+        if shutil.which("openssl") is None:
+            pytest.skip("openssl is not installed: TLS was NOT TRIED")
+        certificate, key = folder / "own.pem", folder / "own.key"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=own",
+             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
+        return certificate
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections += 1

@@ -16,6 +16,7 @@ from tracehub.errors import NoAddress, Unreachable
 MAX_REDIRECTS = 4
 MAX_ANSWER = 2**20  # bytes read of the answer to a batch
 NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")  # OpenSSL's words for an answer in plain text
+UNKNOWN_CA = (18, 19, 20, 21)  # OpenSSL's numbers for a certificate that leads to nobody who is known
 
 Headers = Mapping[str, Union[str, bytes]]
 
@@ -156,6 +157,9 @@ def reason(error: BaseException) -> str:
     """What went wrong, for a log line."""
     if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
         return "no TLS is spoken there: http:// instead of https://?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        remedy = " (SSL_CERT_FILE names a CA of your own)" if error.verify_code in UNKNOWN_CA else ""
+        return f"the certificate there is not trusted: {error.verify_message}{remedy}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from ssl import SSLError
 from typing import NamedTuple
 
 from rich.table import Table
@@ -73,9 +74,8 @@ def _ports(hub: Hub) -> list[Finding]:
             asked = time.time()
             status, told, at = ports.health(name, read_secret(variable))
         except Unreachable as error:
-            findings.append(
-                Finding("problem", name, f"no answer from {url}: {plainly(error)}", "tracehub start, or --url")
-            )
+            remedy = "" if isinstance(error.__cause__, SSLError) else "tracehub start, or --url"
+            findings.append(Finding("problem", name, f"no answer from {url}: {plainly(error)}", remedy))
             continue
         if status == 200:
             findings.append(
