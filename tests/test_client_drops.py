@@ -60,6 +60,25 @@ def test_400_without_a_usable_path_does_not_block_the_rest(server: Wayward, body
     assert len(server.requests) < 20
 
 
+@pytest.mark.parametrize(
+    "body", [b"Client sent an HTTP request to an HTTPS server.\n", b"<html><title>400 Bad Request</title></html>"]
+)
+def test_400_from_what_is_no_tracehub_drops_nothing(
+    server: Wayward, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a port that speaks TLS, asked without: the address is told, and the entries wait for a better one."""
+    server.judge = lambda _request: Reply(400, body)
+    with TraceHubClient(server.url, flush_interval=60, batch_size=1000) as client:
+        for number in range(8):
+            client.send(entry(number))
+        assert not client.flush(2)
+        assert (client.dropped, client.pending) == (0, 8)
+        assert server.url in caplog.text and "https://" in caplog.text
+        server.judge = None
+        assert client.flush(10)
+    assert numbers(server) == list(range(8))
+
+
 def test_the_oldest_are_dropped_and_counted_when_there_is_no_room() -> None:
     """With nobody listening, the newest 10,000 entries remain, and drops are reported with the next batch."""
     port = free_port()

@@ -45,6 +45,8 @@ def judge(answer: Answer) -> Verdict:
         return Verdict(Fate.AGAIN, reason, wait_s=retry_after(answer.headers))
     if status == 413:
         return Verdict(Fate.SPLIT, reason)
+    if status == 400 and answer.body and not told:
+        return Verdict(Fate.CLOSED, "400 from what is no TraceHub: https:// instead of http://?")
     if status == 400:
         named = _ENTRY.match(str(told.get("path") or ""))
         return Verdict(Fate.BAD, reason, place=int(named[1]) if named else None)
