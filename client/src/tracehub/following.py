@@ -82,8 +82,8 @@ class Following:
         headers = {"Accept": "text/event-stream"}
         if self._events.last_id:
             headers["Last-Event-ID"] = self._events.last_id
-        asked = _query({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
-        response = connection.start("GET", f"{self._path}?{asked}", headers=headers)
+        query = _query({**self._parameters, "timeout": max(1, round(min(left_s, LONGEST_S)))})
+        response = connection.start("GET", f"{self._path}?{query}", headers=headers)
         if response.status != 200:
             raise refused(Answer(response.status, response.headers, response.read(2**16)))
         return response
@@ -120,10 +120,15 @@ def entries(following: Following, on_event: Callable[[str, Json], Any] | None = 
 
 def ask(connection: Connection, path: str, parameters: Json) -> Json:
     """The JSON object that a GET is answered with. Raises Refused, or Unreachable."""
+    return answered(asked(connection, path, parameters))
+
+
+def asked(connection: Connection, path: str, parameters: Json) -> bytes:
+    """What a GET is answered with. Raises Refused, or Unreachable."""
     answer = connection.ask("GET", f"{path}?{_query(parameters)}" if parameters else path)
     if answer.status != 200:
         raise refused(answer)
-    return answered(answer.body)
+    return answer.body
 
 
 def _query(parameters: Json) -> str:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from tracehub.cli.command import command, complete_id
 from tracehub.cli.hub import Hub
 from tracehub.cli.progress import Progress
-from tracehub.cli.words import as_json, several
+from tracehub.cli.words import in_ascii, several
+from tracehub.query import quoted
 
-Entry = dict[str, Any]
 PAGE = 1000  # entries of one answer
+ROW_ID = ',"id":'  # before the number that ends an entry there
 
 
 @command(
@@ -46,11 +46,11 @@ def export_command(hub: Hub, correlation_id: str | None, everything: bool, outpu
     if (correlation_id is None) == (not everything):
         raise click.UsageError("give an ID or --all")
     if correlation_id is not None:
-        entries = hub.reader.get_traces(correlation_id)["traces"]
-        if not entries:
+        texts = _chain(hub, correlation_id)
+        if not texts:
             hub.screen.remark(f"no entry of {correlation_id} at {hub.reading}")
             return 1
-        count = _write(entries, output)
+        count = _write(texts, output)
     else:
         stats = hub.ask("/stats")
         with Progress(hub.screen, "exporting", stats["newest_id"] - stats["oldest_id"] + 1) as progress:
@@ -64,25 +64,34 @@ def export_command(hub: Hub, correlation_id: str | None, everything: bool, outpu
     return 0
 
 
-def _all(hub: Hub, newest: int, progress: Progress) -> Iterator[Entry]:
+def _chain(hub: Hub, correlation_id: str) -> list[str]:
+    page, texts = hub.reader.texts(f"/traces/{quoted(correlation_id)}", {})
+    while page.get("next") is not None:
+        page, more = hub.reader.texts(f"/traces/{quoted(correlation_id)}", {"after": page["next"]})
+        texts += more
+    return texts
+
+
+def _all(hub: Hub, newest: int, progress: Progress) -> Iterator[str]:
     """All entries up to the newest when this began, so that it ends however fast they come."""
     last = 0
     while last < newest:
-        page = hub.reader.ask("/recent", {"since_id": last, "limit": PAGE})["traces"]
-        if not page:
+        _, texts = hub.reader.texts("/recent", {"since_id": last, "limit": PAGE})
+        if not texts:
             return
-        for entry in page:
-            last = entry.pop("id")
+        for text in texts:
+            entry, _, id = text[:-1].rpartition(ROW_ID)
+            last = int(id)
             if last <= newest:
-                yield entry
-        progress.advance(len(page), entries=len(page))
+                yield entry + "}"
+        progress.advance(len(texts), entries=len(texts))
 
 
-def _write(entries: Iterable[Entry], output: Path | None) -> int:
+def _write(texts: Iterable[str], output: Path | None) -> int:
     count = 0
     if output is None:
-        for entry in entries:
-            sys.stdout.write(as_json(entry) + "\n")
+        for text in texts:
+            sys.stdout.write(in_ascii(text) + "\n")
             count += 1
         sys.stdout.flush()
         return count
@@ -90,8 +99,8 @@ def _write(entries: Iterable[Entry], output: Path | None) -> int:
         if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):  # one that was there keeps its mode
             os.fchmod(raw.fileno(), 0o600)
         file: IO[bytes] = gzip.GzipFile(fileobj=raw, mode="wb") if output.suffix == ".gz" else raw  # type: ignore[assignment]
-        for entry in entries:
-            file.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        for text in texts:
+            file.write(text.encode() + b"\n")
             count += 1
         if file is not raw:
             file.close()

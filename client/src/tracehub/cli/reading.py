@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Callable
 
-from tracehub.connection import Answer
+from tracehub.connection import Answer, reason
 from tracehub.errors import Unreachable
-from tracehub.following import Following, Json, answered, ask, entries, refused
+from tracehub.following import Following, Json, answered, ask, asked, entries, refused
 from tracehub.query import SILENCE_S, TraceHubQueryClient
+
+_TRACES = '"traces":['  # before the entries of a page; within a text its quotes would be escaped
+_end_of = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
 class Reader(TraceHubQueryClient):
@@ -30,6 +33,27 @@ class Reader(TraceHubQueryClient):
         if not answer.keys() & {"count", "entries"}:
             raise Unreachable(f"not the answer of a TraceHub: {json.dumps(answer)[:80]}")
         return answer
+
+    def texts(self, path: str, parameters: Json) -> tuple[Json, list[str]]:
+        """What a page says besides its entries, and these to the letter. Raises Unreachable where it is no page."""
+        connection = self._connect(self.timeout)
+        try:
+            body = asked(connection, path, parameters)
+        finally:
+            connection.close()
+        before, begin, rest = body.decode(errors="replace").partition(_TRACES)
+        texts, at = [], 0
+        try:
+            while rest.startswith("{", at):
+                _, end = _end_of(rest, at)
+                texts.append(rest[at:end])
+                at = end + rest.startswith(",", end)
+        except (ValueError, RecursionError) as error:
+            raise Unreachable(f"not the answer of a TraceHub: {reason(error)}") from error
+        page = answered(before + begin + rest[at:])
+        if page.get("traces") != []:
+            raise Unreachable(f"not the answer of a TraceHub: {json.dumps(page)[:80]}")
+        return page, texts
 
     def follow(
         self,

@@ -40,6 +40,11 @@ def as_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, separators=separators, indent=indent).replace("\x7f", "\\u007f")
 
 
+def in_ascii(text: str) -> str:
+    """JSON text in which no control character is left raw but tabs, which stand between tokens, and none but ASCII."""
+    return re.sub(r"[^\t -~]", lambda letter: as_json(letter[0])[1:-1], text)
+
+
 def shown_json(value: Any) -> str:
     """JSON for people: letters of all scripts as they are."""
     return clean(json.dumps(value, ensure_ascii=False))
