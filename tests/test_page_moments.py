@@ -113,6 +113,33 @@ async def test_a_page_that_comes_back_from_the_cache(page: Any, hub: Services) -
     await page.wait_for_selector("[data-id='cached-page/0']")
 
 
+async def test_tabs_behind_others(page: Any, hub: Services) -> None:
+    """Ten tabs that nobody looked at yet keep no connection from the one in sight; looked at, each catches up."""
+    send(hub, [entry(correlation_id=f"behind-{each}") for each in range(10)])
+    await page.context.add_init_script("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    behind = [await page.context.new_page() for _ in range(10)]
+    for each, tab in enumerate(behind):
+        await tab.goto(f"{hub.query_url}/#/traces/behind-{each}")
+        await tab.wait_for_selector(".numbers:has-text('1 entry')")
+    await page.goto(f"{hub.query_url}/#/")
+    await look_at(page)
+    await page.wait_for_function(LIVE)
+    send(hub, [entry(correlation_id="behind-9")])
+    await look_at(behind[9])
+    await behind[9].wait_for_selector(".numbers:has-text('2 entries')")
+    await behind[9].wait_for_function(LIVE)
+
+
+async def look_at(page: Any) -> None:
+    """Tell a page that was opened behind others that it is in sight."""
+    await page.evaluate(
+        """() => {
+            Object.defineProperty(document, 'hidden', {value: false, configurable: true});
+            document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+    )
+
+
 async def test_picks_outlive_a_search(page: Any, hub: Services) -> None:
     """A chain that is picked shows it after the list was read anew, and x lets go of it."""
     send(hub, chains(2, "picks"))

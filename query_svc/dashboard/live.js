@@ -4,7 +4,7 @@
 import { address, get, pageVersion, Refused, Unready } from './api.js';
 
 const CATCH_UP = 20_000; // entries that a reader is made to go through after a cut; more are passed over, and counted
-const ASLEEP_MS = 30_000; // hidden for so long, a tab gives its connection back: browsers have six for each server
+const ASLEEP_MS = 5_000; // hidden for so long, a tab gives its connection back: browsers have six for each server
 const RETRY_MS = [300, 1_000, 2_000, 4_000, 5_000];
 const TIMEOUT = '{"type":"timeout"}';
 
@@ -23,8 +23,8 @@ export class Live {
     this._attempt = 0; // the latest; an earlier one opens nothing any more
     document.addEventListener('visibilitychange', () => this._visibility());
     addEventListener('online', () => this.retry());
-    addEventListener('pagehide', () => this._close());
-    addEventListener('pageshow', (event) => { if (event.persisted && this.state === 'open') { this._slept = Date.now(); this._connect(); } });
+    addEventListener('pagehide', () => this._giveBack());
+    addEventListener('pageshow', () => this._wake());
   }
 
   // Follow a stream: {path, parameters, from, entry(text, id), again(why)}. Replaces what was followed before.
@@ -69,7 +69,9 @@ export class Live {
       if (mine !== this._attempt) return;
       const note = this._whereToGoOn(wanted, stats);
       await this._noteVersion(note);
-      if (mine === this._attempt) this._open(wanted, note);
+      if (mine !== this._attempt) return;
+      if (document.hidden) this._rest(); // tabs opened behind this one would take all connections before they are looked at
+      else this._open(wanted, note);
     } catch (error) {
       if (mine !== this._attempt) return;
       if (error instanceof Refused) this._set('refused');
@@ -155,13 +157,22 @@ export class Live {
   _visibility() {
     clearTimeout(this._sleep);
     if (document.hidden) {
-      this._sleep = setTimeout(() => {
-        if (this.state !== 'open') return;
-        this._close();
-        this._slept = Date.now();
-        this._set('asleep');
-      }, ASLEEP_MS);
-    } else if (this.state === 'asleep' && this._slept && this._wanted) this._connect();
+      this._sleep = setTimeout(() => this._giveBack(), ASLEEP_MS);
+    } else this._wake();
+  }
+
+  _giveBack() {
+    if (this._source) this._rest();
+  }
+
+  _rest() {
+    this._close();
+    this._slept = Date.now();
+    this._set('asleep');
+  }
+
+  _wake() {
+    if (this.state === 'asleep' && this._slept) this._connect();
     else this.retry();
   }
 }
