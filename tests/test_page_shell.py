@@ -1,6 +1,7 @@
 """What holds in every view of the dashboard: keys, colours, small screens, a lost connection, the secret."""
 
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -104,6 +105,30 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
     assert "3 entries" in str(await page.locator(".health").get_attribute("title"))
     send(services, [entry(correlation_id="fast") for _ in range(90)])
     await page.wait_for_selector(".speed:text-matches('^[1-9]')")
+
+
+async def test_a_service_that_hangs_is_lost(services: Services, page: Any) -> None:
+    """A service that takes connections and answers none is told as lost; when it goes on, so do list and stream."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    await page.goto(services.query_url)
+    await page.wait_for_function(LIVE)
+    services.processes["query_svc"].send_signal(signal.SIGSTOP)
+    await page.wait_for_selector(".banner.lost:has-text('Connection lost')", timeout=60_000)
+    await page.wait_for_selector(".health.ill:has-text('no answer')")
+    send(services, [entry(correlation_id="meanwhile")])
+    services.processes["query_svc"].send_signal(signal.SIGCONT)
+    await page.wait_for_selector("[data-id=meanwhile]", timeout=60_000)
+    await page.wait_for_selector(".health.well:has-text('healthy')")
+
+
+async def test_a_stream_that_is_held_back(page: Any, hub: Services) -> None:
+    """Where a proxy keeps the stream to itself the page says that what it shows may be old, and why."""
+    await page.route("**/stream?*", lambda _: None)
+    await page.goto(hub.query_url)
+    await page.wait_for_selector(".banner.lost:has-text('the stream does not begin')", timeout=60_000)
+    await page.unroute("**/stream?*")
+    await page.wait_for_function(LIVE)
 
 
 async def test_a_service_that_says_why_not_is_not_lost(services: Services, page: Any) -> None:

@@ -3,6 +3,7 @@
 import { parse } from './exact.js';
 
 export const AGAIN_MS = 2_000; // until what did not load is asked for again
+export const PATIENCE_MS = 15_000; // until an answer begins; a query has five seconds in the server
 
 export class Refused extends Error {}
 
@@ -26,7 +27,7 @@ export function address(path, parameters = {}) {
 
 // The answer as JSON; null where this server has no such call.
 export async function get(path, parameters, signal) {
-  const response = await fetch(address(path, parameters), { signal, headers: { Accept: 'application/json' } });
+  const response = await begin(address(path, parameters), { signal, headers: { Accept: 'application/json' } });
   if (response.status === 401 || response.status === 403) {
     onRefused();
     throw new Refused(await detail(response));
@@ -44,7 +45,7 @@ export async function post(path, body) {
 }
 
 export async function pageVersion() {
-  const response = await fetch(address('./'), { method: 'HEAD', cache: 'no-store' });
+  const response = await begin(address('./'), { method: 'HEAD', cache: 'no-store' });
   return response.ok ? response.headers.get('ETag') : null;
 }
 
@@ -54,6 +55,17 @@ export function serverNow() {
 
 export function chainPath(id) {
   return `traces/${encodeURIComponent(id)}`;
+}
+
+// The head of an answer. A service that hangs, or is behind a cut that nobody tells of, would be waited for for ever.
+async function begin(url, options) {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(new Error('no answer')), PATIENCE_MS);
+  try {
+    return await fetch(url, { ...options, signal: AbortSignal.any([patience.signal, options.signal].filter(Boolean)) });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function detail(response) {

@@ -1,7 +1,7 @@
 // The one EventSource of this tab. It knows where it is in the order of commits, so that nothing is missed unsaid:
 // after a cut it goes on from there, or says how much it passed over.
 
-import { address, get, pageVersion, Refused, Unready } from './api.js';
+import { address, get, pageVersion, PATIENCE_MS, Refused, Unready } from './api.js';
 
 const CATCH_UP = 20_000; // entries that a reader is made to go through after a cut; more are passed over, and counted
 const ASLEEP_MS = 5_000; // hidden for so long, a tab gives its connection back: browsers have six for each server
@@ -46,7 +46,7 @@ export class Live {
 
   retry() {
     if (this._wanted && this.state === 'lost') {
-      clearTimeout(this._timer);
+      this._close();
       this._connect();
     }
   }
@@ -108,7 +108,9 @@ export class Live {
     const parameters = { ...wanted.parameters, timeout: 3600, last_event_id: wanted.position };
     const source = new EventSource(address(wanted.path, parameters));
     this._source = source;
+    this._timer = setTimeout(() => this._cut('the stream does not begin, as where a proxy holds it back'), PATIENCE_MS);
     source.onopen = () => {
+      clearTimeout(this._timer);
       this._tries = 0;
       const lostAt = this._lostAt;
       this._lostAt = this._slept = 0;
@@ -127,7 +129,17 @@ export class Live {
     };
     source.addEventListener('gap', (event) => wanted.gap?.(JSON.parse(event.data)));
     source.addEventListener('reset', () => { wanted.position = this.newest = this.old = 0; wanted.again?.('replaced'); });
-    source.onerror = () => { this._close(); this._lost(); };
+    source.onerror = () => this._cut();
+  }
+
+  // Something else had no answer: a stream that hangs says nothing of it.
+  doubt() {
+    if (this.state === 'open') this._cut();
+  }
+
+  _cut(why) {
+    this._close();
+    this._lost(why);
   }
 
   _lost(why = '') {
@@ -140,11 +152,11 @@ export class Live {
   // Give up the stream, and whatever is under way towards one.
   _leave() {
     this._attempt += 1;
-    clearTimeout(this._timer);
     this._close();
   }
 
   _close() {
+    clearTimeout(this._timer);
     this._source?.close();
     this._source = null;
   }

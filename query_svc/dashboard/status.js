@@ -15,6 +15,7 @@ export function statusBar(live, onanswer) {
   const node = h('div', { class: 'status' }, curve, speed, health);
   const past = new Array(BARS).fill(0);
   let last = null; // [when, newest row id]
+  let asking = false;
 
   // Each second where all entries come by; else when the service was asked, for the seconds since then.
   function sample() {
@@ -36,7 +37,8 @@ export function statusBar(live, onanswer) {
   }
 
   async function poll() {
-    if (document.hidden) return;
+    if (document.hidden || asking) return;
+    asking = true;
     try {
       const stats = await get('stats');
       onanswer();
@@ -49,9 +51,14 @@ export function statusBar(live, onanswer) {
         plural(stats.subscribers, 'subscriber')].join(' · ');
     } catch (error) {
       if (error instanceof Refused) say('', 'not logged in');
-      else say('ill', error instanceof Unready ? 'unhealthy' : 'no answer');
+      else if (error instanceof Unready) say('ill', 'unhealthy');
+      else {
+        say('ill', 'no answer');
+        live.doubt();
+      }
       health.title = error.message;
     }
+    asking = false;
     if (!live.isWhole) sample();
   }
 
