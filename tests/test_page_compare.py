@@ -94,10 +94,13 @@ async def test_ids_are_typed(page: Any, hub: Services) -> None:
 
 
 async def test_an_open_step_against_a_finished_one(page: Any, hub: Services) -> None:
-    """Where one chain hangs the step says so."""
+    """Where one chain hangs the step says so, and nothing is said of how long the whole took."""
     send(hub, chain("open/a", ("MA", "/wait", 0, 10)))
     send(hub, chain("open/b", ("MA", "/wait", 0, 10))[:1])
     await compare(page, hub, "open/a", "open/b")
+    said = await page.locator(".verdict p").inner_text()
+    assert "B is open, as of" in said
+    assert "took" not in said
     assert await rows(page) == [["/wait", "10 ms", "open", "open in B"]]
 
 

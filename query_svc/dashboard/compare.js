@@ -3,7 +3,7 @@
 import { h, button, setText } from './element.js';
 import { AGAIN_MS, chainPath, get } from './api.js';
 import { align } from './align.js';
-import { duration, plural, shorten, visible } from './format.js';
+import { clock, duration, plural, shorten, visible } from './format.js';
 import { moment, nothing } from './marks.js';
 import { first, model } from './pairing.js';
 import { chainLink, go, link } from './router.js';
@@ -69,9 +69,8 @@ export function compareView(context, route) {
       h('a', { href: chainLink(chain.correlation_id), title: visible(chain.correlation_id) }, shorten(visible(chain.correlation_id), 48)),
       h('span', { class: 'gist' }, duration(parts.last), ' · ', plural(chain.count, 'entry', 'entries'), ' · ', moment(parts.origin),
         chain.next ? ' · only its beginning' : ''));
-    const gain = b.last - a.last;
     const words = [
-      h('b', { class: gain > 0 ? 'slower' : 'faster' }, Math.abs(gain) < LARGE_MS ? 'B took as long as A' : `B took ${duration(Math.abs(gain))} ${gain > 0 ? 'longer' : 'less'}`),
+      outcome(a, b),
       only('a') ? h('span', { class: 'absent' }, `${plural(only('a'), 'step')} missing in B`) : null,
       only('b') ? h('span', { class: 'absent' }, `${plural(only('b'), 'step')} only in B`) : null,
       h('span', {}, changed.length ? `${plural(changed.length, 'step differs', 'steps differ')} in duration` : 'no step differs in duration'),
@@ -111,6 +110,14 @@ export function compareView(context, route) {
     },
     help: [['d D', 'next, previous difference'], ['l', 'the largest difference'], ['s', 'swap A and B']],
   };
+}
+
+// What is recorded of a chain that is open says nothing of how long it takes.
+function outcome(a, b) {
+  const open = [a.opens.length && 'A', b.opens.length && 'B'].filter(Boolean);
+  if (open.length) return h('b', { class: 'slower' }, `${open.join(' and ')} ${open.length > 1 ? 'are' : 'is'} open, as of ${clock(Date.now(), 0)}`);
+  const gain = b.last - a.last;
+  return h('b', { class: gain > 0 ? 'slower' : 'faster' }, Math.abs(gain) < LARGE_MS ? 'B took as long as A' : `B took ${duration(Math.abs(gain))} ${gain > 0 ? 'longer' : 'less'}`);
 }
 
 // What a pair of steps amounts to: `by` is the difference of the whole step, `self` of what no inner step explains.
