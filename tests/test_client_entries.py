@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections import OrderedDict, defaultdict, namedtuple
+from ctypes import c_short
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -108,6 +110,13 @@ class Point:
     x: int = 1
 
 
+class Label(c_short):
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"label {self.value}"
+
+
 class Colour(Enum):
     RED = "red"
 
@@ -157,6 +166,7 @@ Pair = namedtuple("Pair", "a b")
         (1 + 2j, "(1+2j)"),
         (10**5000, hex(10**5000)[:4096]),
         (memoryview(b"x"), "x"),
+        (array("i", [7]), "array('i', [7])"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -164,6 +174,15 @@ def test_values_that_json_cannot_carry_become_text(value: Any, told: Any) -> Non
     """No type of value makes an entry fail, alone or nested, beside plain ones."""
     assert sent(data={"value": value, "plain": 1})["data"] == {"value": told, "plain": 1}
     assert sent(data={"in": [{"it": value}]})["data"] == {"in": [{"it": told}]}
+
+
+def test_what_offers_its_bytes_is_no_bytes() -> None:
+    """What has a buffer, as numpy's numbers and labels have, is told by its own text, as a value and as a key."""
+    number, label = c_short(7), Label(7)
+    assert sent(data={"n": number})["data"] == {"n": "c_short(7)"}
+    assert sent(data={"in": [1.5, ({"n": number}, "x")]})["data"] == {"in": [1.5, [{"n": "c_short(7)"}, "x"]]}
+    assert sent(data={label: 1})["data"] == {"label 7": 1}
+    assert sent(data={"in": {label: 1}})["data"] == {"in": {"label 7": 1}}
 
 
 def test_cycles_depth_and_multiplied_references_end() -> None:

@@ -20,6 +20,8 @@ from tracehub.plain import plain
 Fields = tuple[str, str, float, str, str, str, str, Optional[Mapping[str, Any]], str, Optional[str]]
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
+_BYTES = frozenset({bytes, bytearray, memoryview})
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 
 
 @cache
@@ -93,12 +95,30 @@ def freeze(fields: Any) -> bytes:
     """
     data = fields[7]
     try:
-        if data is None or _ATOMS.issuperset(map(type, data.values())):
+        if data is None or (_ATOMS.issuperset(map(type, data)) and _ATOMS.issuperset(map(type, data.values()))):
             return marshal.dumps(fields, 2)
-        # Version 2 follows every reference again: a dict that holds itself twice would never end.
-        return marshal.dumps(fields, 4)
+        if _is_known(data, set()) and _is_known(data.values(), set()):
+            # Version 2 follows every reference again: a dict that holds itself twice would never end.
+            return marshal.dumps(fields, 4)
     except Exception:
-        return marshal.dumps(tuple(plain(value) for value in fields), 2)
+        pass  # nested too deep to look into, or a class that marshal does not take
+    return marshal.dumps(tuple(plain(value) for value in fields), 2)
+
+
+def _is_known(values: Any, seen: set[int]) -> bool:
+    """Whether marshal takes `values` for what they are: what has a buffer, like numpy's numbers, it takes for bytes."""
+    if _ATOMS.issuperset(map(type, values)):
+        return True
+    for value in values:
+        kind = type(value)
+        if kind in _ATOMS or kind in _BYTES or id(value) in seen:
+            continue
+        if kind not in _CONTAINERS:
+            return False
+        seen.add(id(value))
+        if not (_is_known(value, seen) and (kind is not dict or _is_known(value.values(), seen))):
+            return False
+    return True
 
 
 def valid_time(timestamp: object) -> float:
