@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,17 @@ def test_carry_takes_the_id_into_an_executor() -> None:
         assert pool.submit(carry(get_correlation_id)).result() == "carried"
         assert pool.submit(get_correlation_id).result() is None
     reset_correlation_id(token)
+
+
+def test_carry_takes_the_id_into_another_process() -> None:
+    """What `carry` gives can be pickled as the function can, and is still known by its name."""
+    token = set_correlation_id("carried")
+    carried = carry(get_correlation_id)
+    reset_correlation_id(token)
+    assert carried.__name__ == "get_correlation_id"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(carried).result() == "carried"
+        assert pool.submit(get_correlation_id).result() is None
 
 
 def test_ids_are_set_and_put_back() -> None:

@@ -9,6 +9,8 @@ from typing import Any, Callable, TypeVar
 
 Result = TypeVar("Result")
 
+_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
+
 in_force: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 
@@ -44,15 +46,16 @@ def carry(function: Callable[..., Result]) -> Callable[..., Result]:
     """`function` with the id that is in force now, for executors, which start with an empty context.
 
     pool.submit(carry(work), order)
+
+    It can be pickled where `function` can, for executors whose workers are processes.
     """
-    correlation_id = get_correlation_id()
+    carried = functools.partial(_under, get_correlation_id(), function)
+    return functools.update_wrapper(carried, function, _NAMES, ())
 
-    @functools.wraps(function)
-    def carried(*args: Any, **kwargs: Any) -> Result:
-        token = set_correlation_id(correlation_id)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            reset_correlation_id(token)
 
-    return carried
+def _under(correlation_id: str | None, function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:
+    token = set_correlation_id(correlation_id)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        reset_correlation_id(token)
