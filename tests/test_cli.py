@@ -29,6 +29,17 @@ def test_status_behind_one_address_for_both(tmp_path: Path, status: int, is_up: 
     assert ingest["level"] == ("ok" if is_up else "problem")
 
 
+def test_commands_say_where_a_redirect_leads(tmp_path: Path) -> None:
+    """A proxy that wants https answers with 301 and a page: each command names the address to use."""
+    with wayward() as proxy:
+        proxy.judge = lambda request: Reply(301, b"<html>", {"Location": f"https://hub.example{request.path}"})
+        shell = Shell(tmp_path, proxy.url)
+        for words in (("list",), ("send", "->", "SH", "a", "b", "--id", "c"), ("status",), ("doctor",)):
+            ended = shell.run(*words)
+            assert ended.returncode != 0
+            assert "moved to https://hub.example/" in ended.stdout + ended.stderr, words
+
+
 def test_status_tells_both_services_and_what_they_hold(shell: Shell, hub: Services) -> None:
     """From either port, for people and for programs; exit code 0."""
     told = json.loads(shell.run("status", "--json", "--url", hub.query_url).stdout)

@@ -107,6 +107,15 @@ def test_a_closed_door_keeps_the_queue_and_is_said_once(
     assert numbers(server) == list(range(15))
 
 
+def test_a_redirect_that_is_not_followed_says_where_to(server: Wayward, caplog: pytest.LogCaptureFixture) -> None:
+    """A proxy that answers http with 301 wants https, which whoever set the address has to write there."""
+    server.judge = lambda _request: Reply(301, b"<html>", {"Location": "https://hub.example/ingest"})
+    with TraceHubClient(server.url) as client:
+        client.send(entry(1))
+        assert not client.flush(0.3)
+    assert "301 moved to https://hub.example/ingest" in caplog.text
+
+
 def test_a_secret_that_no_header_carries_is_not_shown(
     server: Wayward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -103,6 +103,13 @@ def test_a_refusal_carries_the_servers_words(server: Wayward, status: int) -> No
         assert (caught.value.status, caught.value.detail) == (status, "because")
 
 
+def test_a_redirect_that_is_not_followed_says_where_to(server: Wayward) -> None:
+    """301 and 302, as of a proxy that wants https."""
+    server.judge = lambda _request: Reply(301, b"<html>", {"Location": "https://hub.example/traces/c"})
+    with pytest.raises(Refused, match=r"301: moved to https://hub\.example/traces/c"):
+        TraceHubQueryClient(server.url).get_traces("c")
+
+
 @pytest.mark.parametrize(
     "reply", [Reply(200, b"<html>"), Reply(200, [1]), Reply(garbage=b"?"), Reply(200, {"next": 1}), Reply(200, {})]
 )

@@ -38,7 +38,7 @@ def judge(answer: Answer) -> Verdict:
     """200 with a receipt is the only success: a stray page that answers 200 has stored nothing."""
     status = answer.status
     told = _told(answer.body)
-    reason = f"{status} {told.get('detail') or ''}".strip()[:500]
+    reason = f"{status} {detail_of(answer)}".strip()[:500]
     if status == 200:
         return Verdict(Fate.STORED) if "accepted" in told else Verdict(Fate.AGAIN, "200 without a receipt")
     if status in (408, 429) or status >= 500:
@@ -51,6 +51,12 @@ def judge(answer: Answer) -> Verdict:
         named = _ENTRY.match(str(told.get("path") or ""))
         return Verdict(Fate.BAD, reason, place=int(named[1]) if named else None)
     return Verdict(Fate.CLOSED, reason)
+
+
+def detail_of(answer: Answer) -> str:
+    """What an answer says of itself, or where it sends to, if it is a redirect that nobody follows with a POST."""
+    location = answer.headers.get("Location") if answer.status in (301, 302, 303) else None
+    return str(_told(answer.body).get("detail") or (f"moved to {location}" if location else ""))
 
 
 def retry_after(headers: Message, now: float | None = None) -> float | None:

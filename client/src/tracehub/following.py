@@ -10,7 +10,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any, Callable
 from urllib.parse import urlencode
 
-from tracehub.answers import retry_after
+from tracehub.answers import detail_of, retry_after
 from tracehub.connection import Answer, Connection, reason
 from tracehub.errors import Refused, TraceHubError, Unreachable
 from tracehub.plain import repaired
@@ -136,11 +136,7 @@ def _query(parameters: Json) -> str:
 
 
 def refused(answer: Answer) -> Refused:
-    try:
-        detail = str(answered(answer.body).get("detail", ""))
-    except Unreachable:
-        detail = ""
-    return Refused(answer.status, detail or NO_REASON, retry_after(answer.headers))
+    return Refused(answer.status, detail_of(answer) or NO_REASON, retry_after(answer.headers))
 
 
 def answered(text: str | bytes) -> Json:

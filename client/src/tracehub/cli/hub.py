@@ -108,7 +108,13 @@ def health(url: str, secret: str) -> tuple[int, Json, float | None]:
         at = parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (TypeError, ValueError):
         at = None
-    return answer.status, answered(answer.body), at
+    try:
+        told = answered(answer.body)
+    except Unreachable:
+        if answer.status == 200:
+            raise
+        told = {"detail": refused(answer).detail}
+    return answer.status, told, at
 
 
 def offer_nothing(url: str, secret: str) -> Answer:
