@@ -19,6 +19,7 @@ from tracehub.plain import plain
 # source_id, correlation_id, timestamp, suffix, direction, operation, endpoint, data, hostname, raw_line
 Fields = tuple[str, str, float, str, str, str, str, Optional[Mapping[str, Any]], str, Optional[str]]
 
+_TEXT = frozenset({str})
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _BYTES = frozenset({bytes, bytearray, memoryview})
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
@@ -95,9 +96,9 @@ def freeze(fields: Any) -> bytes:
     """
     data = fields[7]
     try:
-        if data is None or (_ATOMS.issuperset(map(type, data)) and _ATOMS.issuperset(map(type, data.values()))):
+        if data is None or (_TEXT.issuperset(map(type, data)) and _ATOMS.issuperset(map(type, data.values()))):
             return marshal.dumps(fields, 2)
-        if _is_known(data, set()) and _is_known(data.values(), set()):
+        if _is_known(data):
             # Version 2 follows every reference again: a dict that holds itself twice would never end.
             return marshal.dumps(fields, 4)
     except Exception:
@@ -105,19 +106,23 @@ def freeze(fields: Any) -> bytes:
     return marshal.dumps(tuple(plain(value) for value in fields), 2)
 
 
-def _is_known(values: Any, seen: set[int]) -> bool:
-    """Whether marshal takes `values` for what they are: what has a buffer, like numpy's numbers, it takes for bytes."""
-    if _ATOMS.issuperset(map(type, values)):
-        return True
-    for value in values:
-        kind = type(value)
-        if kind in _ATOMS or kind in _BYTES or id(value) in seen:
-            continue
-        if kind not in _CONTAINERS:
-            return False
-        seen.add(id(value))
-        if not (_is_known(value, seen) and (kind is not dict or _is_known(value.values(), seen))):
-            return False
+def _is_known(data: Any) -> bool:
+    """Whether marshal takes `data` for what it is: what has a buffer, like numpy's numbers, it takes for bytes."""
+    containers, seen = [data], {id(data)}
+    for values in containers:  # which grow meanwhile
+        if type(values) is dict:
+            if not _TEXT.issuperset(map(type, values)):
+                return False
+            values = values.values()
+        for value in values:
+            kind = type(value)
+            if kind in _ATOMS or kind in _BYTES:
+                continue
+            if kind not in _CONTAINERS:
+                return False
+            if id(value) not in seen:
+                seen.add(id(value))
+                containers.append(value)
     return True
 
 
