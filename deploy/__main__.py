@@ -29,7 +29,6 @@ from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, re
 from shared.errors import TraceHubError
 from shared.pidfile import supervising
 from shared.storage.claim import Claim
-from shared.storage.reserve import NO_ROOM
 
 PROGRAM: Final = "tracehub"
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
@@ -163,15 +162,13 @@ def _supervise() -> str | None:
 
 
 class _Lines(io.FileIO):
-    """A file that output goes to. What its disk has no room for is lost: the services outlive that, and so do we."""
+    """A file that output goes to. What its disk does not take is lost: the services outlive that, and so do we."""
 
     def write(self, data: Any) -> int:
         """Write some of it, or take it for written."""
         try:
             return super().write(data)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
+        except OSError:
             return len(data)
 
 

@@ -250,6 +250,26 @@ def test_a_full_disk_ends_nothing(run: Callable[..., Terminal], place: Path) -> 
     assert (place / "output").read_bytes().count(b"exited: query_svc") == 1
 
 
+def test_a_log_that_cannot_be_written_ends_nothing(run: Callable[..., Terminal]) -> None:
+    """Whatever its file system says, as one that has become read-only; what comes later is written again."""
+    terminal = run()
+    for service in terminal.ports:
+        terminal.pid(service)
+    supervisor = int(terminal.db.with_name(f"{terminal.db.name}.pid").read_text())
+    before = resource.prlimit(supervisor, resource.RLIMIT_FSIZE)
+
+    def restarted() -> None:
+        killed = terminal.pid("query_svc")
+        os.kill(killed, signal.SIGKILL)
+        terminal.wait(lambda: terminal.pid("query_svc") != killed)
+
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (1, before[1]))
+    restarted()
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, before)
+    restarted()
+    assert terminal.output.count("exited: query_svc") == 1
+
+
 def test_a_reload(run: Callable[..., Terminal]) -> None:
     """`supervisorctl reload` ends both services and starts them again."""
     terminal = run()
