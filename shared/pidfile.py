@@ -42,9 +42,11 @@ def stop(database: Path) -> int:
     """End the server of a database, and return its pid when it has ended. Raises Unavailable where none runs."""
     path = pid_path(database)
     try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         raise Unavailable(f"no server of {database} runs under tracehub start or make run-all") from None
+    except OSError as error:
+        raise BadFile(f"cannot read {path}: {error.strerror}") from None
     try:
         pid = 0
         until = time.monotonic() + STOP_S

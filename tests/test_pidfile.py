@@ -1,0 +1,51 @@
+"""Who supervises a database is found, and told to end, whatever has become of the place."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_reserve import place  # noqa: F401  # what pytest finds by name here
+
+from shared.errors import BadFile
+from shared.pidfile import pid_path, stop
+
+SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from shared.pidfile import supervising
+with supervising(Path(sys.argv[1])):
+    print("supervising", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def read_only(place: Path, tmp_path: Path) -> Iterator[Path]:  # noqa: F811  # the fixture
+    """The same place, where nothing can be written."""
+    view = tmp_path / "view"
+    view.mkdir()
+    subprocess.run(["mount", "--bind", place, view], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", view], check=True)
+    yield view
+    subprocess.run(["umount", "--lazy", view], check=True)
+
+
+def test_a_server_is_stopped_where_nothing_can_be_written(place: Path, read_only: Path) -> None:  # noqa: F811  # likewise
+    """As on a file system that has become read-only."""
+    command = [sys.executable, "-c", SUPERVISOR, str(place / "tracehub.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
+        try:
+            assert supervisor.stdout is not None and supervisor.stdout.readline()
+            assert stop(read_only / "tracehub.db") == supervisor.pid
+        finally:
+            supervisor.kill()
+
+
+def test_a_file_that_cannot_be_read_is_no_sign_that_nobody_runs(tmp_path: Path) -> None:
+    """It is said instead."""
+    path = pid_path(tmp_path / "tracehub.db")
+    path.symlink_to(path)
+    with pytest.raises(BadFile, match=f"cannot read {path}"):
+        stop(tmp_path / "tracehub.db")
