@@ -13,6 +13,7 @@ from shared.env import SettingError, Settings, variable
 from shared.errors import Taken
 
 BACKLOG: Final = 1024  # connections that wait to be accepted
+NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 OWN_FILES: Final = 32  # of those that the process may open: for the database, its writer, what it imports late
 
 
@@ -57,12 +58,26 @@ def explained(settings: Settings, port_field: str) -> Iterator[None]:
 
 
 def listening(settings: Settings, port_field: str) -> Iterator[Listening]:
-    """Sockets that listen, one for each that the address stands for. Raises SettingError or Taken."""
+    """Sockets that listen, one for each address that the host stands for and that is here.
+
+    Raises SettingError, also where none is, or Taken.
+    """
+    listens, absent = False, None
     with explained(settings, port_field):
         port = getattr(settings, port_field)
         found = socket.getaddrinfo(settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in found:
-            yield Listening(socket.create_server(address[:2], family=family, backlog=BACKLOG))
+            try:
+                listener = Listening(socket.create_server(address[:2], family=family, backlog=BACKLOG))
+            except OSError as error:  # ::1 of localhost, where IPv6 is switched off
+                if error.errno not in NOT_HERE:
+                    raise
+                absent = error
+            else:
+                listens = True
+                yield listener
+        if absent and not listens:
+            raise absent
 
 
 def refuse_taken(settings: Settings, port_field: str) -> None:
