@@ -309,6 +309,21 @@ async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.Cli
         assert response.status == 200
 
 
+async def test_metrics_do_not_wait_for_a_writer_that_hangs(services: Services, http: aiohttp.ClientSession) -> None:
+    """They are there when the disk stalls, without what the writer alone knows: a 0 would be a wrong number."""
+    services.start("ingest_svc")
+
+    async def named() -> set[str]:
+        async with http.get(f"{services.ingest_url}/metrics", timeout=aiohttp.ClientTimeout(30)) as response:
+            return {line.split()[0] for line in (await response.text()).splitlines() if not line.startswith("#")}
+
+    everything = await named()
+    os.kill(services.writer_pid(), signal.SIGSTOP)
+    assert everything - await named() == {"tracehub_entries_dropped", "tracehub_writer_memory_bytes"}
+    os.kill(services.writer_pid(), signal.SIGCONT)
+    assert await named() == everything
+
+
 async def test_the_writer_ends_with_its_service(services: Services) -> None:
     """However the service ends, its writer does not outlive it."""
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
