@@ -24,7 +24,7 @@ from ingest_svc.messages import (
     framed,
 )
 from shared.env import Settings
-from shared.errors import Unavailable
+from shared.errors import Lost, Unavailable
 from shared.storage.claim import Claim
 from shared.storage.columns import Columns
 
@@ -72,7 +72,8 @@ class Desk:
             raise
 
     def write(self, entries: Columns, report: Report | None, settle: Settle) -> None:
-        """Store the entries; `settle` gets how many were new, once they are committed and synced, or an error: none is.
+        """Store the entries; `settle` gets how many were new, once they are committed and synced, or an error: none
+        is, unless it is Lost.
 
         Raises Unavailable while the file is not open.
         """
@@ -151,9 +152,12 @@ class Desk:
         return process, line
 
     async def _ended(self, why: Exception) -> None:
-        """No writer is there: tell everybody who waits for it, and let a moment pass before the next one."""
+        """No writer is there: tell everybody who waits for it, and let a moment pass before the next one.
+
+        One that gave up has stored nothing; any other may have committed what it had in hand.
+        """
         self._why_not = Fault.of(why)
-        self._fail(len(self._batches), why)
+        self._fail(len(self._batches), why if self._why_given_up else Lost(str(why)))
         while self._calls:
             self._calls.popleft()(why)
         if self._closing:

@@ -13,7 +13,7 @@ from ingest_svc.handlers import DESK, INTAKE, LIMITS, dropped, is_packed
 from shared import wire
 from shared.answers import Receipt
 from shared.api import CALLS
-from shared.errors import TraceHubError
+from shared.errors import Lost, TraceHubError
 from shared.storage.columns import columns
 from shared.web import ACCESS, FAREWELL, Exchange
 from shared.web.problems import INTERNAL
@@ -74,6 +74,8 @@ class Express:
         last = self._farewell.is_bidden
         if isinstance(outcome, int):
             request.answer(Receipt(entries, outcome, entries - outcome), last=last)
+        elif isinstance(outcome, Lost):
+            request.hang_up()
         elif isinstance(outcome, TraceHubError):
             request.refuse(outcome, last=last)
         else:

@@ -12,6 +12,7 @@ TraceHubError
 │   ├── Locked       not now: another program holds the file
 │   ├── DiskFull     not now, and somebody has to make room
 │   └── FileFault    not now: the file failed below SQLite and has to be opened anew
+├── Lost             whether entries are stored is not known: whoever sent them gets no answer
 ├── BadFile          the database file cannot be used; a service says so and does not start
 └── Taken            another program listens on the port; a service says so and does not start
 
@@ -80,6 +81,10 @@ class DiskFull(Unavailable):
 
 class FileFault(Unavailable):
     """Reading or writing failed below SQLite; what the connection believes of the file can no longer be trusted."""
+
+
+class Lost(TraceHubError):
+    """Whoever was asked to store something ended before saying whether it did, so any status could be untrue."""
 
 
 class BadFile(TraceHubError):

@@ -207,6 +207,28 @@ def stopped_writer(client: Client) -> Iterator[int]:
         os.kill(process.pid, signal.SIGCONT)
 
 
+async def test_no_answer_says_more_than_is_known(ingest: Client) -> None:
+    """What a writer process that died had in hand may be stored or not: both ways end without an answer."""
+    for chunked in False, True:
+        async with Wire(ingest) as wire:
+            with stopped_writer(ingest) as writer_pid:
+                wire.send(GOOD, chunked=chunked)
+                await asyncio.sleep(0.05)
+                os.kill(writer_pid, signal.SIGKILL)
+            with pytest.raises(asyncio.IncompleteReadError) as nothing:
+                await wire.answer()
+            assert nothing.value.partial == b""
+
+        async def is_back() -> bool:
+            async with ingest.get("/health") as response:
+                return response.status == 200
+
+        await until(is_back)
+        async with Wire(ingest) as wire:
+            wire.send(GOOD)
+            assert (await wire.answer())[0].endswith("200 OK")
+
+
 async def test_what_is_malformed_behind_a_commit_harms_nobody(ingest: Client) -> None:
     """It is read when the commit is told, with those of others behind it; the writer process stays."""
     async with Wire(ingest) as other:

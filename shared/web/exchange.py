@@ -64,6 +64,10 @@ class Exchange:
         """Tell the client of an error."""
         self.answer(*told(error), last=last)
 
+    def hang_up(self) -> None:
+        """End the connection without an answer."""
+        self._reply(b"", True)
+
 
 Take = Callable[[Exchange], bool]
 """Answers the request now or later and returns True, or returns False and leaves it to aiohttp."""

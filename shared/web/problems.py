@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
 from shared import errors
@@ -65,6 +65,8 @@ def problems(check: Callable[[web.Request], None] = _no_check) -> Middleware:
         try:
             check(request)
             return await handler(request)
+        except errors.Lost as error:
+            raise ClientConnectionResetError(str(error)) from None  # upon which aiohttp hangs up
         except errors.TraceHubError as error:
             return refusal(error)
         except web.HTTPException as error:
