@@ -12,7 +12,7 @@ from shared.storage.reader import INFINITY
 
 MAX_WAIT_S: Final = 60
 
-_WAIT: Final = re.compile(r'wait\s*=\s*"?(\d{1,9})"?')
+_WAIT: Final = re.compile(r'wait\s*=\s*"?(\d{1,9})"?(\s*;.*)?', re.IGNORECASE)  # RFC 7240
 
 
 def whole(request: web.Request, name: str, default: int, most: int) -> int:
