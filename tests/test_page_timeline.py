@@ -109,6 +109,19 @@ async def test_a_drag_pans(page: Any, timeline: Timeline) -> None:
     assert await timeline.after() == pytest.approx([each + 0.2 * (end - start) for each in (start, end)], abs=20)
 
 
+async def test_two_fingers_zoom_and_select_nothing(page: Any, timeline: Timeline) -> None:
+    """Fingers that move apart show less; a step that lies under one of them is not selected when it leaves."""
+    fingers = await page.context.new_cdp_session(page)
+    for kind, apart in (("Start", 0.03), ("Move", 0.05), ("Move", 0.08), ("Move", 0.1)):
+        points = [{"x": timeline.x(0.05), "y": timeline.top - 80, "id": 0}]
+        points.append({"x": timeline.x(0.05 + apart), "y": timeline.top - 80, "id": 1})
+        await fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    await fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    closer = await timeline.after()
+    assert closer[1] - closer[0] < 5_000
+    assert not await page.locator(".details").count()
+
+
 async def test_the_small_picture_pans(page: Any, timeline: Timeline) -> None:
     """Its frame is dragged over the whole chain."""
     for _ in range(4):

@@ -34,6 +34,8 @@ export function handle(view) {
     if (x > node.clientWidth) return; // the scroll bar
     fingers.set(event.pointerId, x);
     node.setPointerCapture(event.pointerId);
+    drag = null;
+    if (fingers.size > 1) return; // they zoom, and select nothing
     const measure = event.shiftKey || view.measuring || y < AXIS;
     drag = { x, y, top: view.stage.top, start: view.span.start, moved: false, measure, at: view.span.at(x - view.gutter) };
     if (measure) view.ruler = null;
