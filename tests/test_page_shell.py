@@ -152,6 +152,27 @@ async def test_an_address_of_nothing_shows_the_chains(page: Any, hub: Services, 
     assert not await page.locator(".banner").is_visible()
 
 
+async def test_a_link_that_somebody_put_together(page: Any, hub: Services) -> None:
+    """An id with slashes that nobody quoted leads to its chain, not to one with the first part of its name."""
+    send(hub, [entry(correlation_id="orders"), entry(correlation_id="orders/eu/17", endpoint="/seventeen")])
+    await page.goto(f"{hub.query_url}/#/traces/orders/eu/17")
+    await page.wait_for_selector(".facts:has-text('/seventeen')")
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+async def test_what_copies_keeps_the_focus(page: Any, hub: Services, is_secure: bool) -> None:
+    """A button that copies keeps the focus, also where the address is no secure one and the page has no clipboard."""
+    send(hub, [entry(correlation_id="copied")])
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.add_init_script(f"Object.defineProperty(window, 'isSecureContext', {{value: {str(is_secure).lower()}}})")
+    await page.goto(f"{hub.query_url}/#/traces/copied")
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.focus("button:has-text('Copy id')")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("button:focus:has-text('Copied')")
+    assert await page.evaluate("navigator.clipboard.readText()") == "copied"
+
+
 async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> None:
     """What a chain got while the query process was away is in its view afterwards, once; others do not count."""
     services.start("ingest_svc")

@@ -18,7 +18,7 @@ import { finder } from './finder.js';
 const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
 
 export function chainView(context, route, saved = null) {
-  const id = saved?.id ?? route.parts[0] ?? '';
+  const id = saved?.id ?? route.parts.join('/'); // several where nobody quoted its slashes
   const record = saved ? ChainRecord.of(saved) : new ChainRecord(id);
   let reading = new AbortController(); // what is being read
   let retrying = 0;

@@ -71,12 +71,14 @@ export function atMostEvery(ms, act) {
 
 export async function copy(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  const had = document.activeElement;
   const area = h('textarea', { class: 'offscreen', 'aria-hidden': 'true' });
   area.value = text;
   document.body.append(area);
   area.select();
   document.execCommand('copy');
   area.remove();
+  had?.focus({ preventScroll: true });
 }
 
 export function save(name, type, text) {
