@@ -85,6 +85,26 @@ async def test_accessible(page: Any, hub: Services, view: str) -> None:
         assert not found, found
 
 
+async def test_with_the_colours_of_the_system(page: Any, hub: Services) -> None:
+    """With forced colours a timeline and a comparison still draw their bars."""
+    for chain in ("forced", "forced-2"):
+        send(hub, [entry(correlation_id=chain), entry(correlation_id=chain, direction="<-")])
+    page.forgiven += ["willReadFrequently"]  # of a canvas whose pixels are looked at
+    await page.emulate_media(forced_colors="active", color_scheme="dark")
+    await page.goto(f"{hub.query_url}/#/traces/forced")
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.wait_for_function(
+        """() => [...document.querySelectorAll('canvas')].every(canvas => {
+            const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            return new Set(new Uint32Array(data.buffer)).size > 3;
+        })"""
+    )
+    await page.goto(f"{hub.query_url}/#/compare/forced/forced-2")
+    bar = await page.locator(".compared .bar-of").first.evaluate("bar => getComputedStyle(bar).backgroundColor")
+    track = await page.locator(".compared .track").first.evaluate("bar => getComputedStyle(bar).backgroundColor")
+    assert bar != track
+
+
 async def test_a_lost_connection_is_said_and_mended(services: Services, page: Any) -> None:
     """A banner and the header say that the connection is lost; when it is back, how much came meanwhile."""
     services.start("ingest_svc")

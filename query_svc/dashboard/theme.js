@@ -58,6 +58,7 @@ export function ink(property, className = '') {
     if (!probe?.isConnected) {
       probe = document.createElement('span');
       probe.hidden = true;
+      probe.style.forcedColorAdjust = 'none'; // where the system chooses the colours, all words would have one
       document.body.append(probe);
     }
     probe.className = className;
