@@ -85,6 +85,18 @@ async def test_accessible(page: Any, hub: Services, view: str) -> None:
         assert not found, found
 
 
+@pytest.mark.parametrize("view", VIEWS)
+async def test_zoomed_to_twice_the_size(page: Any, hub: Services, view: str) -> None:
+    """On a laptop's screen at 200 % what each view is about has room, if need be further down."""
+    for chain in ("shell", "shell-2"):
+        send(hub, [entry(correlation_id=chain), entry(correlation_id=chain, direction="<-")])
+    await page.set_viewport_size({"width": 640, "height": 360})
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_selector(DRAWN)
+    rooms = await page.eval_on_selector_all(".scroll, .stage:not(.map)", "all => all.map(each => each.clientHeight)")
+    assert min(each for each in rooms) > 120
+
+
 async def test_with_the_colours_of_the_system(page: Any, hub: Services) -> None:
     """With forced colours a timeline and a comparison still draw their bars."""
     for chain in ("forced", "forced-2"):
