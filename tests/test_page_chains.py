@@ -59,6 +59,17 @@ async def test_filters(page: Any, hub: Services) -> None:
     assert await ids(page) == ["filter-open"]
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("asked", ["minutes=5", "state=running"])
+async def test_a_browser_whose_clock_is_wrong(page: Any, hub: Services, hours: int, asked: str) -> None:
+    """A link to what came lately goes by the server's clock from the first look on."""
+    name = f"clock{hours}/{asked}"
+    send(hub, [entry(correlation_id=name)])
+    await page.add_init_script(f"const now = Date.now; Date.now = () => now() + {hours * 3_600_000}")
+    await page.goto(f"{hub.query_url}/#/?{asked}")
+    await page.wait_for_selector(f"[data-id='{name}']")
+
+
 async def test_new_chains_do_not_move_rows_under_the_pointer(page: Any, hub: Services) -> None:
     """While somebody points at the list new chains are counted; away from it they move in by themselves."""
     send(hub, [entry(correlation_id=f"pill-{number}") for number in range(3)])

@@ -9,7 +9,7 @@ export class Refused extends Error {}
 
 export class Unready extends Error {} // the service answers, and says why not with what was asked for
 
-let skewMs = 0; // what the server's clock is ahead of ours
+let skewMs = null; // what the server's clock is ahead of ours; null until an answer says
 let onRefused = () => {};
 
 export function whenRefused(act) {
@@ -50,7 +50,11 @@ export async function pageVersion() {
 }
 
 export function serverNow() {
-  return Date.now() + skewMs;
+  return Date.now() + (skewMs ?? 0);
+}
+
+export async function knowClock() {
+  if (skewMs === null) await get('stats');
 }
 
 export function chainPath(id) {

@@ -2,7 +2,7 @@
 // at the list or reads further down, and are counted on a button otherwise.
 
 import { h, button, atMostEvery, setText } from './element.js';
-import { AGAIN_MS, get, serverNow } from './api.js';
+import { AGAIN_MS, get, knowClock, serverNow } from './api.js';
 import { age, count, duration, plural, shorten, utc, clock, visible } from './format.js';
 import { emptiness, filters } from './wanted.js';
 import { chainLink, go, link, remember } from './router.js';
@@ -64,6 +64,7 @@ export function chainsView(context, route) {
     const found = [];
     let at = before;
     let full = false; // the page that was looked at last, whatever of it is wanted
+    if (filter.state || filter.minutes) await knowClock();
     for (let look = 0; look < looks && found.length < PAGE; look += 1) {
       const answer = await get('correlations', { ...parameters(), before: at });
       found.push(...answer.correlations.filter(wanted));
