@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,35 @@ async def test_a_chain_whose_second_page_fails(page: Any, hub: Services) -> None
     await page.route(re.compile(f"{hub.query_url}/traces/paged(\\?after=2)?$"), paged)
     await page.goto(f"{hub.query_url}/#/traces/paged")
     await page.wait_for_selector(".numbers:has-text('4 entries')")
+
+
+def lines_of(file: Path) -> int:
+    """How many lines a file has."""
+    return len(file.read_text().splitlines())
+
+
+async def test_a_chain_that_is_half_read(page: Any, hub: Services) -> None:
+    """Until all of a chain is there the page says so, and gives away no half of it."""
+    send(hub, [entry(correlation_id="half-read") for _ in range(50_001)])
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Any) -> None:
+        asked.set()
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/traces/half-read?after=*", late)
+    await page.goto(f"{hub.query_url}/#/traces/half-read")
+    await page.wait_for_selector(".numbers:has-text('50,000 entries')", timeout=30_000)
+    await asyncio.wait_for(asked.wait(), 10)
+    assert "reading on" in await page.locator(".numbers").inner_text()
+    await page.click("button:has-text('NDJSON')")
+    await page.wait_for_selector("button:has-text('still reading')")
+    go.set()
+    await page.wait_for_selector(".numbers:has-text('50,001 entries'):not(:has-text('reading on'))", timeout=30_000)
+    async with page.expect_download() as download:
+        await page.click("button:has-text('NDJSON')")
+    assert lines_of(await (await download.value).path()) == 50_001
 
 
 async def test_an_older_page_that_fails_once(page: Any, hub: Services) -> None:

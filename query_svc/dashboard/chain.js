@@ -78,7 +78,7 @@ export function chainView(context, route, saved = null) {
       h('span', {}, duration(found.last)), h('span', {}, `${record.expired ? `${count(found.entries.length)} of ` : ''}${plural(found.entries.length + record.expired, 'entry', 'entries')}`),
       h('span', {}, plural(found.groups.length, 'source')),
       h('span', {}, plural(new Set(found.groups.flatMap((group) => [...group.hosts])).size, 'host')), moment(found.origin),
-      record.cut ? h('strong', {}, 'and more that this page cannot hold') : null] : []).filter(Boolean));
+      record.cut ? h('strong', {}, 'and more that this page cannot hold') : record.reading ? h('strong', {}, 'reading on …') : null] : []).filter(Boolean));
     renew(answers, h('div', {}, facts(found, { now: end(), complete, expired: record.expired, stuck, choose })));
     answers.hidden = !found.bars.length;
   }

@@ -12,6 +12,7 @@ export class ChainRecord {
     this.expired = 0;
     this.cut = false; // there is more than a page can hold
     this.loaded = false;
+    this.reading = true; // further pages
     this.last = 0; // the latest timestamp
     this._had = new Set();
     this._arrived = null; // when the newest came, by the server's clock
@@ -20,7 +21,7 @@ export class ChainRecord {
   static of(saved) {
     const record = new ChainRecord(saved.id);
     for (const entry of saved.entries) record.add(entry);
-    Object.assign(record, { expired: saved.expired, loaded: true, _arrived: null, frozenAt: saved.now });
+    Object.assign(record, { expired: saved.expired, loaded: true, reading: false, _arrived: null, frozenAt: saved.now });
     return record;
   }
 
@@ -34,6 +35,7 @@ export class ChainRecord {
       this.loaded = true;
       after = page.next;
       this.cut = after !== null && this.entries.length >= MOST;
+      this.reading = after !== null && !this.cut;
       some();
     } while (after !== null && !this.cut);
     await this.whenItArrived(signal);
@@ -60,6 +62,7 @@ export class ChainRecord {
     this.entries = [];
     this.last = this.expired = 0;
     this.cut = this.loaded = false;
+    this.reading = true;
     this._arrived = null;
     this._had.clear();
   }

@@ -11,15 +11,20 @@ export function keepAndShare(record) {
     await copy(location.href);
     say(address, 'Copied', 'Copy link');
   });
-  const lines = button('NDJSON', 'Download the entries, one a line; the command line imports them', () =>
-    save(`${name()}.ndjson`, 'application/x-ndjson', `${record.entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`));
-  const file = button('HTML', 'Download this chain as one file that opens anywhere', async () => {
-    try {
-      save(`${name()}.html`, 'text/html', await fileOf(record));
-    } catch (error) {
-      say(file, error.message, 'HTML');
-    }
-  });
+  const keep = (label, title, type, text) => {
+    const node = button(label, title, async () => {
+      try {
+        if (record.reading) throw new Error('still reading');
+        save(`${name()}.${label.toLowerCase()}`, type, await text());
+      } catch (error) {
+        say(node, error.message, label);
+      }
+    });
+    return node;
+  };
+  const lines = keep('NDJSON', 'Download the entries, one a line; the command line imports them', 'application/x-ndjson',
+    () => `${record.entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`);
+  const file = keep('HTML', 'Download this chain as one file that opens anywhere', 'text/html', () => fileOf(record));
   return h('span', { class: 'group', role: 'group', 'aria-label': 'Keep and share' }, address, lines, file,
     h('a', { class: 'button', href: link('compare', [record.id]), title: 'Compare with another chain (c)' }, 'Compare'));
 }
