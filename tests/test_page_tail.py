@@ -1,5 +1,7 @@
 """The dashboard's tail, in a real browser over both real services."""
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -160,6 +162,17 @@ async def test_hostile_entries_stay_text(page: Any, hub: Services) -> None:
     assert await page.locator(".tail img, .tail script").count() == 0
     assert await page.evaluate("window.hit") is None
     assert not await barriers(page)
+
+
+async def test_entries_of_another_day(page: Any, hub: Services) -> None:
+    """An entry from days ago shows its day; one of just now its time, also right after midnight."""
+    now = time.time() * 1000
+    send(hub, [entry(source_id="days", timestamp=now - days * 86_400_000, endpoint=f"/{days}") for days in (0, 3)])
+    await page.goto(f"{hub.query_url}/#/tail?source=days")
+    await page.wait_for_selector(".tail .row:has-text('/3')")
+    shown = [await page.locator(f".tail .row:has-text('/{days}') .t0").inner_text() for days in (0, 3)]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", shown[0])
+    assert shown[1] == time.strftime("%m-%d %H:%M", time.localtime(now / 1000 - 3 * 86_400))
 
 
 async def test_empty_says_what_to_do(page: Any, hub: Services) -> None:

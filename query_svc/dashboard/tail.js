@@ -4,7 +4,7 @@
 // comes meanwhile is told by the row ids, or, where a filter chooses among them, counted as it comes and let go.
 
 import { h, atMostEvery, button, setText, typed } from './element.js';
-import { AGAIN_MS, get } from './api.js';
+import { AGAIN_MS, get, serverNow } from './api.js';
 import { parse } from './exact.js';
 import { clock, count, plural, rate, shorten, utc, visible } from './format.js';
 import { curlLine, nothing } from './marks.js';
@@ -262,7 +262,7 @@ function makeRow(item) {
       endpoint.title = visible(entry.endpoint);
       id.title = visible(entry.correlation_id);
       arrow.title = entry.direction === '->' ? 'entry' : 'exit';
-      return write([clock(entry.timestamp).slice(-12), visible(entry.source_id), entry.direction === '->' ? '→' : '←', visible(entry.operation),
+      return write([when(entry.timestamp), visible(entry.source_id), entry.direction === '->' ? '→' : '←', visible(entry.operation),
         visible(shorten(entry.endpoint, 300)), visible(shorten(entry.correlation_id, 64)), entry.data ? visible(shorten(JSON.stringify(entry.data), 240)) : '']);
     },
   };
@@ -271,6 +271,12 @@ function makeRow(item) {
     texts.forEach((text, at) => setText([cells[0], mark, ...cells.slice(2, 5), chain, cells[6]][at], text));
     if (!texts[0]) { chain.removeAttribute('href'); mark.className = ''; }
   }
+}
+
+// The time alone would be taken for one of today, or of last night.
+function when(ms) {
+  const whole = clock(ms);
+  return Math.abs(serverNow() - ms) < 12 * 3_600_000 ? whole.slice(-12) : whole.replace(/^\d+-(\d\d-\d\d \d\d:\d\d).*/, '$1').slice(-12);
 }
 
 function matcher(filter) {
