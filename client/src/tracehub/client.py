@@ -85,9 +85,11 @@ class TraceHubClient:
         self._pid = os.getpid()
         name = f"{_header_word(this_host())}.{self._pid}.{token_hex(4)}"
         self._backlog = Backlog()
+        redaction = Redaction((*read_words("TRACEHUB_REDACT"), *self._redact))
+        self._is_secret = redaction.is_secret
         self._sender = Sender(
             self._backlog,
-            Encoder(Redaction((*read_words("TRACEHUB_REDACT"), *self._redact)), self._before_send),
+            Encoder(redaction, self._before_send),
             Delivery(name, self._place.url("") if self._place else "", self._connect),
             self.batch_size,
             self.flush_interval,
@@ -106,7 +108,8 @@ class TraceHubClient:
                 (
                     entry.source_id, entry.correlation_id, timestamp, entry.suffix, entry.direction, entry.operation,
                     entry.endpoint, entry.data, entry.hostname, entry.raw_line,
-                )
+                ),
+                self._is_secret,
             )  # fmt: skip
             if self._put(record):
                 self._attend()
@@ -116,7 +119,7 @@ class TraceHubClient:
     def send_fields(self, fields: Fields) -> None:
         """`send` without the object: the entry's ten fields in their order, the timestamp a float."""
         try:
-            if self._put(freeze(fields)):
+            if self._put(freeze(fields, self._is_secret)):
                 self._attend()
         except Exception as error:
             self._refuse(error)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from tracehub.plain import plain
 
@@ -87,12 +87,12 @@ def create_trace_entry(
     )
 
 
-def freeze(fields: Any) -> bytes:
+def freeze(fields: Any, is_secret: Callable[[str], bool] | None = None) -> bytes:
     """An entry's ten `Fields` as they are now, as one bytes object that later changes to `data` cannot reach.
 
     The collector does not track bytes, and their length is what the memory bound counts. Values that are not plain
-    (dates, decimals, anything with a class of its own) are turned into text on the way. Raises nothing that a value
-    could cause.
+    (dates, decimals, anything with a class of its own) are turned into text on the way, masked where `is_secret` says
+    so of a key. Raises nothing that a value could cause.
     """
     data = fields[7]
     try:
@@ -103,7 +103,7 @@ def freeze(fields: Any) -> bytes:
             return marshal.dumps(fields, 4)
     except Exception:
         pass  # nested too deep to look into, or a class that marshal does not take
-    return marshal.dumps(tuple(plain(value) for value in fields), 2)
+    return marshal.dumps(tuple(plain(value, is_secret) for value in fields), 2)
 
 
 def _is_known(data: Any) -> bool:

@@ -7,6 +7,7 @@ text, because a server must refuse them.
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Mapping
 from datetime import date, time
@@ -19,6 +20,8 @@ MAX_NODES = 100_000  # values in one entry: shared references would otherwise mu
 MAX_TEXT = 4096  # characters of an object's own text
 
 _SEQUENCES = (list, tuple, set, frozenset, deque)
+_KEY = re.compile(r"""(?<![\w-])([A-Za-z_][\w-]*)['"]?(?:=|: ?)""")
+_VALUE = re.compile(r"""\w*[(\[{].*|b?'(?:[^'\\]|\\.)*'?|b?"(?:[^"\\]|\\.)*"?|[^,;&)\]}>\n]*""", re.DOTALL)
 
 
 def plain(value: Any, is_secret: Callable[[str], bool] | None = None, repair_text: bool = False) -> Any:
@@ -51,7 +54,10 @@ class _Walk:
                 return self._inside(value, self._mapping)
             if isinstance(value, _SEQUENCES):
                 return self._inside(value, self._sequence)
-            return self.visit(_simpler(value))
+            simpler = _simpler(value)
+            if type(simpler) is str and not isinstance(value, str) and self._is_secret is not None:
+                return _masked(simpler, self._is_secret)
+            return self.visit(simpler)
         except Exception:
             return _unshown(value)
 
@@ -115,6 +121,19 @@ def _simpler(value: Any) -> Any:
     if isinstance(value, BaseException):
         return error_text(value)
     return str.__str__(str(value))[:MAX_TEXT]
+
+
+def _masked(text: str, is_secret: Callable[[str], bool]) -> str:
+    """The text of an object without what stands behind a secret key: `User(name='x', password=***)`.
+
+    Of what has brackets of its own nobody can tell where it ends: it takes the rest with it.
+    """
+    kept, end = [], 0
+    for key in _KEY.finditer(text):
+        if key.start() >= end and is_secret(key[1]):
+            kept += [text[end : key.end()], MASK]
+            end = _VALUE.match(text, key.end()).end()  # type: ignore[union-attr]  # it matches nothing, too
+    return "".join([*kept, text[end:]])
 
 
 def _name(key: Any) -> str:
