@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -110,6 +111,26 @@ def test_memory_is_bounded_in_bytes_and_a_giant_drives_nobody_out() -> None:
     client.send(entry(99, data={"text": "x" * 2**24}))
     assert client.pending == 15
     client.close(0.1)
+
+
+def test_what_found_no_room_is_told_in_full_at_the_end(server: Wayward, caplog: pytest.LogCaptureFixture) -> None:
+    """Each trouble is told once a minute, and a burst is over sooner: the end says how many there were in all."""
+    go_on = threading.Event()
+    server.judge = lambda _request: go_on.wait(30) and None
+    with TraceHubClient(server.url, flush_interval=0.01, timeout=60) as client:
+        for part in (11_000, 12_000):
+            go_on.clear()
+            answered = len(server.requests)
+            client.send(entry(0))
+            server.wait_for(lambda answered=answered: len(server.requests) > answered)  # type: ignore[misc]
+            for number in range(part):
+                client.send(entry(number))
+            go_on.set()
+            assert client.flush(30)
+    said = [record.getMessage() for record in caplog.records if "no room" in record.getMessage()]
+    assert len(said) == 2
+    assert f" {client.dropped} entries" in said[1]
+    assert f" {client.dropped} entries" not in said[0]
 
 
 def test_a_report_of_drops_is_repeated_until_it_is_received(server: Wayward) -> None:

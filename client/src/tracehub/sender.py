@@ -75,6 +75,7 @@ class Sender:
             else:
                 self._send_in_line(target, until)
         if leaving:
+            self._turns.tell_losses(at_the_end=True)
             self._turns.leaving = False  # the process may go on, as it does when an application's lifespan ends in it
         return self._backlog.settled() >= target
 

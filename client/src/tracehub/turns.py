@@ -40,7 +40,7 @@ class Turns:
 
     def take(self) -> float | None:
         """Send one batch. None when all of it is settled, else the seconds to wait before trying again."""
-        self._tell_losses()
+        self.tell_losses()
         self._adopt()
         if not self._backlog.waiting and not self.on_disk():
             return None
@@ -165,10 +165,12 @@ class Turns:
             if dropped:
                 say("expired", "dropped %d entries that could not be sent for %d s", dropped, KEEP_S)
 
-    def _tell_losses(self) -> None:
+    def tell_losses(self, at_the_end: bool = False) -> None:
+        """Say how many entries found no room, at the end anew: most of them may have come since it was said."""
         lost = self._backlog.lost_to_bounds
-        if lost > self._lost:
-            say("full", "no room: the oldest %d entries are dropped", lost - self._lost)
+        if lost > self._lost or (at_the_end and lost):
+            kind = "full at the end" if at_the_end else "full"
+            say(kind, "no room: %d entries are dropped so far, the oldest ones or such as are too large", lost)
             self._lost = lost
 
     def rescue(self) -> None:
