@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Services, entry, until
 from hard.stage import connected
+from hard.trouble import troubled
 from test_writer import HOUR_MS
 
 from shared.errors import DiskFull
@@ -130,6 +132,30 @@ async def test_a_start_on_a_full_disk(place: Path, services: Services) -> None:
         return await post() == 200
 
     await until(is_stored)
+
+
+@pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="there is no C compiler")
+async def test_a_quota_that_is_used_up_is_a_full_disk(place: Path) -> None:
+    """Senders are told 507, and retention makes room."""
+    with troubled() as (services, trouble):
+        services.db = place / "tracehub.db"
+        trouble.room_is_a_quota()
+        services.start("ingest_svc")
+
+        async def post() -> int:
+            async with connected(services.ingest_port) as ingest:
+                return (await ingest.post([entry(data={"x": "y" * 2_000}) for _ in range(10)])).status
+
+        async def is_stored() -> bool:
+            return await post() == 200
+
+        while (status := await post()) == 200:
+            pass
+        assert status == 507
+        services.kill("ingest_svc", signal.SIGTERM)
+        services.environ["TRACEHUB_RETENTION_HOURS"] = "0.0003"
+        services.start("ingest_svc")
+        await until(is_stored)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -7,6 +7,7 @@ Everyone else opens the file read-only, which cannot checkpoint.
 
 import contextlib
 import enum
+import errno
 import os
 import sqlite3
 import struct
@@ -131,10 +132,10 @@ def translated(path: Path) -> Iterator[None]:
 
 def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     said = _on_one_line(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code, name = getattr(error, "sqlite_errorcode", 0) & 0xFF, getattr(error, "sqlite_errorname", "no code")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Locked(f"another program holds a lock on {path}")
-    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
+    if code == sqlite3.SQLITE_FULL or name == "SQLITE_IOERR_SHMSIZE":
         return _no_room(path)
     if code == sqlite3.SQLITE_ERROR:  # a table or a column that is missing
         return BadFile(
@@ -154,28 +155,43 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
         return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")
     if code == sqlite3.SQLITE_READONLY:
         return Unavailable(f"{path} is read-only for this user")
-    return FileFault(f"{path}: {said} ({getattr(error, 'sqlite_errorname', 'no code')})", retry_after=5)
+    if name == "SQLITE_IOERR_WRITE" and _refusal(path.parent) == errno.EDQUOT:  # for SQLite no lack of room
+        return _full(path)
+    return FileFault(f"{path}: {said} ({name})", retry_after=5)
 
 
 def _no_room(path: Path) -> TraceHubError:
     """A full disk, or a damaged file: a page number beyond all that SQLite allows is a lack of room to it."""
     if _has_plenty(path.parent):
         return BadFile(f"{path} is damaged (its disk has room for more pages): move it away or restore a snapshot")
+    return _full(path)
+
+
+def _full(path: Path) -> DiskFull:
     return DiskFull(f"no room left for {path}", retry_after=5)
 
 
 def _has_plenty(place: Path) -> bool:
     """Whether there is room for any transaction; tried, since a quota may leave less than is free."""
-    with contextlib.suppress(OSError, AttributeError):  # a system or a file system that cannot tell: not known
+    with contextlib.suppress(OSError):  # a file system that cannot tell: not known
         disk = os.statvfs(place)
-        if disk.f_bavail * disk.f_frsize > PLENTY:
-            file = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(file, 0, WAL_LIMIT)
-            finally:
-                os.close(file)
-            return True
+        return disk.f_bavail * disk.f_frsize > PLENTY and _refusal(place) == 0
     return False
+
+
+def _refusal(place: Path) -> int:
+    """The system's error for a file of the size of a WAL; 0 where there is room for one."""
+    try:
+        file = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(file, 0, WAL_LIMIT)
+        finally:
+            os.close(file)
+    except AttributeError:  # a system that cannot tell
+        return errno.ENOSYS
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
 
 
 def _on_one_line(error: Exception) -> str:

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLOCK_OFFSET_S, SYNC_ERROR, WRITE_ERROR, SYNCED_WAL_BYTES, WAL_SYNCS };
+enum { CLOCK_OFFSET_S, SYNC_ERROR, WRITE_ERROR, SYNCED_WAL_BYTES, WAL_SYNCS, QUOTA };
 static volatile int64_t nothing[512], *control = nothing;
 
 __attribute__((constructor)) static void begin(void) {
@@ -63,7 +63,15 @@ ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t offset) {
         errno = (int)control[WRITE_ERROR];
         return -1;
     }
-    return real(file, bytes, count, offset);
+    ssize_t result = real(file, bytes, count, offset);
+    if (result < 0 && errno == ENOSPC && control[QUOTA]) errno = EDQUOT;
+    return result;
+}
+
+int posix_fallocate64(int file, off64_t offset, off64_t length) {
+    int (*real)(int, off64_t, off64_t) = dlsym(RTLD_NEXT, "posix_fallocate64");
+    int result = real(file, offset, length);
+    return result == ENOSPC && control[QUOTA] ? EDQUOT : result;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

@@ -15,7 +15,7 @@ from hard.report import NotHere
 from hard.stage import started
 
 SOURCE = Path(__file__).with_suffix(".c")
-CLOCK_OFFSET_S, SYNC_ERROR, WRITE_ERROR, SYNCED_WAL_BYTES, WAL_SYNCS = range(0, 40, 8)
+CLOCK_OFFSET_S, SYNC_ERROR, WRITE_ERROR, SYNCED_WAL_BYTES, WAL_SYNCS, QUOTA = range(0, 48, 8)
 
 
 class Trouble:
@@ -37,6 +37,10 @@ class Trouble:
     def disk_is_full(self, full: bool) -> None:
         """Writing to the database file or its WAL finds no room."""
         self._set(WRITE_ERROR, errno.ENOSPC if full else 0)
+
+    def room_is_a_quota(self) -> None:
+        """Where there is no room left it is said to be the user's share of a disk that has more."""
+        self._set(QUOTA, 1)
 
     @property
     def synced_wal_bytes(self) -> int:
