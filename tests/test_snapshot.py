@@ -9,13 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from test_reserve import place  # noqa: F401  # what pytest finds by name here
 from test_writer import HOUR_MS, checkpoint, rows
 
-from shared.errors import TraceHubError
+from shared.errors import DiskFull, TraceHubError
 from shared.storage.snapshot import snapshot
 from shared.storage.writer import Writer
 
 ENTRIES = 100_000
+DATA = '{"a":"' + 100 * "x" + '"}'
 
 
 @pytest.fixture
@@ -23,19 +25,19 @@ def database(tmp_path: Path) -> Path:
     """A file whose copy takes a moment."""
     path = tmp_path / "tracehub.db"
     with closing(Writer(path, HOUR_MS, synced=False)) as writer:
-        writer.write([[checkpoint(number, data='{"a":1}') for number in range(ENTRIES)]], 0)
+        writer.write([[checkpoint(number, data=DATA) for number in range(ENTRIES)]], 0)
     return path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_one_that_was_cut_short_has_no_name(database: Path, tmp_path: Path, number: int) -> None:
     """Nobody takes it for a backup, and the next one may have the name."""
-    place = tmp_path / "backups"
-    place.mkdir()
-    target = place / "copy.db"
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    target = backups / "copy.db"
     command = [sys.executable, "-m", "tracehub_server.snapshot", str(target)]
     copying = subprocess.Popen(command, env={**os.environ, "TRACEHUB_DB": str(database)}, stdout=subprocess.DEVNULL)
-    while not any(place.iterdir()):
+    while not any(backups.iterdir()):
         assert copying.poll() is None
         time.sleep(0.001)
     copying.send_signal(number)
@@ -49,8 +51,15 @@ def test_one_that_was_cut_short_has_no_name(database: Path, tmp_path: Path, numb
 def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """Not even what there was of it."""
     (tmp_path / "tracehub.db").write_bytes(b"no database" * 1_000)
-    place = tmp_path / "backups"
-    place.mkdir()
+    backups = tmp_path / "backups"
+    backups.mkdir()
     with pytest.raises(TraceHubError):
-        snapshot(tmp_path / "tracehub.db", place / "copy.db")
+        snapshot(tmp_path / "tracehub.db", backups / "copy.db")
+    assert list(backups.iterdir()) == []
+
+
+def test_one_that_finds_no_room_leaves_nothing(database: Path, place: Path) -> None:  # noqa: F811  # the fixture
+    """It is named as it was asked for, and what there was of it gives its room back."""
+    with pytest.raises(DiskFull, match=f"no room left for {place / 'copy.db'}$"):
+        snapshot(database, place / "copy.db")
     assert list(place.iterdir()) == []

@@ -26,7 +26,7 @@ def snapshot(source: Path, target: Path) -> int:
         os.close(file)
     partial = Path(name)
     try:
-        _copy(source, partial)
+        _copy(source, partial, target)
         entries = _entries(partial)
         _refuse_taken(target)
         with translated(target):
@@ -34,7 +34,8 @@ def snapshot(source: Path, target: Path) -> int:
             sync(target.parent)
         return entries
     except BaseException:
-        partial.unlink(missing_ok=True)
+        for left in (partial, partial.with_name(f"{partial.name}-journal")):
+            left.unlink(missing_ok=True)
         raise
 
 
@@ -43,13 +44,14 @@ def _refuse_taken(target: Path) -> None:
         raise BadFile(f"{target} exists: choose another name")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, partial: Path, target: Path) -> None:
+    """Fill `partial`; what fails is told of the `target` that it is to be."""
     with translated(source), contextlib.closing(sqlite3.connect(read_only_uri(source), uri=True)) as db:
         if file_kind(db, source) is FileKind.EMPTY:
             raise Unavailable(f"{source} is not set up yet")
     with translated(target), contextlib.closing(sqlite3.connect(read_only_uri(source), uri=True)) as db:
-        db.execute("VACUUM INTO ?", (str(target),))
-        sync(target)
+        db.execute("VACUUM INTO ?", (str(partial),))
+        sync(partial)
 
 
 def _entries(path: Path) -> int:
