@@ -5,6 +5,7 @@ Pure: no I/O, no clock, no state. Whatever passes `decode_batch` can be stored a
 """
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -142,6 +143,8 @@ def decode(decoder: Any, body: bytes, packed: bool = False) -> Any:
         if str(error) == "Input data was truncated":  # what msgspec says of these as well
             early = "The body ends too early" if packed else "JSON ends too early, or in half a surrogate pair"
             raise BadRequest(early if body.strip() else "The body is empty") from None
+        if body.startswith(BOM_UTF8) and not packed:  # nobody sees it
+            raise BadRequest("The body begins with a byte order mark: JSON is sent without one") from None
         raise BadRequest(str(error)) from None
 
 

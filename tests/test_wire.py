@@ -100,6 +100,7 @@ def test_no_data_is_null(body: bytes) -> None:
     ("body", "said"),
     [
         (b"", "The body is empty"),
+        (b'\xef\xbb\xbf{"traces":[]}', "The body begins with a byte order mark"),
         (b'{"traces":[{"data":{"a":"\\ud800"}}]}', "half a surrogate pair"),
         (b'{"traces":[' + json_with("direction", '"=>"') + b"]}", "expected `->` or `<-`"),
     ],
