@@ -65,6 +65,19 @@ def test_import_passes_an_entry_on_as_it_is(shell: Shell, tmp_path: Path) -> Non
     assert list(stored["data"].items()) == [("b", 1.5), ("a", 12345678901234567890)]
 
 
+@pytest.mark.parametrize(
+    "form", ["[{}]", '{{"next": ["traces", {{}}], "traces": [ {} ]}}', '{{\n"traces":\n[\n{}\n]}}']
+)
+def test_import_passes_on_to_the_letter_what_is_within(shell: Shell, tmp_path: Path, form: str) -> None:
+    """A list, an answer of the server, on one line or several: digits and repeated keys survive as in a line."""
+    data = '{"a":0.12345678901234567890,"a":1.10,"b":1e400,"c":"]},{"}'
+    id = f"within-{len(form)}"
+    texts = [json.dumps(entry(correlation_id=id)).replace("}", f', "data": {data}}}') for _ in range(2)]
+    (tmp_path / "a.json").write_text(form.format(",\t".join(texts)))
+    assert counts(shell, str(tmp_path / "a.json")) == (2, 0)
+    assert shell.run("export", id).stdout.count(f'"data":{data},') == 2
+
+
 def test_import_names_the_line_that_is_wrong(shell: Shell, tmp_path: Path) -> None:
     """Exit code 1; `--skip-bad` leaves it out and stores the rest."""
     good = [entry(correlation_id="wrong") for _ in range(4)]

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Callable, NamedTuple
 
+from tracehub.cli.verbatim import elements, within
 from tracehub.following import parsed
 
 BATCH_ENTRIES = 500
@@ -126,24 +127,22 @@ def _whole(text: bytes, name: str) -> Iterator[Line]:
         value = parsed(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: no JSON ({error})") from error
-    yield from _within(value, None, name, None)
+    yield from _within(value, text, name, None)
 
 
-def _within(value: Any, text: bytes | None, place: str, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
+def _within(value: Any, text: bytes, place: str, on_bad: Callable[[str], None] | None) -> Iterator[Line]:
     """The entries of a value: an entry, a list of them, or an object with `traces`."""
-    if isinstance(value, dict) and isinstance(value.get("traces"), list):
-        value, text = value["traces"], None
-    if isinstance(value, dict):
-        yield Line(text or _text(value), place)
-    elif isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
-        for number, entry in enumerate(value):
-            yield Line(_text(entry), f"{place}[{number}]")
+    is_answer = isinstance(value, dict) and isinstance(value.get("traces"), list)
+    entries = value["traces"] if is_answer else value
+    if isinstance(entries, dict):
+        yield Line(text, place)
+    elif isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+        letters = text.decode(json.detect_encoding(text), "surrogatepass")
+        texts, _ = elements(letters, within(letters, "traces") if is_answer else letters.index("[") + 1)
+        for number, entry in enumerate(texts):
+            yield Line(entry.encode(errors="surrogatepass"), f"{place}[{number}]")
     else:
         _complain(f"{place}: no entry", on_bad)
-
-
-def _text(entry: Any) -> bytes:
-    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _complain(problem: str, on_bad: Callable[[str], None] | None) -> None:

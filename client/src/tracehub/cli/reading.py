@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Callable
 
+from tracehub.cli.verbatim import elements
 from tracehub.connection import Answer, reason
 from tracehub.errors import Unreachable
 from tracehub.following import Following, Json, answered, ask, asked, entries, refused
 from tracehub.query import SILENCE_S, TraceHubQueryClient
 
 _TRACES = '"traces":['  # before the entries of a page; within a text its quotes would be escaped
-_end_of = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
 class Reader(TraceHubQueryClient):
@@ -42,15 +42,11 @@ class Reader(TraceHubQueryClient):
         finally:
             connection.close()
         before, begin, rest = body.decode(errors="replace").partition(_TRACES)
-        texts, at = [], 0
         try:
-            while rest.startswith("{", at):
-                _, end = _end_of(rest, at)
-                texts.append(rest[at:end])
-                at = end + rest.startswith(",", end)
+            texts, end = elements(rest, 0) if begin else ([], 0)
         except (ValueError, RecursionError) as error:
             raise Unreachable(f"not the answer of a TraceHub: {reason(error)}") from error
-        page = answered(before + begin + rest[at:])
+        page = answered(before + begin + rest[end:])
         if page.get("traces") != []:
             raise Unreachable(f"not the answer of a TraceHub: {json.dumps(page)[:80]}")
         return page, texts
