@@ -84,6 +84,16 @@ def send(services: Any, entries: list[dict[str, Any]]) -> None:
             assert response.status == 200
 
 
+def clean_until_expired(services: Any, quoted: str) -> None:
+    """Have retention look until it took something of a chain."""
+    request = urllib.request.Request(f"{services.ingest_url}/cleanup", method="DELETE")
+    expired = 0
+    while not expired:
+        urllib.request.urlopen(request).close()
+        with urllib.request.urlopen(f"{services.query_url}/traces/{quoted}") as answer:
+            expired = json.load(answer)["expired"]
+
+
 async def barriers(page: Any) -> list[str]:
     """What axe-core finds on the page that keeps people out: WCAG and the practices that it counts as best."""
     from axe_playwright_python.async_playwright import Axe

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import send
+from browser import clean_until_expired, send
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -233,16 +232,7 @@ async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page
     send(services, [step("partly", 0, "->", endpoint="/order"), step("partly", 5, "->", "WS", endpoint="cart")])
     await asyncio.sleep(4.5)
     send(services, [step("partly", 40, "<-", "WS", endpoint="cart"), step("partly", 420, "<-", endpoint="/order")])
-
-    def wait_until_expired() -> None:
-        request = urllib.request.Request(f"{services.ingest_url}/cleanup", method="DELETE")
-        expired = 0
-        while not expired:
-            urllib.request.urlopen(request).close()
-            with urllib.request.urlopen(f"{services.query_url}/traces/partly") as answer:
-                expired = json.load(answer)["expired"]
-
-    await asyncio.to_thread(wait_until_expired)
+    await asyncio.to_thread(clean_until_expired, services, "partly")
     await page.goto(f"{services.query_url}/#/traces/partly")
     await page.wait_for_selector(".facts:not([hidden])")
     assert "2 of 4 entries" in await page.locator(".numbers").inner_text()

@@ -1,10 +1,11 @@
 """Two chains side by side, in a real browser."""
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browser import barriers, send
+from browser import barriers, clean_until_expired, send
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -102,6 +103,23 @@ async def test_an_open_step_against_a_finished_one(page: Any, hub: Services) -> 
     assert "B is open, as of" in said
     assert "took" not in said
     assert await rows(page) == [["/wait", "10 ms", "open", "open in B"]]
+
+
+async def test_a_chain_that_is_partly_gone(services: Services, page: Any) -> None:
+    """What retention took of one is no difference between the two: it is told beside it, and no time is compared."""
+    services.environ = {"TRACEHUB_RETENTION_HOURS": "0.0014"}  # 5 s
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, chain("part/a", ("MA", "/early", 0, 10)))
+    await asyncio.sleep(4.5)
+    send(services, chain("part/a", ("MA", "/late", 20, 30)))
+    await asyncio.to_thread(clean_until_expired, services, "part%2Fa")
+    send(services, chain("part/b", ("MA", "/early", 0, 10), ("MA", "/late", 20, 30)))
+    await compare(page, services, "part/a", "part/b")
+    assert "2 entries before" in await page.locator(".gist").first.inner_text()
+    said = await page.locator(".verdict p").inner_text()
+    assert "Of A only a part is compared" in said
+    assert "took" not in said
 
 
 async def test_large_chains(page: Any, hub: Services) -> None:

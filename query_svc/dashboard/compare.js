@@ -68,9 +68,9 @@ export function compareView(context, route) {
     const card = (name, chain, parts) => h('div', { class: 'card' }, h('b', { class: 'letter' }, name),
       h('a', { href: chainLink(chain.correlation_id), title: visible(chain.correlation_id) }, shorten(visible(chain.correlation_id), 48)),
       h('span', { class: 'gist' }, duration(parts.last), ' · ', plural(chain.count, 'entry', 'entries'), ' · ', moment(parts.origin),
-        chain.next ? ' · only its beginning' : ''));
+        chain.next ? ' · only its beginning' : '', chain.expired ? ` · ${plural(chain.expired, 'entry', 'entries')} before, past retention` : ''));
     const words = [
-      outcome(a, b),
+      outcome(chains, [a, b]),
       only('a') ? h('span', { class: 'absent' }, `${plural(only('a'), 'step')} missing in B`) : null,
       only('b') ? h('span', { class: 'absent' }, `${plural(only('b'), 'step')} only in B`) : null,
       h('span', {}, changed.length ? `${plural(changed.length, 'step differs', 'steps differ')} in duration` : 'no step differs in duration'),
@@ -112,11 +112,14 @@ export function compareView(context, route) {
   };
 }
 
-// What is recorded of a chain that is open says nothing of how long it takes.
-function outcome(a, b) {
-  const open = [a.opens.length && 'A', b.opens.length && 'B'].filter(Boolean);
-  if (open.length) return h('b', { class: 'slower' }, `${open.join(' and ')} ${open.length > 1 ? 'are' : 'is'} open, as of ${clock(Date.now(), 0)}`);
-  const gain = b.last - a.last;
+// What is recorded of a chain that is open, or a part of one, says nothing of how long it takes.
+function outcome(chains, found) {
+  const letters = (is) => ['A', 'B'].filter((_, at) => is(at)).join(' and ');
+  const open = letters((at) => found[at].opens.length);
+  const parts = letters((at) => chains[at].expired || chains[at].next);
+  if (parts) return h('b', { class: 'slower' }, `Of ${parts} only a part is compared`);
+  if (open) return h('b', { class: 'slower' }, `${open} ${open.length > 1 ? 'are' : 'is'} open, as of ${clock(Date.now(), 0)}`);
+  const gain = found[1].last - found[0].last;
   return h('b', { class: gain > 0 ? 'slower' : 'faster' }, Math.abs(gain) < LARGE_MS ? 'B took as long as A' : `B took ${duration(Math.abs(gain))} ${gain > 0 ? 'longer' : 'less'}`);
 }
 
