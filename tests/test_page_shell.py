@@ -139,6 +139,21 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
     await page.wait_for_selector(".speed:text-matches('^[1-9]')")
 
 
+async def test_a_stream_too_many(services: Services, page: Any) -> None:
+    """Where the service has no room for one more stream the page does not call the connection lost."""
+    services.environ = {"TRACEHUB_MAX_CLIENT_STREAMS": "1"}
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["Failed to load resource"]
+    first = await page.context.new_page()
+    await first.goto(services.query_url)
+    await first.wait_for_function(LIVE)
+    await page.goto(services.query_url)
+    await page.wait_for_selector(".banner.lost:has-text('the stream was refused')")
+    await first.close()
+    await page.wait_for_function(LIVE)
+
+
 async def test_a_service_that_hangs_is_lost(services: Services, page: Any) -> None:
     """A service that takes connections and answers none is told as lost; when it goes on, so do list and stream."""
     services.start("ingest_svc")

@@ -129,7 +129,7 @@ export class Live {
     };
     source.addEventListener('gap', (event) => wanted.gap?.(JSON.parse(event.data)));
     source.addEventListener('reset', () => { wanted.position = this.newest = this.old = 0; wanted.again?.('replaced'); });
-    source.onerror = () => this._cut();
+    source.onerror = () => this._cut(source.readyState === EventSource.CLOSED ? 'the stream was refused, as where too many are open' : '');
   }
 
   // Something else had no answer: a stream that hangs says nothing of it.
