@@ -156,6 +156,19 @@ async def test_a_log_in_opens_all_tabs(services: Services, page: Any) -> None:
     await page.wait_for_selector(".tail-view")
 
 
+async def test_a_log_in_that_does_not_last(services: Services, page: Any) -> None:
+    """Who showed the right secret, and whose browser or proxy does not keep the cookie, is told so."""
+    services.environ = {"TRACEHUB_QUERY_SECRET": "right"}
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += [FAILED]
+    await page.route("**/login", lambda route: route.fulfill(json={"expires_s": 1}))  # and no cookie
+    await page.goto(services.query_url)
+    await page.fill("#secret", "right")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".problem:has-text('cookie')")
+
+
 async def test_a_log_out_that_fails(services: Services, page: Any) -> None:
     """Who is still logged in is told so."""
     services.environ["TRACEHUB_QUERY_SECRET"] = "a reader's secret"

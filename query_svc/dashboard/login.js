@@ -1,7 +1,7 @@
 // The secret, asked for once; the service answers with a cookie that no script can read.
 
 import { h } from './element.js';
-import { post } from './api.js';
+import { get, post, Refused } from './api.js';
 
 const KEY = 'tracehub.loggedin';
 
@@ -18,10 +18,12 @@ export function loginView(done) {
     problem.textContent = '';
     try {
       await post('login', { secret: secret.value });
+      await get('stats').catch((error) => { if (error instanceof Refused) throw error; }); // came the cookie back?
       remember(true);
       done();
     } catch (error) {
-      problem.textContent = error.status === 401 || error.status === 403 ? 'That is not the secret.' : error.message;
+      if (error instanceof Refused) problem.textContent = 'That is the secret, but the cookie for it does not come back: this browser, or a proxy, keeps it away.';
+      else problem.textContent = error.status === 401 || error.status === 403 ? 'That is not the secret.' : error.message;
       secret.select();
     } finally {
       submit.disabled = false;
