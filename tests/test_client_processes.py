@@ -223,6 +223,19 @@ assert done[0] > 50
     run(server.url, code)
 
 
+def test_a_signal_that_the_host_waits_for_is_not_the_senders(server: Wayward) -> None:
+    """A host that blocks a signal to wait for it gets it, though the sender's thread was there before."""
+    code = """
+import signal
+log.checkpoint_entry("CLI", "/before")
+assert tracehub.get_tracehub_client().flush()
+assert signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}) == set()
+os.kill(os.getpid(), signal.SIGTERM)
+print(signal.sigwait({signal.SIGTERM}).name)
+"""
+    assert run(server.url, code).stdout == "SIGTERM\n"
+
+
 def test_termination_by_a_handler_that_flushes(server: Wayward) -> None:
     """The usual SIGTERM handler, which closes and exits, delivers what was sent before."""
     code = """

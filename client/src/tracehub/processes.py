@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Protocol
 
@@ -25,6 +28,20 @@ class Client(Protocol):
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _hooked_pid = 0
 _ran_out = -LAST_FLUSH_S  # on the monotonic clock: when a last flush had used up its time
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """A thread that is started in here leaves signals to those of the host, which may block some, or wait for them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}  # those of the thread itself
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def remember(client: Client) -> None:

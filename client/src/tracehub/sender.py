@@ -17,6 +17,7 @@ from tracehub.backoff import Backoff
 from tracehub.bell import Bell
 from tracehub.delivery import Delivery
 from tracehub.encoding import Encoder
+from tracehub.processes import without_signals
 from tracehub.spool import Spool
 from tracehub.trouble import say
 from tracehub.turns import Turns
@@ -133,8 +134,9 @@ class Sender:
             self._bell = Bell()
             self._bell.ring()
             thread = threading.Thread(target=self._run, name="tracehub-sender", daemon=True)
-            thread.start()
-            self._thread = thread
+            with without_signals():
+                thread.start()
+                self._thread = thread
         except RuntimeError:  # the interpreter is ending, or there are too many threads
             self._thread = None
             self._backlog.relax(self._batch_size)
