@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import BadFile, Taken, Unavailable
+from shared.storage.claim import holder
 
 STOP_S: Final = 40.0  # for both services to end; supervisord makes them after 20
 LOOK_S: Final = 0.05
@@ -44,7 +45,7 @@ def stop(database: Path) -> int:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise Unavailable(f"no server of {database} runs under tracehub start or make run-all") from None
+        raise _no_server(database) from None
     except OSError as error:
         raise BadFile(f"cannot read {path}: {error.strerror}") from None
     try:
@@ -61,8 +62,16 @@ def stop(database: Path) -> int:
     finally:
         os.close(file)
     if not pid:
-        raise Unavailable(f"no server of {database} runs under tracehub start or make run-all")
+        raise _no_server(database)
     return pid
+
+
+def _no_server(database: Path) -> Unavailable:
+    """Why nothing is stopped, and what there is instead where a supervisor was killed."""
+    told = f"no server of {database} runs under tracehub start or make run-all"
+    writing = holder(database)
+    alone = f"an ingest service (pid {writing}) runs by itself, and may be a query service: end them by their pids"
+    return Unavailable(f"{told}: {alone}" if writing else told)
 
 
 def _locked(file: int) -> bool:

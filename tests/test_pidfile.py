@@ -1,5 +1,6 @@
 """Who supervises a database is found, and told to end, whatever has become of the place."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 
-from shared.errors import BadFile
+from shared.errors import BadFile, Unavailable
 from shared.pidfile import pid_path, stop
+from shared.storage.claim import Claim
 
 SUPERVISOR = """
 import sys, time
@@ -48,4 +50,14 @@ def test_a_file_that_cannot_be_read_is_no_sign_that_nobody_runs(tmp_path: Path) 
     path = pid_path(tmp_path / "tracehub.db")
     path.symlink_to(path)
     with pytest.raises(BadFile, match=f"cannot read {path}"):
+        stop(tmp_path / "tracehub.db")
+
+
+def test_services_that_nobody_supervises_are_named(tmp_path: Path) -> None:
+    """As those whose supervisor was killed: `tracehub start` sends its user here, so it is said what to end."""
+    claim = Claim(tmp_path / "tracehub.db")
+    with pytest.raises(Unavailable, match=rf"runs under .*: an ingest service \(pid {os.getpid()}\) runs by itself"):
+        stop(tmp_path / "tracehub.db")
+    claim.release()
+    with pytest.raises(Unavailable, match=r"runs under tracehub start or make run-all$"):
         stop(tmp_path / "tracehub.db")
