@@ -78,6 +78,16 @@ def test_start_on_an_address_of_ipv6(alone: Shell) -> None:
         alone.run("stop")
 
 
+def test_start_finds_the_server_by_settings_with_blanks(alone: Shell) -> None:
+    """As an env file may hold them; the server leaves them out."""
+    blank = {name: f" {alone.environ[name]} " for name in ("TRACEHUB_PORT", "TRACEHUB_QUERY_PORT")}
+    try:
+        told = alone.run("start", "--detach", TRACEHUB_HOST=" localhost ", **blank)
+        assert told.stdout.startswith(f"TraceHub is up: http://localhost:{alone.environ['TRACEHUB_PORT']} takes in")
+    finally:
+        alone.run("stop")
+
+
 def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:
     """It is the supervisor itself then."""
     server = subprocess.Popen(

@@ -84,11 +84,11 @@ def _detached(hub: Hub, words: list[str], environ: dict[str, str], db: Path) -> 
 
 
 def _addresses(environ: dict[str, str]) -> list[str]:
-    host = environ.get("TRACEHUB_HOST", "") or "127.0.0.1"
+    host = environ.get("TRACEHUB_HOST", "").strip() or "127.0.0.1"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     host = f"[{host}]" if ":" in host else host
     ports = (("TRACEHUB_PORT", INGEST_PORT), ("TRACEHUB_QUERY_PORT", QUERY_PORT))
-    return [f"http://{host}:{environ.get(name) or port}" for name, port in ports]
+    return [f"http://{host}:{environ.get(name, '').strip() or port}" for name, port in ports]
 
 
 def _answers(url: str) -> bool:
