@@ -107,6 +107,24 @@ def test_a_closed_door_keeps_the_queue_and_is_said_once(
     assert numbers(server) == list(range(15))
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(500, {"detail": "no\nERROR forged\x1b[31m"}), Reply(garbage=b"no\r ERROR forged\x1b[31m\r\n\r\n")],
+    ids=["detail", "garbage"],
+)
+def test_what_a_server_says_is_one_line_of_the_log(
+    server: Wayward, reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Control characters of an answer, or of what is none, are shown and not obeyed."""
+    server.judge = lambda _request: reply
+    with TraceHubClient(server.url) as client:
+        client.send(entry(1))
+        assert not client.flush(0.3)
+    (said,) = [record.getMessage() for record in caplog.records if "forged" in record.getMessage()]
+    assert said.isprintable()
+    assert "ERROR forged\\x1b[31m" in said
+
+
 def test_a_redirect_that_is_not_followed_says_where_to(server: Wayward, caplog: pytest.LogCaptureFixture) -> None:
     """A proxy that answers http with 301 wants https, which whoever set the address has to write there."""
     server.judge = lambda _request: Reply(301, b"<html>", {"Location": "https://hub.example/ingest"})

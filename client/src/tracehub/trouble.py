@@ -1,11 +1,14 @@
-"""Trouble is said through the logger `tracehub`, each kind once a minute, and nowhere else."""
+"""Trouble is said through the logger `tracehub`, each kind once a minute, on one line, and nowhere else."""
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 EVERY_S = 60.0
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _log = logging.getLogger("tracehub")
 _said: dict[str, float] = {}
@@ -24,9 +27,16 @@ def say(kind: str, message: str, *args: object, level: int = logging.WARNING) ->
         message += " (and %d times more since this was last said)"
         args = (*args, again)
     try:
-        _log.log(level, message, *args)
+        _log.log(level, message, *map(_on_one_line, args))
     except Exception:  # a handler of the host raised: it must not reach the host's caller through us
         _said[kind] = now
+
+
+def _on_one_line(arg: object) -> object:
+    """What others say may hold line breaks, and forge a line of the log with them."""
+    if isinstance(arg, (int, float)):
+        return arg
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], str(arg))
 
 
 def forget() -> None:
