@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from email.utils import formatdate
@@ -105,6 +107,31 @@ def test_a_closed_door_keeps_the_queue_and_is_said_once(
     assert "who are you" in said[0].getMessage()
     assert server.url in said[0].getMessage()
     assert numbers(server) == list(range(15))
+
+
+def test_an_answer_without_an_end_is_a_failure() -> None:
+    """TRACEHUB_TIMEOUT is for all of an answer: one that drips on holds nobody for ever."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while not done.wait(0.05):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with TraceHubClient(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.3) as client:
+            client.send(entry(1))
+            until = time.monotonic() + 20
+            while not client.failed and time.monotonic() < until:
+                time.sleep(0.01)
+            failed = client.failed
+            done.set()
+            thread.join()
+    assert failed
 
 
 @pytest.mark.parametrize(

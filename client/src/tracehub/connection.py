@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from time import monotonic
 from typing import NamedTuple, Union
 from urllib.parse import urljoin, urlsplit
 
@@ -69,10 +70,11 @@ class Connection:
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None, most: int = -1
     ) -> Answer:
-        """The answer, of whose body up to `most` bytes are read. Raises Unreachable."""
+        """The answer, of whose body up to `most` bytes are read, within the timeout. Raises Unreachable."""
         response = self.start(method, path, body, headers)
         try:
-            answer = Answer(response.status, response.headers, response.read(most if most >= 0 else None))
+            content = response.read() if most < 0 else _read(response, most, monotonic() + self._timeout_s)
+            answer = Answer(response.status, response.headers, content)
         except (OSError, HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(reason(error)) from error
@@ -88,7 +90,7 @@ class Connection:
                 response = self._request(place, method, path, body, headers or {})
                 if response.status not in (307, 308):
                     return response
-                response.read(MAX_ANSWER)
+                _read(response, MAX_ANSWER, monotonic() + self._timeout_s)
                 place, path = self._follow(place, path, response.headers["Location"])
         except (OSError, HTTPException, ValueError) as error:
             self.close()
@@ -174,3 +176,16 @@ def _exchange(
 ) -> HTTPResponse:
     connection.request(method, target, body, headers)
     return connection.getresponse()
+
+
+def _read(response: HTTPResponse, most: int, until: float) -> bytes:
+    """Up to `most` bytes of the body. Raises TimeoutError where it drips on beyond `until`."""
+    pieces: list[bytes] = []
+    while most > 0 and (piece := response.read1(most)):
+        pieces.append(piece)
+        most -= len(piece)
+        if monotonic() > until:
+            raise TimeoutError("the answer has no end")
+    if response.length == 0:
+        response.close()  # the last `read1` did not notice; the connection stays
+    return b"".join(pieces)
