@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from checkpoint_logger import set_correlation_id
+from checkpoint_logger import get_correlation_id, set_correlation_id
 from requests.adapters import HTTPAdapter
 from traced import Traced, tracing
 from tracehub.integrations.requests import trace
@@ -46,6 +46,18 @@ def test_a_call_with_no_id_in_force_takes_its_checkpoints_id_along(traced: Trace
         server.judge = lambda _request: Reply(204, b"")
         session.get(server.url)
         assert set(traced.ids) == {server.requests[0].headers["X-Correlation-ID"]}
+
+
+def test_a_redirect_with_no_id_in_force_stays_in_the_chain(traced: Traced) -> None:
+    """What is redirected and where it leads to are one chain, whose id both servers are told."""
+    with wayward() as server, trace(requests.Session(), "MA") as session:
+        server.replies = [Reply(302, b"", {"Location": "/there"})]
+        server.judge = lambda _request: Reply(204, b"")
+        session.get(server.url)
+        assert len(server.requests) == 2
+        assert set(traced.ids) == {request.headers["X-Correlation-ID"] for request in server.requests}
+    assert len(set(traced.ids)) == 1
+    assert get_correlation_id() is None
 
 
 def test_the_adapters_of_a_session_stay_at_work(traced: Traced) -> None:

@@ -11,8 +11,13 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from checkpoint_logger import get_checkpoint_logger
-from tracehub.integrations.propagation import outgoing_headers
+from checkpoint_logger import (
+    get_checkpoint_logger,
+    get_correlation_id,
+    reset_correlation_id,
+    set_correlation_id,
+)
+from tracehub.integrations.propagation import CORRELATION_HEADER, outgoing_headers
 
 
 class TraceHubAdapter(HTTPAdapter):
@@ -32,10 +37,15 @@ class TraceHubAdapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         if self._log is None:
             return self._pass_on(request, *args, **kwargs)
-        with self._log.checkpoint("HTTP", _endpoint(request)) as point:
-            response = self._pass_on(request, *args, **kwargs)
-            point.exit_data = {"status": response.status_code}
-            return response
+        given = request.headers.get(CORRELATION_HEADER)  # with a redirect comes the id of what was redirected
+        token = set_correlation_id(get_correlation_id() or (given if isinstance(given, str) else None))
+        try:
+            with self._log.checkpoint("HTTP", _endpoint(request)) as point:
+                response = self._pass_on(request, *args, **kwargs)
+                point.exit_data = {"status": response.status_code}
+                return response
+        finally:
+            reset_correlation_id(token)
 
     def _pass_on(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         request.headers.update(outgoing_headers(request.headers))
