@@ -257,13 +257,17 @@ async def test_a_writer_is_replaced_where_no_thread_can_be_started(
     services.start("ingest_svc")
 
     async def status() -> int:
-        async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
-            return response.status
+        """0: the connection was closed, for the writer had the batch in hand when it died."""
+        try:
+            async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
+                return response.status
+        except aiohttp.ServerDisconnectedError:
+            return 0
 
     assert await status() == 200
     with without_room_for_threads(services.processes["ingest_svc"].pid):
         os.kill(services.writer_pid(), signal.SIGKILL)
-        assert await asyncio.wait_for(status(), 10) == 503
+        assert {await asyncio.wait_for(status(), 10) for _ in range(2)} in ({0, 503}, {503})
 
     async def is_back() -> bool:
         return await status() == 200
