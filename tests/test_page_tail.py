@@ -29,9 +29,11 @@ async def open_tail(page: Any, hub: Services, query: str = "") -> None:
 
 
 async def endpoints(page: Any) -> list[str]:
-    """What is on the screen, from top to bottom."""
-    rows = await page.eval_on_selector_all(
-        ROWS, "rows => rows.map(row => [row.getBoundingClientRect().top, row.querySelector('.t4').textContent])"
+    """What is on the screen at one moment, from top to bottom."""
+    rows = await page.evaluate(
+        """rows => [...document.querySelectorAll(rows)].map(
+            row => [row.getBoundingClientRect().top, row.querySelector('.t4').textContent])""",
+        ROWS,
     )
     return [text for _, text in sorted(rows)]
 
@@ -132,7 +134,7 @@ async def test_a_full_list_holds_the_stream_for_who_reads(page: Any, hub: Servic
     await page.evaluate("document.querySelector('.tail-view .scroll').scrollTop = 9_990 * 28")
     await page.wait_for_function("() => !document.querySelector('.pace').classList.contains('held')")
     await page.evaluate(
-        "setInterval(() => { const list = document.querySelector('.tail-view .scroll'); list.scrollTop += 400; }, 20)"
+        "setInterval(() => { const list = document.querySelector('.tail-view .scroll'); list.scrollTop += 1_200; }, 20)"
     )
     await shows(page, "/tail-full/12059")
 
