@@ -131,9 +131,9 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does."""
+    """Whether somebody does; who asks may be given the very port, and meet itself."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0 and probe.getpeername() != probe.getsockname()
 
 
 def _status(pid: int, name: str) -> int:
