@@ -64,15 +64,10 @@ async def page(browser: Any) -> AsyncIterator[Any]:
 @pytest.fixture(scope="session")
 def hub(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Both services, for all tests that need no file of their own; each uses ids of its own."""
-    from conftest import Services
+    from conftest import both_services
 
-    services = Services(tmp_path_factory.mktemp("hub") / "tracehub.db")
-    services.start("ingest_svc")
-    services.start("query_svc")
-    yield services
-    for process in services.processes.values():
-        process.kill()
-        process.wait()
+    with both_services(tmp_path_factory.mktemp("hub") / "tracehub.db") as services:
+        yield services
 
 
 def send(services: Any, entries: list[dict[str, Any]]) -> None:

@@ -203,6 +203,20 @@ class Services:
 
 
 @contextmanager
+def both_services(db: Path) -> Iterator[Services]:
+    """Both, until the block ends, where they are ended at once."""
+    services = Services(db)
+    try:
+        services.start("ingest_svc")
+        services.start("query_svc")
+        yield services
+    finally:
+        for process in services.processes.values():
+            process.kill()
+            process.wait()
+
+
+@contextmanager
 def without_room_for_threads(pid: int) -> Iterator[None]:
     """The process has no memory left for the stack of another thread."""
     before = resource.prlimit(pid, resource.RLIMIT_AS)

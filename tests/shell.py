@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Services
+from conftest import Services, both_services
 from tracehub import TraceHubQueryClient
 from tracehub.connection import Connection
 
@@ -107,13 +107,8 @@ class Shell:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Both services, for all tests here that leave them as they are."""
-    services = Services(tmp_path_factory.mktemp("hub") / "tracehub.db")
-    services.start("ingest_svc")
-    services.start("query_svc")
-    yield services
-    for process in services.processes.values():
-        process.kill()
-        process.wait()
+    with both_services(tmp_path_factory.mktemp("hub") / "tracehub.db") as services:
+        yield services
 
 
 @pytest.fixture
