@@ -38,9 +38,9 @@ def judge(answer: Answer) -> Verdict:
     """200 with a receipt is the only success: a stray page that answers 200 has stored nothing."""
     status = answer.status
     told = _told(answer.body)
-    reason = f"{status} {detail_of(answer)}".strip()[:500]
     if status == 200:
         return Verdict(Fate.STORED) if "accepted" in told else Verdict(Fate.AGAIN, "200 without a receipt")
+    reason = f"{status} {detail_of(answer)}".strip()[:500]
     if status in (408, 429) or status >= 500:
         return Verdict(Fate.AGAIN, reason, wait_s=retry_after(answer.headers))
     if status == 413:
