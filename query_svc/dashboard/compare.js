@@ -1,7 +1,7 @@
 // Two chains side by side, step by step: what took longer, what is missing. Both begin at zero, on one axis.
 
 import { h, button, setText } from './element.js';
-import { AGAIN_MS, chainPath, get } from './api.js';
+import { AGAIN_MS, chainPath, get, serverNow } from './api.js';
 import { align } from './align.js';
 import { clock, duration, plural, shorten, visible } from './format.js';
 import { moment, nothing } from './marks.js';
@@ -118,7 +118,7 @@ function outcome(chains, found) {
   const open = letters((at) => found[at].opens.length);
   const parts = letters((at) => chains[at].expired || chains[at].next);
   if (parts) return h('b', { class: 'slower' }, `Of ${parts} only a part is compared`);
-  if (open) return h('b', { class: 'slower' }, `${open} ${open.length > 1 ? 'are' : 'is'} open, as of ${clock(Date.now(), 0)}`);
+  if (open) return h('b', { class: 'slower' }, `${open} ${open.length > 1 ? 'are' : 'is'} open, as of ${clock(serverNow(), 0)}`);
   const gain = found[1].last - found[0].last;
   return h('b', { class: gain > 0 ? 'slower' : 'faster' }, Math.abs(gain) < LARGE_MS ? 'B took as long as A' : `B took ${duration(Math.abs(gain))} ${gain > 0 ? 'longer' : 'less'}`);
 }

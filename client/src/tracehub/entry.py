@@ -102,7 +102,7 @@ def freeze(fields: Any, is_secret: Callable[[str], bool] | None = None) -> bytes
             # Version 2 follows every reference again: a dict that holds itself twice would never end.
             return marshal.dumps(fields, 4)
     except Exception:
-        pass  # nested too deep to look into, or a class that marshal does not take
+        pass  # nested too deep for marshal, or a mapping that it does not take
     return marshal.dumps(tuple(plain(value, is_secret) for value in fields), 2)
 
 
