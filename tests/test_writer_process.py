@@ -13,9 +13,10 @@ import pytest
 from conftest import until
 from test_writer import HOUR_MS, checkpoint, rows
 
-from ingest_svc import messages
-from ingest_svc import writer as writer_process
+from ingest_svc import group_commit, messages
+from ingest_svc.group_commit import GAP_ENTRIES, GroupCommit
 from ingest_svc.keeper import Keeper
+from ingest_svc.line import Gone, Line
 from ingest_svc.messages import (
     Answer,
     Arrivals,
@@ -30,7 +31,6 @@ from ingest_svc.messages import (
     Written,
     framed,
 )
-from ingest_svc.writer import GAP_ENTRIES, Gone, GroupCommit, Line
 from shared.doorbell import Doorbell
 from shared.errors import DiskFull, FileFault, Unavailable
 from shared.storage.columns import columns
@@ -211,7 +211,7 @@ def test_a_failure_is_told_to_all_of_its_group_and_passes(scarce: None, service:
 def test_a_group_has_a_size(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a transaction takes is left to the next one."""
     half = 10
-    monkeypatch.setattr(writer_process, "GROUP_ENTRIES", 2 * half)
+    monkeypatch.setattr(group_commit, "GROUP_ENTRIES", 2 * half)
     answers = service.ask(*(batch(*range(n * half, (n + 1) * half)) for n in range(3)))
     assert [written.counts for written in answers] == [[half, half], [half]]
 

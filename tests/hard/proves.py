@@ -27,7 +27,7 @@ MUTANTS = (
     Mutant(
         "acknowledge before the commit",
         "crash",
-        "ingest_svc/writer.py",
+        "ingest_svc/group_commit.py",
         "counts = self._keeper.call(lambda writer: writer.store(coming.batches, _now_ms(), coming.drops))",
         "counts = [batch.size for batch in coming.batches]\n"
         "        write = lambda writer: writer.store(coming.batches, _now_ms(), coming.drops)\n"
