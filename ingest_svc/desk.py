@@ -61,7 +61,10 @@ class Desk:
         self.commit_seconds = 0.0
 
     async def open(self) -> None:
-        """Take the file, or raise BadFile. One that cannot be had at once opens in the background."""
+        """Take the file. Raises BadFile, and Unavailable where no writer process starts or it ends at once.
+
+        A file that cannot be had at once opens in the background.
+        """
         self._claim = Claim(self._path)
         self._first_look = asyncio.get_running_loop().create_future()
         self._tending = asyncio.create_task(self._tend())
@@ -72,8 +75,8 @@ class Desk:
             raise
 
     def write(self, entries: Columns, report: Report | None, settle: Settle) -> None:
-        """Store the entries; `settle` gets how many were new, once they are committed and synced, or an error: none
-        is, unless it is Lost.
+        """Send the entries to the writer. `settle` is called once: with the number of new entries after the synced
+        commit, or with an error. After an error nothing is stored, unless it is Lost.
 
         Raises Unavailable while the file is not open.
         """
@@ -131,6 +134,8 @@ class Desk:
             except OSError as error:
                 await self._ended(Unavailable(f"the writer process cannot be started: {error.strerror}"))
                 continue
+            if self._closing:  # `close` hung up the line of before
+                line.hang_up()
             await line.lost
             while (code := process.poll()) is None:  # noqa: ASYNC110  # there may be no memory for a thread that waits
                 await asyncio.sleep(LOOK_S)

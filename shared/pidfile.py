@@ -53,7 +53,8 @@ def stop(database: Path) -> int:
         until = time.monotonic() + STOP_S
         while not _locked(file):
             if not pid and (pid := _written(file)):
-                os.kill(pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended, and its lock with it
+                    os.kill(pid, signal.SIGTERM)
             if time.monotonic() > until:
                 raise Unavailable(f"pid {pid or 'unknown'} has not ended within {STOP_S:.0f} s")
             time.sleep(LOOK_S)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,7 +34,7 @@ def start_and_fail(path: Path) -> str:
         check=False,
     )
     assert ended.returncode == 1, ended.stderr
-    (line,) = [line for line in ended.stderr.splitlines() if "do not survive a reboot" not in line]
+    (line,) = [line for line in ended.stderr.splitlines() if "may not survive a reboot" not in line]
     assert line.startswith("ingest_svc: ")
     assert str(path) in line or str(path.parent) in line
     return line
@@ -95,6 +96,30 @@ async def test_a_stop_answers_what_is_on_its_way(services: Services, http: aioht
     assert not services.db.with_name("tracehub.db-wal").exists()
     assert rows(services.db, "SELECT count(*) FROM traces")[0][0] >= acked > 100
     assert "Traceback" not in services.log("ingest_svc")
+
+
+async def test_a_stop_while_a_writer_starts_waits_for_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The writer that is just being started is told at once, and is not killed in the end."""
+    desk = Desk(settings)
+    await desk.open()
+    connect, connecting, may_go_on = asyncio.get_running_loop().create_connection, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*arguments: Any, **named: Any) -> Any:
+        connecting.set()
+        await may_go_on.wait()
+        return await connect(*arguments, **named)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", slowly)
+    assert desk._process is not None
+    desk._process.kill()
+    await connecting.wait()
+    closing = asyncio.create_task(desk.close())
+    await asyncio.sleep(0)
+    may_go_on.set()
+    await closing
+    assert not [record for record in caplog.records if "does not end" in record.message]
 
 
 async def test_kill_9_leaves_a_whole_file(services: Services, http: aiohttp.ClientSession) -> None:

@@ -1,8 +1,10 @@
 """Who supervises a database is found, and told to end, whatever has become of the place."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +63,17 @@ def test_services_that_nobody_supervises_are_named(tmp_path: Path) -> None:
     claim.release()
     with pytest.raises(Unavailable, match=r"runs under tracehub start or make run-all$"):
         stop(tmp_path / "tracehub.db")
+
+
+def test_a_server_that_ends_by_itself_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    """Its pid is written still, a child that it was starting has the lock for a moment, and it is gone."""
+    path = pid_path(tmp_path / "tracehub.db")
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    path.write_text(f"{ended.pid}\n")
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        release = threading.Timer(0.3, fcntl.flock, (held, fcntl.LOCK_UN))
+        release.start()
+        assert stop(tmp_path / "tracehub.db") == ended.pid
+        release.join()
