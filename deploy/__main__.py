@@ -25,12 +25,19 @@ from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
 from shared.address import refuse_taken
-from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, read_settings, refuse_open_address
-from shared.errors import TraceHubError
+from shared.env import (
+    PROGRAM,
+    VERSION,
+    SettingError,
+    Settings,
+    failing_in_one_line,
+    give_up,
+    read_settings,
+    refuse_open_address,
+)
 from shared.pidfile import supervising
 from shared.storage.claim import Claim
 
-PROGRAM: Final = "tracehub"
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
 STOP_S: Final = 8.0  # for a service to end when asked, before it is made to
 SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
@@ -107,15 +114,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tracehub_server", description="Runs both services, supervised.")
     parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
     parser.parse_args()
-    try:
+    with failing_in_one_line(PROGRAM):
         settings = read_settings(os.environ, {})
         _refuse_bad_start(settings)
         with supervising(settings.path):
             lost = _supervise_beside(settings.path.absolute())
-    except SettingError as error:
-        give_up(PROGRAM, str(error), BAD_SETTING)
-    except TraceHubError as error:
-        give_up(PROGRAM, str(error), 1)
     if lost:
         give_up(PROGRAM, f"{lost} does not stay up, its lines above say why; everything is stopped", 1)
 

@@ -13,16 +13,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from shared.env import BAD_SETTING, VERSION, SettingError, Settings, give_up, read_settings
+from shared.env import PROGRAM, VERSION, Settings, failing_in_one_line, read_settings, volatile_folder
 from shared.errors import BadFile, TraceHubError
 from shared.storage.checkup import check_up, library
 from shared.storage.claim import holder
-from shared.storage.sqlite import WAL_LIMIT, FileKind, companions
+from shared.storage.sqlite import WAL_LIMIT, FileKind, file_sizes
 from shared.wire import encode
 
 NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 FEW_BYTES: Final = 1_000_000_000  # free space to warn below
-PROGRAM: Final = "tracehub"
 Level = Literal["ok", "warning", "problem"]
 
 
@@ -62,14 +61,13 @@ def _library() -> Finding:
 def _place(path: Path) -> Iterator[Finding]:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         yield Finding("problem", "directory", f"this user may not write {path.parent}", "run as the server's user")
-    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
-        if path.is_relative_to(folder):
-            yield Finding(
-                "warning",
-                "directory",
-                f"traces below {folder} may not survive a reboot",
-                "set TRACEHUB_DB to a lasting path",
-            )
+    if folder := volatile_folder(path):
+        yield Finding(
+            "warning",
+            "directory",
+            f"traces below {folder} may not survive a reboot",
+            "set TRACEHUB_DB to a lasting path",
+        )
     kind = _file_system(path.parent)
     if kind in NETWORK:
         yield Finding(
@@ -103,7 +101,7 @@ def _space(path: Path) -> Finding:
 
 def _file(path: Path) -> Iterator[Finding]:
     state = path.stat()
-    held = f"{_size(state.st_size)} and {_size(_wal_bytes(path))} in its WAL"
+    held = f"{_size(state.st_size)} and {_size(file_sizes(path)[1])} in its WAL"
     told = f"{path}, {held}, mode {stat.S_IMODE(state.st_mode):04o}"
     if state.st_mode & 0o077:
         yield Finding("warning", "database", f"{told}: other users may use it", f"chmod 600 {path}")
@@ -130,16 +128,11 @@ def _content(path: Path) -> Finding:
 
 
 def _wal(path: Path) -> Finding:
-    size = _wal_bytes(path)
+    _, size = file_sizes(path)
     told = _size(size)
     if size > 4 * WAL_LIMIT:
         return Finding("warning", "WAL", told, "some reader holds an old snapshot of the file: find and end it")
     return Finding("ok", "WAL", told)
-
-
-def _wal_bytes(path: Path) -> int:
-    wal, _ = companions(path)
-    return wal.stat().st_size if wal.exists() else 0
 
 
 def _size(number: int) -> str:
@@ -206,13 +199,8 @@ def _writes(process: Path, path: Path) -> bool:
 
 def main() -> None:
     """Look, and print what was found as JSON."""
-    try:
-        settings = read_settings(os.environ, {})
-        found = findings(settings)
-    except SettingError as error:
-        give_up(PROGRAM, str(error), BAD_SETTING)
-    except TraceHubError as error:
-        give_up(PROGRAM, str(error), 1)
+    with failing_in_one_line(PROGRAM):
+        found = findings(read_settings(os.environ, {}))
     sys.stdout.write(encode({"findings": found}).decode() + "\n")
 
 

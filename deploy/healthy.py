@@ -7,12 +7,13 @@ import os
 import sys
 import urllib.request
 
-from shared.env import read_settings
+from shared.env import PROGRAM, failing_in_one_line, read_settings
 
 
 def main() -> None:
     """Ask each port, say what is wrong with the first that is not healthy."""
-    settings = read_settings(os.environ, {})
+    with failing_in_one_line(PROGRAM):
+        settings = read_settings(os.environ, {})
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     host = f"[{host}]" if ":" in host else host
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever HTTP_PROXY says

@@ -2,25 +2,16 @@
 
 import os
 import sys
-from typing import Final
 
-from shared.env import BAD_SETTING, SettingError, give_up, read_settings
-from shared.errors import TraceHubError
+from shared.env import PROGRAM, failing_in_one_line, read_settings
 from shared.pidfile import stop
 from shared.wire import encode
-
-PROGRAM: Final = "tracehub"
 
 
 def main() -> None:
     """End it, and print its pid as JSON once it has ended."""
-    try:
-        settings = read_settings(os.environ, {})
-        pid = stop(settings.path)
-    except SettingError as error:
-        give_up(PROGRAM, str(error), BAD_SETTING)
-    except TraceHubError as error:
-        give_up(PROGRAM, str(error), 1)
+    with failing_in_one_line(PROGRAM):
+        pid = stop(read_settings(os.environ, {}).path)
     sys.stdout.write(encode({"pid": pid}).decode() + "\n")
 
 

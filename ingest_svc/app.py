@@ -12,7 +12,7 @@ from ingest_svc.express import Express
 from ingest_svc.handlers import DESK, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
-from shared.env import Settings
+from shared.env import Settings, volatile_folder
 from shared.web import TAKE, Take, openapi, running, set_up
 from shared.wire import Limits
 
@@ -49,8 +49,8 @@ def make_app(settings: Settings) -> web.Application:
 async def _storage(app: web.Application) -> AsyncIterator[None]:
     """The file, the commits into it and what leaves it, from the first request to the last."""
     settings = app[SETTINGS]
-    if settings.db.startswith("/tmp/"):
-        _log.warning("%s: traces below /tmp do not survive a reboot; set TRACEHUB_DB to a lasting path", settings.db)
+    if folder := volatile_folder(settings.path):
+        _log.warning("traces below %s may not survive a reboot: set TRACEHUB_DB to a lasting path", folder)
     desk = app[DESK]
     app[RETENTION] = Retention(desk, settings.retention_ms, settings.max_db_mb * 2**20)
     await desk.open()

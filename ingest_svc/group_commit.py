@@ -16,7 +16,7 @@ from ingest_svc.line import Gone, Line
 from ingest_svc.messages import Answer, Arrivals, Batch, Call, Done, Failed, Fault, Written
 from shared.doorbell import Doorbell
 from shared.errors import TraceHubError
-from shared.exposition import memory_bytes
+from shared.memory import memory_bytes
 from shared.storage.columns import Columns
 from shared.storage.writer import Writer
 

@@ -17,8 +17,10 @@ from shared import wire
 from shared.answers import Deleted, Health, Receipt, SingleReceipt
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError, Unsupported
-from shared.exposition import Metric, exposition, file_sizes, memory_bytes
+from shared.exposition import Metric, exposition
+from shared.memory import memory_bytes
 from shared.storage.columns import Columns, columns
+from shared.storage.sqlite import file_sizes
 from shared.web import ACCESS, CLIENT, answer
 
 SETTINGS = web.AppKey("settings", Settings)

@@ -19,8 +19,10 @@ from query_svc.windows import Windows
 from shared.answers import CorrelationPage, Health, SourcesStats, Stats
 from shared.env import VERSION, Settings
 from shared.errors import TraceHubError
-from shared.exposition import Metric, exposition, file_sizes, memory_bytes
+from shared.exposition import Metric, exposition
+from shared.memory import memory_bytes
 from shared.storage.found import Chosen
+from shared.storage.sqlite import file_sizes
 from shared.web import ACCESS, CLIENT, answer
 from shared.wire import encode
 

@@ -81,7 +81,9 @@ CALLS: tuple[Call, ...] = (
         "ingest_single", "POST", "/ingest/single", "ingest", "sender", "Store one entry",
         SingleReceipt, wire.Entry, (), _WRITE_ERRORS,
     ),
-    Call("cleanup", "DELETE", "/cleanup", "ingest", "sender", "Delete what is past retention", Deleted, errors=(503,)),
+    Call(
+        "cleanup", "DELETE", "/cleanup", "ingest", "sender", "Delete what is past retention", Deleted, errors=(503, 507)
+    ),
     Call(
         "trace", "GET", "/traces/{correlation_id}", "query", "reader", "One chain in order", TracePage,
         parameters=(

@@ -1,18 +1,20 @@
 """Settings: environment and flags in, one frozen struct out, every value checked before anything starts."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import ipaddress
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 from msgspec import Meta
 
+from shared.errors import TraceHubError
 from shared.log import printable
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
@@ -38,7 +40,9 @@ Text = Annotated[str, Meta(description="text")]
 Utf8 = Annotated[str, Meta(pattern="^[^\ud800-\udfff]*$", description="text that is UTF-8")]
 
 VERSION: Final = importlib.metadata.version("tracehub-server")
+PROGRAM: Final = "tracehub"  # by what name errors of what is no service begin
 BAD_SETTING: Final = 2  # exit code
+VOLATILE: Final = ("/tmp", "/var/tmp", "/dev/shm")
 
 _NO_HEADER: Final = re.compile(r"[\0-\x08\n-\x1f\x7f]")
 
@@ -137,11 +141,9 @@ def start_settings(program: str, purpose: str, port_field: str, secret_field: st
     parser.add_argument("--db", metavar="FILE", help="database file (TRACEHUB_DB, /tmp/tracehub.db)")
     parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
     flags = vars(parser.parse_args())
-    try:
+    with failing_in_one_line(program):
         settings = read_settings(os.environ, flags)
         refuse_open_address(settings, secret_field)
-    except SettingError as error:
-        give_up(program, str(error), BAD_SETTING)
     return settings
 
 
@@ -152,6 +154,17 @@ def refuse_open_address(settings: Settings, secret_field: str) -> None:
             f"{settings.host} is reachable from other machines and {variable(secret_field)} is empty: "
             "set it, or TRACEHUB_INSECURE=1 to do without"
         )
+
+
+@contextlib.contextmanager
+def failing_in_one_line(program: str) -> Iterator[None]:
+    """Run the block; a bad setting ends the process with 2, and what else is foreseen with 1."""
+    try:
+        yield
+    except SettingError as error:
+        give_up(program, str(error), BAD_SETTING)
+    except (TraceHubError, OSError) as error:
+        give_up(program, str(error), 1)
 
 
 def give_up(program: str, reason: str, code: int) -> NoReturn:
@@ -198,6 +211,11 @@ def _secret(name: str, environ: Mapping[str, str]) -> str | None:
 
 def _several(text: str) -> tuple[str, ...]:
     return tuple(secret for part in text.split(",") if (secret := part.strip()))
+
+
+def volatile_folder(path: Path) -> str | None:
+    """The folder above a file that a restart of the machine may empty; None where there is none."""
+    return next((folder for folder in VOLATILE if path.is_relative_to(folder)), None)
 
 
 def is_loopback(host: str) -> bool:

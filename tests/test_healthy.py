@@ -13,7 +13,7 @@ from ingest_svc.app import make_app
 from shared.env import Settings
 
 
-async def asked(host: str, port: int) -> tuple[int | None, str]:
+async def asked(host: str, port: int | str) -> tuple[int | None, str]:
     """Exit code and what was said, where the environment names a proxy that is not there."""
     environ = {"TRACEHUB_HOST": host, "TRACEHUB_PORT": str(port), "HTTP_PROXY": f"http://127.0.0.1:{free_port()}"}
     command = (sys.executable, "-m", "tracehub_server.healthy", "port")
@@ -37,3 +37,10 @@ async def test_what_is_wrong_is_one_line() -> None:
     code, said = await asked("127.0.0.1", port)
     assert (code, said.count("\n")) == (1, 1)
     assert said.startswith(f"http://127.0.0.1:{port}/health: ")
+
+
+async def test_a_bad_setting_is_one_line() -> None:
+    """As of every other program here, with its exit code."""
+    code, said = await asked("127.0.0.1", "eighty")
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("tracehub: TRACEHUB_PORT='eighty'")

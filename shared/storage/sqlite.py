@@ -64,6 +64,12 @@ def companions(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
+def file_sizes(path: Path) -> tuple[int, int]:
+    """Bytes of the database file and of its WAL, 0 for one that is not there."""
+    wal, _ = companions(path)
+    return _size(path), _size(wal)
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """What tells one file from another under the same name; None where there is none."""
     try:
@@ -197,3 +203,10 @@ def _refusal(place: Path) -> int:
 def _on_one_line(error: Exception) -> str:
     """What the error says; of a damaged layout SQLite quotes whatever stands there."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -11,9 +11,8 @@ from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
-from shared import errors
 from shared.address import BACKLOG, listening, refuse_taken
-from shared.env import BAD_SETTING, SettingError, Settings, give_up
+from shared.env import Settings, failing_in_one_line
 from shared.log import set_up_log
 from shared.memory import give_large_blocks_back, search_less_for_garbage
 from shared.web.connection import Runner
@@ -48,13 +47,9 @@ def run(program: str, app: web.Application, settings: Settings, port_field: str)
     search_less_for_garbage()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
-    try:
+    with failing_in_one_line(program):
         refuse_taken(settings, port_field)  # before the file is touched
         asyncio.run(_serve(program, app, settings, port_field))
-    except SettingError as error:
-        give_up(program, str(error), BAD_SETTING)
-    except (errors.TraceHubError, OSError) as error:
-        give_up(program, str(error), 1)
     sys.exit(0)
 
 

@@ -64,7 +64,7 @@ def _is_refused(services: Services) -> None:
     except AssertionError:
         process = services.processes.pop("ingest_svc")
         assert process.wait() == 1, services.log("ingest_svc")
-        (line,) = [one for one in services.log("ingest_svc").splitlines() if "do not survive a reboot" not in one]
+        (line,) = [one for one in services.log("ingest_svc").splitlines() if "may not survive a reboot" not in one]
         assert any(told in line for told in TOLD), line
     else:
         raise AssertionError("the service started on a file that cannot be used")

@@ -84,7 +84,7 @@ async def _outcome(services: Services) -> str:
 def _refusal(services: Services) -> str:
     process = services.processes.pop("ingest_svc")
     assert process.wait() == 1, services.log("ingest_svc")
-    lines = [line for line in services.log("ingest_svc").splitlines() if "do not survive a reboot" not in line]
+    lines = [line for line in services.log("ingest_svc").splitlines() if "may not survive a reboot" not in line]
     assert len(lines) == 1, lines
     (line,) = lines
     assert WHAT_TO_DO in line or "another program" in line or "upgrade the program" in line, line
