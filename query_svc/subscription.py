@@ -59,7 +59,6 @@ class Subscription:
         self.start = start
         self._had = had  # up to this row id, which the tail may not have reached yet at first
         self.behind: int | None = None
-        self.replaced = False  # the file is another one now: nothing is added any more
         self._over = False
         self._pending: list[bytes] = []
         self._bytes = 0
@@ -86,11 +85,6 @@ class Subscription:
         if not self._over:
             self.behind = max(row_id, self._had)
             self.end()
-
-    def start_over(self) -> None:
-        """Tell the subscriber that ids have lost their meaning."""
-        self.replaced = True
-        self.end()
 
     def end(self) -> None:
         """Add nothing more."""

@@ -161,7 +161,7 @@ class Tail:
                 self._why_not = error
                 return
             for subscription in self._subscriptions():
-                subscription.start_over()
+                subscription.end()
 
     async def _close(self) -> None:
         if self._glance is not None:

@@ -113,6 +113,12 @@ def test_a_setting_that_cannot_be_used_is_exit_code_2(alone: Shell) -> None:
         assert "TRACEHUB_PORT='many'" in ended.stderr
 
 
+def test_ports_that_nobody_would_know_are_refused(alone: Shell) -> None:
+    """In the background, any free port would be one that nobody can ask."""
+    ended = alone.run("start", "--detach", "--query-port", "0")
+    assert ended.returncode == 2 and "name one" in ended.stderr
+
+
 def test_secrets_are_used_and_their_refusal_is_exit_code_77(services: Services, tmp_path: Path) -> None:
     """Each port has its own; one that is missing or wrong is said in one line."""
     services.environ = {"TRACEHUB_SECRET": "in", "TRACEHUB_QUERY_SECRET": "out"}

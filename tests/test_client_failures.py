@@ -179,6 +179,7 @@ def test_a_new_secret_is_read_when_the_old_one_is_refused(
     """A rotated secret file takes effect without a restart; of several secrets the first is sent."""
     path = tmp_path / "secret"
     path.write_text("old\n")
+    monkeypatch.setenv("TRACEHUB_SECRET", " ")  # as of a template that was not filled in: no secret
     monkeypatch.setenv("TRACEHUB_SECRET_FILE", str(path))
     server.judge = lambda request: None if request.headers["X-TraceHub-Secret"] == "new" else Reply(403, {})
     with TraceHubClient(server.url) as client:

@@ -101,6 +101,7 @@ def test_a_refusal_carries_the_servers_words(server: Wayward, status: int) -> No
         with pytest.raises(Refused, match=f"{status}: because") as caught:
             call()
         assert (caught.value.status, caught.value.detail) == (status, "because")
+        assert caught.value.__cause__ is not caught.value  # who walks along the causes comes to an end
 
 
 def test_a_redirect_that_is_not_followed_says_where_to(server: Wayward) -> None:

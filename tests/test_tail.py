@@ -90,7 +90,7 @@ async def test_an_entry_beyond_the_bound_is_for_the_file() -> None:
 async def test_a_replaced_file_ends_a_subscription() -> None:
     """Nothing of the new file is handed to who counts in ids of the old one."""
     pending = subscription()
-    pending.start_over()
+    pending.end()
     pending.push(one(1, b"new"))
     assert (await pending.frames(), pending.behind) == (b"", None)
 
@@ -224,14 +224,14 @@ async def test_a_file_that_goes_and_comes(tail: Tail, writer: Writer, tmp_path: 
         await asyncio.to_thread(writer.path.unlink)
         with pytest.raises(Unavailable):
             await until(lambda: tail.reader is None)
-        assert not pending.replaced
+        assert not pending._over
         fresh = Writer(tmp_path / "fresh.db", 1000)
         fresh.write([some(3)], 0)
         fresh.close()
         for suffix in ("-wal", "-shm"):
             writer.path.with_name(f"{writer.path.name}{suffix}").unlink(missing_ok=True)
         fresh.path.replace(writer.path)
-        assert (await asyncio.wait_for(pending.frames(), 5), pending.replaced) == (b"", True)
+        assert (await asyncio.wait_for(pending.frames(), 5), pending.behind) == (b"", None)
         assert await tail.reader.newest() == tail.cursor == 3
 
 

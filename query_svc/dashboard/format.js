@@ -66,10 +66,10 @@ export function age(ms) {
 }
 
 export function bytes(number) {
-  const steps = ['B', 'KB', 'MB', 'GB', 'TB'];
+  const steps = ['B', 'kB', 'MB', 'GB', 'TB'];
   let at = 0;
   let value = number;
-  while (value >= 1000 && at < steps.length - 1) { value /= 1024; at += 1; }
+  while (value >= 1000 && at < steps.length - 1) { value /= 1000; at += 1; }
   return `${value >= 100 || at === 0 ? value.toFixed(0) : value.toFixed(1)} ${steps[at]}`;
 }
 

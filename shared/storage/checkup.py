@@ -21,11 +21,11 @@ class Checkup(NamedTuple):
     whole: bool
 
 
-def check_up(path: Path, seconds: float = CHECK_S) -> Checkup:
+def check_up(path: Path) -> Checkup:
     """Look through a file. Raises what its translation is where it cannot be read at all."""
     with translated(path), contextlib.closing(sqlite3.connect(read_only_uri(path), uri=True)) as db:
         kind = file_kind(db, path)
-        until = time.monotonic() + seconds
+        until = time.monotonic() + CHECK_S
         db.set_progress_handler(lambda: time.monotonic() > until, STEPS)
         try:
             faults = [fault for (fault,) in db.execute("PRAGMA quick_check(5)") if fault != "ok"]

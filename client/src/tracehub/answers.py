@@ -59,14 +59,14 @@ def detail_of(answer: Answer) -> str:
     return str(_told(answer.body).get("detail") or (f"moved to {location}" if location else ""))
 
 
-def retry_after(headers: Message, now: float | None = None) -> float | None:
+def retry_after(headers: Message) -> float | None:
     """Seconds that the server asks to wait, given in seconds or as an HTTP date; None where it does not say."""
     text = (headers.get("Retry-After") or "").strip()
     try:
         wait_s = float(text)
     except ValueError:
         try:
-            wait_s = parsedate_to_datetime(text).timestamp() - (time.time() if now is None else now)
+            wait_s = parsedate_to_datetime(text).timestamp() - time.time()
         except (TypeError, ValueError, IndexError, OverflowError):
             return None
     return min(max(wait_s, 0.0), MAX_WAIT_S) if wait_s == wait_s else None

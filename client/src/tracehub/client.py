@@ -22,7 +22,7 @@ from tracehub.errors import NoAddress
 from tracehub.query import TraceHubQueryClient
 from tracehub.redaction import Redaction
 from tracehub.sender import Sender
-from tracehub.settings import read_secret, read_settings, read_spool, read_url, read_words
+from tracehub.settings import first_secret, read_secret, read_settings, read_spool, read_url, read_words
 from tracehub.spool import Spool
 from tracehub.trouble import say
 
@@ -187,7 +187,7 @@ class TraceHubClient:
     def _connect(self, answer_within_s: float | None) -> Connection:
         secret = read_secret("TRACEHUB_SECRET") if self._secret is None else self._secret
         timeout_s = self.timeout if answer_within_s is None else min(self.timeout, answer_within_s)
-        return Connection(self.base_url, timeout_s, secret.split(",")[0].strip())
+        return Connection(self.base_url, timeout_s, first_secret(secret))
 
     def _make_spool(self, name: str) -> Spool | None:
         directory, megabytes = read_spool()

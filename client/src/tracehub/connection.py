@@ -35,12 +35,13 @@ class Place(NamedTuple):
         """The place that `url` names, `http://` assumed. Raises NoAddress where it names none."""
         try:
             parts = urlsplit(url if "://" in url or url.endswith(":") else f"http://{url}")
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+            port = parts.port
         except ValueError as error:
             raise NoAddress(f"not an address: {url!r} ({error})") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise NoAddress(f"not an http or https address: {url!r}")
-        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+        usual = 443 if parts.scheme == "https" else 80
+        return cls(parts.scheme, parts.hostname, usual if port is None else port, parts.path.rstrip("/"))
 
     def url(self, path: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

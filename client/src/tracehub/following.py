@@ -61,7 +61,9 @@ class Following:
                     yield from filter(self._is_new, self._events.read(response))
             except (TraceHubError, OSError, HTTPException, ValueError) as error:
                 if not connected or (isinstance(error, TraceHubError) and not error.may_pass):
-                    raise error if isinstance(error, TraceHubError) else Unreachable(reason(error)) from error
+                    if isinstance(error, TraceHubError):
+                        raise
+                    raise Unreachable(reason(error)) from error
                 asked_s = error.wait_s if isinstance(error, Refused) else None
                 if time.monotonic() >= self._until:
                     raise Unreachable(f"lost the stream: {reason(error)}") from error

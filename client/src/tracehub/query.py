@@ -11,7 +11,7 @@ from tracehub.connection import Connection, reason
 from tracehub.errors import Unreachable
 from tracehub.following import Following, Json, ask, entries
 from tracehub.plain import repaired
-from tracehub.settings import read_secret
+from tracehub.settings import first_secret, read_secret
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
 LATE_S = 5.0  # that the end of a stream may take beyond its time
@@ -74,7 +74,7 @@ class TraceHubQueryClient:
 
     def _connect(self, timeout_s: float) -> Connection:
         secret = read_secret("TRACEHUB_QUERY_SECRET") if self._secret is None else self._secret
-        return Connection(self.base_url, timeout_s, secret.split(",")[0].strip())
+        return Connection(self.base_url, timeout_s, first_secret(secret))
 
 
 def quoted(correlation_id: str) -> str:

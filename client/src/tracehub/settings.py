@@ -44,12 +44,17 @@ def read_url(environ: Mapping[str, str] | None = None) -> str:
 def read_secret(name: str) -> str:
     """The first secret of the variable `name`, or of the file that `<name>_FILE` names; empty when there is none."""
     path = os.environ.get(f"{name}_FILE", "").strip()
-    text = os.environ.get(name, "")
+    text = os.environ.get(name, "").strip()
     if path and not text:
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, ValueError) as error:
             say(f"setting {name}", "%s_FILE cannot be read: %s", name, error)
+    return first_secret(text)
+
+
+def first_secret(text: str) -> str:
+    """The one to show of several with commas in between, as a rotation has them; empty when there is none."""
     return text.split(",")[0].strip()
 
 

@@ -23,6 +23,7 @@ NAME_COLUMNS = 34  # that are kept for the step's name before columns of sources
 NUMBERS = 20  # columns of offset and duration, with what separates them
 BAR = 30  # columns of the bar at the right
 WIDE = 116  # columns from which there is room for it
+OPEN_SHOWN, SLOWEST_SHOWN = 8, 3  # steps below the chain
 LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
 
@@ -200,22 +201,23 @@ def _cut(line: Text, room: int) -> tuple[Text, Text]:
     return first, rest
 
 
-def open_steps(steps: Sequence[Step], most: int = 8) -> Iterator[Text]:
+def open_steps(steps: Sequence[Step]) -> Iterator[Text]:
     """What has not ended: the innermost last, which is where it hangs."""
     hanging = [step for step in steps if step.entry is not None and step.is_open]
-    for step in hanging[-most:]:
+    for step in hanging[-OPEN_SHOWN:]:
         yield Text.assemble(
             ("open  ", "bold red"),
             f"{clean(step.source)} -> {clean(step.name)}  ",
             (f"since {clock(step.start_ms)}, {age(step.start_ms)}", "red"),
         )
-    if len(hanging) > most:
-        yield Text(f"      and {several(len(hanging) - most, 'more open step', 'more open steps')} before these", "red")
+    if len(hanging) > OPEN_SHOWN:
+        more = several(len(hanging) - OPEN_SHOWN, "more open step", "more open steps")
+        yield Text(f"      and {more} before these", "red")
 
 
-def slowest(steps: Sequence[Step], most: int = 3) -> Text | None:
+def slowest(steps: Sequence[Step]) -> Text | None:
     """Where the time went: the steps that were the latest under way for longest."""
-    closed = sorted((step for step in steps if step.own_ms), key=lambda step: -step.own_ms)[:most]
+    closed = sorted((step for step in steps if step.own_ms), key=lambda step: -step.own_ms)[:SLOWEST_SHOWN]
     if len(steps) < 6 or not closed:
         return None
     line = Text("longest by themselves: ", "dim")

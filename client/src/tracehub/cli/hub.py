@@ -84,11 +84,9 @@ class Hub:
         known = Place.at(self._url).url("")
         query = _elsewhere(known, "GET", "/stats", None)
         if query == "":
-            other, answers = (
-                _neighbour(known),
-                Place.at(known).port == Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port,
-            )
-            return Ports(other, known) if answers else Ports(known, other)
+            other = _neighbour(known)
+            is_query = Place.at(known).port == Place.at(_local("TRACEHUB_QUERY_PORT", QUERY_PORT)).port
+            return Ports(other, known) if is_query else Ports(known, other)
         if query is not None:
             return Ports(known, query)
         ingest = _elsewhere(known, "POST", "/ingest", NOTHING)

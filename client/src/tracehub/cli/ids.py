@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from pathlib import Path
 
 import click
@@ -71,5 +70,5 @@ def current_command(hub: Hub) -> int:
         return 0
     click.echo(clean(id))
     if origin != VARIABLE and hub.screen.err.is_terminal:
-        hub.screen.remark(f"saved {age(saved_at().stat().st_mtime * 1000, time.time())} by tracehub new", "dim")
+        hub.screen.remark(f"saved {age(saved_at().stat().st_mtime * 1000)} by tracehub new", "dim")
     return 0

@@ -57,6 +57,8 @@ def start_command(hub: Hub, detach: bool, db: str | None, **flags: str | None) -
 def _detached(hub: Hub, words: list[str], environ: dict[str, str], db: Path) -> int:
     """Start in a session of its own, and wait until both services answer or it has ended."""
     urls = _addresses(environ)
+    if any(not url.rpartition(":")[2].strip("0") for url in urls):
+        raise click.UsageError("--detach: a port of 0 is any free one, and would not be known: name one")
     for url in filter(_answers, urls):
         hub.screen.remark(f"a server answers at {url} already: tracehub stop, or another port with TRACEHUB_PORT")
         return 1

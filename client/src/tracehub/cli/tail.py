@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import Any
+from zlib import crc32
 
 import click
 from rich.cells import cell_len, chop_cells
@@ -144,7 +145,7 @@ class Lines:
         if not self._one_chain:
             id = self._short(clean(entry["correlation_id"]))
             self._id_width = max(self._id_width, min(cell_len(id), ID_COLUMNS))
-            line.append(f"{_padded(id, self._id_width)} ", COLOURS[hash(id) % len(COLOURS)])
+            line.append(f"{_padded(id, self._id_width)} ", COLOURS[crc32(id.encode("utf-8", "replace")) % len(COLOURS)])
         line.append(f"{_padded(source, self._source_width)} ").append(
             entry["direction"], "bold" if entry["direction"] == "->" else ""
         )

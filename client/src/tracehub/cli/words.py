@@ -14,19 +14,16 @@ _YEAR_S = 365 * 86_400
 _MANY = 100_000  # years and days that are told by their digits: a sender may have any clock
 
 
-def clean(text: object, lines: bool = False) -> str:
-    """`text` with everything that a terminal would obey, or hide, made visible: `\\x1b`, `\\u202e`.
-
-    `lines` keeps line breaks, for text of our own making.
-    """
+def clean(text: object) -> str:
+    """`text` with everything that a terminal would obey, or hide, made visible: `\\x1b`, `\\u202e`."""
     told = str(text)
     if told.isprintable():
         return told
-    return "".join(_visible(letter, lines) for letter in told)
+    return "".join(_visible(letter) for letter in told)
 
 
-def _visible(letter: str, lines: bool) -> str:
-    if letter.isprintable() or (lines and letter == "\n"):
+def _visible(letter: str) -> str:
+    if letter.isprintable():
         return letter
     if unicodedata.category(letter) == "Zs":
         return " "
