@@ -1,6 +1,7 @@
 """The tail: one loop with one cursor, which hands every new entry, encoded once, to whoever subscribed.
 
-A commit rings the doorbell; without one the tail looks POLL_S after its last look. While nobody listens it reads no
+A commit rings the doorbell; without a ring the tail looks POLL_S after its last look, and POLL_WITHOUT_BELL_S after it
+where no bell can be hung. While nobody listens it looks every POLL_S whether the file is still the same, and reads no
 entries. The cursor and the set of subscriptions change under one lock, so that what a subscription is handed begins
 exactly behind its start.
 """
@@ -26,7 +27,7 @@ from shared.storage.reader import Reader
 from shared.storage.rows import Numbered
 
 POLL_S: Final = 0.25  # between looks when no bell rings
-POLL_WITHOUT_BELL_S: Final = 0.01
+POLL_WITHOUT_BELL_S: Final = 0.01  # the same where none can be hung, while anyone listens
 AT_A_STRETCH: Final = 50  # subscriptions that are handed something before others get their turn of the event loop
 TESTS: Final = 10_000  # of entries by filters, likewise
 

@@ -1,7 +1,7 @@
 """How query processes learn of a commit at once: a datagram to a socket that each keeps beside the database file.
 
 A ring carries nothing and may be lost: who listens looks at the file, and does so now and then without a ring as well.
-Where there can be no sockets (some file systems, long paths), that slower look is all there is.
+Where there can be no sockets (some file systems, long paths), it looks more often instead.
 """
 
 import asyncio
