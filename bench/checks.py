@@ -21,11 +21,11 @@ from multidict import CIMultiDict
 from service import BENCH, free_port, running, scratch
 
 from shared.env import Settings
-from shared.web.access import Gate
 from shared.web.clients import Clients
 from shared.web.fair_share import FairShare
 from shared.web.headers import protect
 from shared.web.lock import Guesses, Lock
+from shared.web.origins import Gate
 
 ROUNDS = 7
 SECRETS = ("a-new-secret-of-thirty-two-chars", "an-old-secret-of-thirty-two-char")  # the second is shown

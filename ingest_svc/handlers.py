@@ -1,9 +1,7 @@
 """The ingest port's calls, each a sentence."""
 
 import asyncio
-import os
 import re
-import time
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -14,14 +12,14 @@ from ingest_svc.intake import Intake
 from ingest_svc.messages import Report
 from ingest_svc.retention import Retention
 from shared import wire
-from shared.answers import Deleted, Health, Receipt, SingleReceipt
-from shared.env import VERSION, Settings
+from shared.answers import Deleted, Receipt, SingleReceipt
+from shared.env import Settings
 from shared.errors import TraceHubError, Unsupported
 from shared.exposition import Metric, exposition
 from shared.memory import memory_bytes
 from shared.storage.columns import Columns, columns
 from shared.storage.sqlite import file_sizes
-from shared.web import ACCESS, CLIENT, answer
+from shared.web import ACCESS, CLIENT, answer, health_answer
 
 SETTINGS = web.AppKey("settings", Settings)
 INTAKE = web.AppKey("intake", Intake)
@@ -79,23 +77,7 @@ async def health(request: web.Request) -> web.Response:
         detail = f"a write has not come to its end for {PATIENCE_S:g} s"
     except TraceHubError as error:
         detail = str(error)
-    status = 503 if detail else 200
-    if not app[ACCESS].may_know(request):
-        return answer(Health("unhealthy" if detail else "healthy"), status)
-    return answer(
-        Health(
-            "unhealthy" if detail else "healthy",
-            service="tracehub",
-            db=app[SETTINGS].db,
-            retention_hours=app[SETTINGS].retention_hours,
-            version=VERSION,
-            pid=os.getpid(),
-            uptime_s=round(time.monotonic() - app[STARTED], 1),
-            detail=detail,
-            entries=entries,
-        ),
-        status,
-    )
+    return health_answer(request, app[SETTINGS], app[STARTED], detail, entries=entries)
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -1,8 +1,7 @@
 """The query port's calls."""
 
-import os
 import time
-from typing import Final, Literal
+from typing import Final
 
 from aiohttp import web
 
@@ -16,14 +15,14 @@ from query_svc.tail import Tail
 from query_svc.talkers import RATE_S
 from query_svc.trace_page import Ready, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
-from shared.answers import CorrelationPage, Health, SourcesStats, Stats
-from shared.env import VERSION, Settings
+from shared.answers import CorrelationPage, SourcesStats, Stats
+from shared.env import Settings
 from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition
 from shared.memory import memory_bytes
 from shared.storage.found import Chosen
 from shared.storage.sqlite import file_sizes
-from shared.web import ACCESS, CLIENT, answer
+from shared.web import ACCESS, CLIENT, health_answer
 from shared.wire import encode
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -144,30 +143,13 @@ async def stats_follows(request: web.Request) -> web.StreamResponse:
 
 async def health(request: web.Request) -> web.Response:
     """`GET /health`: healthy means that the file could be read just now."""
-    settings, tail = request.app[SETTINGS], request.app[TAIL]
+    tail = request.app[TAIL]
     detail = None
     try:
         await tail.reader.newest()
     except TraceHubError as error:
         detail = str(error)
-    status: Literal["healthy", "unhealthy"] = "unhealthy" if detail else "healthy"
-    code = 503 if detail else 200
-    if not request.app[ACCESS].may_know(request):
-        return answer(Health(status), code)
-    return answer(
-        Health(
-            status,
-            service="tracehub",
-            db=settings.db,
-            retention_hours=settings.retention_hours,
-            version=VERSION,
-            pid=os.getpid(),
-            uptime_s=round(time.monotonic() - request.app[STARTED], 1),
-            detail=detail,
-            tail_lag=tail.lag,
-        ),
-        code,
-    )
+    return health_answer(request, request.app[SETTINGS], request.app[STARTED], detail, tail_lag=tail.lag)
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -57,7 +57,7 @@ class TailLag(msgspec.Struct):
     seconds: float
 
 
-class Health(msgspec.Struct, omit_defaults=True):
+class Health(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Whether a service can do its work; all but `status` is for those with the secret, where one is set."""
 
     status: Literal["healthy", "unhealthy"]

@@ -17,7 +17,7 @@ from msgspec import Meta
 from shared.errors import TraceHubError
 from shared.log import printable
 
-Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
+PortNumber = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
 Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0, up to 1,000,000")]
 Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
 Size = Annotated[int, Meta(ge=0, le=100_000_000, description="a whole number of megabytes, or 0 for no limit")]
@@ -56,8 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     db: Utf8 = "/tmp/tracehub.db"
     host: Utf8 = "127.0.0.1"
-    port: Port = 8099  # ingest
-    query_port: Port = 8100
+    port: PortNumber = 8099  # ingest
+    query_port: PortNumber = 8100
     retention_hours: Hours = 24.0  # since arrival, not by the sender's clock
     max_db_mb: Size = 0  # of the database file; 0: no limit
     ingest_url: PublicUrl = ""  # public addresses for redirects, where a proxy or a port mapping stands in between

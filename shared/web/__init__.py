@@ -1,10 +1,12 @@
 """What both services share of HTTP: routes, errors to statuses, who may, the way to the other port, start and stop."""
 
+from shared.web.access import ACCESS, Access
 from shared.web.connection import TAKE
 from shared.web.exchange import Exchange, Take
 from shared.web.farewell import FAREWELL
+from shared.web.health import health_answer
 from shared.web.problems import answer, problems, refusal
-from shared.web.routes import ACCESS, CLIENT, Access, openapi, set_up
+from shared.web.routes import CLIENT, openapi, set_up
 from shared.web.serve import CANCEL_HANDLERS, make_runner, run, running
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Exchange",
     "Take",
     "answer",
+    "health_answer",
     "make_runner",
     "openapi",
     "problems",

@@ -1,88 +1,62 @@
-"""Under which names a service answers, and from which pages it takes calls that change something.
+"""Who may make which call of a port, and how much of it: secrets and logins, wrong guesses, each client's share."""
 
-A port on this machine is within reach of every page that its user's browser shows. A page that has its own name point
-here (DNS rebinding) is told by `Host`; one that posts blindly by `Origin` and `Sec-Fetch-Site`. CORS is off: no answer
-allows another origin anything.
-"""
+from aiohttp import web
 
-import re
-from typing import Final
-
-from shared.env import Settings, is_loopback
-from shared.errors import Misdirected, NotAllowed
+from shared.api import Call, Port
+from shared.env import Settings
+from shared.web.clients import Clients
 from shared.web.exchange import Asking
-
-READING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-MAX_KNOWN: Final = 1_000  # spellings of Host that were found good
-
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]{2,80}]|[\w.-]{1,255})(?::(\d{1,5}))?", re.ASCII)
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+from shared.web.fair_share import FairShare
+from shared.web.lock import Guesses, Lock
+from shared.web.login import Logins
+from shared.web.origins import Gate
 
 
-class Names:
-    """The names under which a service on this address answers: all, where other machines reach it by its secret."""
+class Access:
+    """What one port needs to tell who may do what, and how much of it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._any = not is_loopback(settings.host)
-        own = settings.host.strip("[]").lower()
-        self._names = {"localhost", "127.0.0.1", "::1", own, *settings.hosts}
-        self._known: set[str] = set()
+    def __init__(self, port: Port, settings: Settings) -> None:
+        self.secrets = settings.secrets if port == "ingest" else settings.query_secrets
+        self.clients = Clients(settings)
+        self.guesses = Guesses(self.clients)
+        self.logins = Logins(self.secrets) if port == "query" else None
+        self.share = FairShare(settings.ingest_rate if port == "ingest" else settings.query_rate, settings)
+        self.gate = Gate(settings)
+        self.port: Port = port
+        self.settings = settings
+        self._own = Lock(self.secrets, self.guesses, self.logins)
 
-    def check(self, host: str | None) -> None:
-        """Raise Misdirected for a name that is not one of them, or none at all."""
-        if host in self._known:
-            return
-        if host is None or not self._is_good(host):
-            shown = "none" if host is None else ascii(host[:100])
-            raise Misdirected(f"Host {shown} is not a name of this service: TRACEHUB_ALLOWED_HOSTS may add it")
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
-        self._known.add(host)
+    def guard(self, call: Call) -> "Guard | None":
+        """Who stands before a call of this port; None where there is nothing to guard."""
+        counts = call.needs != "nothing" and call.port == self.port and self.share.has_rate
+        secrets = call.secrets(self.port, self.settings)
+        if call.needs == "nothing" or not (counts or call.port == "query" or secrets):
+            return None
+        return Guard(Lock(secrets, self.guesses, self.logins), self, counts=counts, has_body=call.body is not None)
 
-    def _is_good(self, host: str) -> bool:
-        parts = _HOST.fullmatch(f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host)
-        return parts is not None and (self._any or parts[1].strip("[]").lower().removesuffix(".") in self._names)
-
-
-def host_name(host: str) -> str:
-    """The name in a Host that was found good, without its port; an IPv6 address has its brackets."""
-    if host.count(":") > 1 and host[0] != "[":
-        return f"[{host}]"
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
+    def may_know(self, request: web.Request) -> bool:
+        """Whether the request may be told more than the status of the service."""
+        return self._own.is_opened(request)
 
 
-class Gate:
-    """The check that each request passes before it is looked at."""
+class Guard:
+    """Lets a request pass whose client may make the call, and takes it out of the client's share."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._names = Names(settings)
-        self._origins = {_place(url) for url in (settings.ingest_url, settings.query_url) if url}
+    def __init__(self, lock: Lock, access: Access, *, counts: bool, has_body: bool) -> None:
+        self._lock = lock
+        self._clients = access.clients
+        self._share = access.share
+        self._counts = counts
+        self._has_body = has_body
 
-    def check(self, request: Asking) -> None:
-        """Raise Misdirected or NotAllowed for a request that is not for this service, or not from where it may be."""
-        self._names.check(request.host)
-        if request.method not in READING:
-            self._refuse_foreign_pages(request)
-
-    def _refuse_foreign_pages(self, request: Asking) -> None:
-        origin = request.headers.get("Origin")
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        if (origin is not None and not self._is_own(origin, request.host)) or site not in ("none", "same-origin"):
-            raise NotAllowed("A page of another origin may not change anything here", missing=False)
-
-    def _is_own(self, origin: str, host: str | None) -> bool:
-        """Whether the page came from this address; a proxy may have changed the scheme, so that does not count."""
-        scheme, _, authority = origin.partition("://")
-        if scheme not in _DEFAULT_PORTS or not authority:  # "null", and what is no address
-            return False
-        place = _place(origin)
-        return place in self._origins or place == _place(f"{scheme}://{host}")
+    def admit(self, request: Asking) -> str:
+        """Whose share the call counts against. Raises NotAllowed, TooOften; a body is charged when it is known."""
+        client = self._lock.open(request) or self._clients.address(request)
+        if self._has_body:
+            self._share.admit(client)
+        elif self._counts:
+            self._share.take(client)
+        return client
 
 
-def _place(url: str) -> tuple[str, str, str]:
-    """Scheme, host and port of an address."""
-    scheme, _, rest = url.partition("://")
-    authority = rest.partition("/")[0].rpartition("@")[2].lower()
-    name = host_name(authority)
-    return scheme, name, authority.removeprefix(name).removeprefix(":") or _DEFAULT_PORTS[scheme]
+ACCESS = web.AppKey("access", Access)

@@ -58,11 +58,11 @@ MUTANTS = (
         "entries = entries",
     ),
     Mutant("drop what is on its way", "shutdown", "shared/web/serve.py", "await app[FAREWELL].bid(FAREWELL_S)", "pass"),
-    Mutant("skip the Host check", "strangers", "shared/web/access.py", "if host in self._known:", "if host != self:"),
+    Mutant("skip the Host check", "strangers", "shared/web/origins.py", "if host in self._known:", "if host != self:"),
     Mutant(
         "skip the Origin check",
         "strangers",
-        "shared/web/access.py",
+        "shared/web/origins.py",
         "if request.method not in READING:",
         "if request.method in READING:",
     ),

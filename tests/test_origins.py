@@ -9,7 +9,7 @@ from conftest import Client, entry
 
 from shared.env import Settings
 from shared.errors import Misdirected
-from shared.web.access import MAX_KNOWN, Names
+from shared.web.origins import MAX_KNOWN, Names
 
 LOOPBACK = ["localhost", "LocalHost:1", "localhost.", "127.0.0.1", "127.0.0.1:8100", "[::1]", "[::1]:8100"]
 FOREIGN = [
