@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from browser import send
 from conftest import Services, entry
+from pairing import PAIRING, in_order, paired_entries
 from test_page_chain import step
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,29 +18,31 @@ async def pairing(page: Any, hub: Services) -> str:
     return f"./{main.replace('main.js', 'pairing.js')}"
 
 
-async def test_pairs(page: Any, hub: Services) -> None:
-    """An exit ends the latest open entry of its step, or that of the same span; none is lost."""
-    nested, another = {"endpoint": "nested"}, {"endpoint": "nested", "hostname": "another"}
-    entries = [
-        step("p", 0, "->", data={"span_id": "a"}),
-        step("p", 1, "->", data={"span_id": "b"}),
-        step("p", 5, "<-", data={"span_id": "a"}),
-        step("p", 9, "<-", data={"span_id": "b"}),
-        step("p", 10, "->", **nested),
-        step("p", 11, "->", **nested),
-        step("p", 12, "<-", **nested),
-        step("p", 13, "<-", **another),
-        step("p", 14, "<-", endpoint="never entered"),
-    ]
-    bars = await page.evaluate(
+@pytest.mark.parametrize("case", PAIRING, ids=lambda case: case["rule"])
+async def test_pairs(page: Any, hub: Services, case: dict[str, Any]) -> None:
+    """The rules of pairing, which the command line has as well: none is lost, whatever the exits are."""
+    pairs = await page.evaluate(
         """async ([path, entries]) => {
             const { model } = await import(path);
-            return model(entries).bars.map((bar) => [bar.kind, bar.start, bar.end, bar.row]);
+            const place = (entry) => (entry ? entries.indexOf(entry) : null);
+            return model(entries).bars.map((bar) => [place(bar.entry), place(bar.exit)]);
+        }""",
+        [await pairing(page, hub), paired_entries(case)],
+    )
+    assert in_order(pairs) == in_order(case["steps"])
+
+
+async def test_rows(page: Any, hub: Services) -> None:
+    """Steps of one source that overlap lie in rows of their own."""
+    entries = [step("p", 0, "->"), step("p", 1, "->"), step("p", 5, "<-"), step("p", 9, "<-"), step("p", 10, "->")]
+    rows = await page.evaluate(
+        """async ([path, entries]) => {
+            const { model } = await import(path);
+            return model(entries).bars.map((bar) => [bar.kind, bar.start, bar.row]);
         }""",
         [await pairing(page, hub), entries],
     )
-    assert bars[:2] == [["pair", 0, 5, 0], ["pair", 1, 9, 1]]
-    assert bars[2:] == [["pair", 10, 13, 0], ["pair", 11, 12, 1], ["exit", 14, 14, 0]]
+    assert rows == [["pair", 0, 0], ["pair", 1, 1], ["open", 10, 0]]
 
 
 async def test_own_time(page: Any, hub: Services) -> None:

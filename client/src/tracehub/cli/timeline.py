@@ -1,8 +1,9 @@
 """A chain as steps: which exit belongs to which entry, and which step happened within which. Pure.
 
-Entries carry no parent. An exit belongs to the latest open entry of the same (source, operation, endpoint), of the
-same host if there is one. A step lies within the latest one that began before it and ended after it; one without an
-exit lies within the latest that was open when it began.
+Entries carry no parent. An exit belongs to the latest open entry of the same (source, operation, endpoint) and host, or
+to the one whose `data` names the same `span_id`; one that is left over, to an open entry of another host. A step lies
+within the latest one that began before it and ended after it; one without an exit lies within the latest that was open
+when it began.
 """
 
 from __future__ import annotations
@@ -89,24 +90,63 @@ def steps_of(entries: list[Entry]) -> list[Step]:
 
 
 def _paired(entries: list[Entry]) -> list[Step]:
-    waiting: dict[tuple[str, str, str], list[Step]] = {}
-    astray: list[Step] = []
     steps: list[Step] = []
+    open_at: dict[tuple[str, ...], list[Step]] = {}  # by step and host
+    spans: dict[tuple[str, ...], Step] = {}
+    lone: list[Step] = []
     for place, entry in enumerate(entries):
         key = (str(entry["source_id"]), str(entry["operation"]), str(entry["endpoint"]))
+        here = (*key, str(entry.get("hostname")))
+        data = entry.get("data")
+        span = data.get("span_id") if isinstance(data, dict) else None
         if entry["direction"] == "->":
-            steps.append(Step(key, place, math.inf, entry=entry))
-            waiting.setdefault(key, []).append(steps[-1])
-        elif not _leave(waiting.get(key), entry, place):
-            steps.append(Step(key, place, place, exit=entry))
-            astray.append(steps[-1])
-    for lone in astray:  # an exit before its entry: of one instant, or by another clock
-        step = next(iter(waiting.get(lone.key, [])), None)
-        if step is not None:
-            waiting[lone.key].remove(step)
-            step.exit, step.ends = lone.exit, step.begins
-            steps.remove(lone)
-    return steps
+            step = Step(key, place, math.inf, entry=entry)
+            steps.append(step)
+            open_at.setdefault(here, []).append(step)
+            if isinstance(span, str):
+                spans[(*here, span)] = step
+            continue
+        named = spans.get((*here, span)) if isinstance(span, str) else None
+        ended = named if named and named.is_open else _latest_open(open_at.get(here, []))
+        if ended:
+            ended.exit, ended.ends = entry, place
+        else:
+            lone.append(Step(key, place, place, exit=entry))
+    return sorted([*steps, *_left_alone(steps, lone)], key=lambda step: step.begins)
+
+
+def _latest_open(steps: list[Step]) -> Step | None:
+    while steps:
+        step = steps.pop()
+        if step.is_open:
+            return step
+    return None
+
+
+def _left_alone(steps: list[Step], lone: list[Step]) -> list[Step]:
+    """The exits that end nothing, once each has got an entry that its host left open, if there is one."""
+    open_of: dict[tuple[str, str, str], list[Step]] = {}
+    for step in steps:
+        if step.is_open:
+            open_of.setdefault(step.key, []).append(step)
+    early = []
+    for left in lone:  # by another host: a worker that another one took over from
+        stack = open_of.get(left.key, [])
+        at = next((at for at in reversed(range(len(stack))) if stack[at].start_ms <= left.start_ms), None)
+        if at is None:
+            early.append(left)
+        else:
+            step = stack.pop(at)
+            step.exit, step.ends = left.exit, left.begins
+    alone = []
+    for left in early:  # before its entry: of one instant, or by another clock
+        stack = open_of.get(left.key, [])
+        if stack:
+            step = stack.pop(0)
+            step.exit, step.ends = left.exit, step.begins
+        else:
+            alone.append(left)
+    return alone
 
 
 def _share_time(steps: list[Step], entries: list[Entry]) -> None:
@@ -124,16 +164,6 @@ def _share_time(steps: list[Step], entries: list[Entry]) -> None:
             active.append(begins[place])
         elif place in ends and ends[place] in active:
             active.remove(ends[place])
-
-
-def _leave(waiting: list[Step] | None, left: Entry, place: int) -> bool:
-    if not waiting:
-        return False
-    host = left.get("hostname")
-    step = next((step for step in reversed(waiting) if (step.entry or {}).get("hostname") == host), waiting[-1])
-    waiting.remove(step)
-    step.exit, step.ends = left, place
-    return True
 
 
 def rows_of(steps: list[Step], fold: bool = True) -> Iterator[Row]:
