@@ -82,6 +82,14 @@ def test_the_list_of_chains_takes_a_limit_and_the_secret(server: Wayward, monkey
     assert server.requests[0].headers["X-TraceHub-Secret"] == "new"
 
 
+def test_a_secret_that_is_given_goes_before_the_environments(server: Wayward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a reader of several servers."""
+    monkeypatch.setenv("TRACEHUB_QUERY_SECRET", "of another server")
+    server.replies = [Reply(200, {"correlations": [], "count": 0, "next": None})]
+    TraceHubQueryClient(server.url, secret="given, old").list_correlations()
+    assert server.requests[0].headers["X-TraceHub-Secret"] == "given"
+
+
 def test_the_ingest_port_will_do(server: Wayward) -> None:
     """A redirect to the query port is followed, for pages and for streams."""
     with wayward() as ingest:

@@ -26,6 +26,15 @@ def test_a_batch_leaves_when_it_is_full(server: Wayward) -> None:
         assert numbers(server) == list(range(10))
 
 
+def test_words_of_ones_own_are_masked_with_the_known_ones(server: Wayward) -> None:
+    """`redact` adds to them."""
+    with TraceHubClient(server.url, redact=["pin"]) as client:
+        client.send(entry(1, data={"pin": 1, "password": "x", "id": 2}))
+        assert client.flush(5)
+    (sent,) = server.entries
+    assert sent["data"] == {"pin": "***", "password": "***", "id": 2}
+
+
 def test_a_lonely_entry_leaves_after_the_interval(server: Wayward) -> None:
     """An entry without company waits no longer than flush_interval."""
     with TraceHubClient(server.url, flush_interval=0.1) as client:

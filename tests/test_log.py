@@ -9,6 +9,7 @@ from shared.log import Endless
 
 
 def test_what_a_loop_waits_for_is_said_once_and_again_after_a_good_turn(caplog: pytest.LogCaptureFixture) -> None:
+    """A reason that stays the same is one line, however many turns it lasts."""
     endless = Endless(logging.getLogger("tracehub"), "the loop")
 
     def turn(error: str = "") -> None:
@@ -23,6 +24,7 @@ def test_what_a_loop_waits_for_is_said_once_and_again_after_a_good_turn(caplog: 
 
 
 def test_a_loop_goes_on_after_what_nobody_foresaw_and_says_where_it_happened(caplog: pytest.LogCaptureFixture) -> None:
+    """Each time, with the traceback."""
     endless = Endless(logging.getLogger("tracehub"), "the loop")
     for _ in range(2):
         with endless.turn():
