@@ -68,6 +68,18 @@ async def test_correlations_filters(ingest: Client, query: Client) -> None:
     assert await ids(q="open", complete="1") == []
 
 
+async def test_a_source_that_reads_like_what_is_stored(ingest: Client, query: Client) -> None:
+    """A name spelled like two others with a number in between finds its own chains only, page by page."""
+    await post(ingest, entry(correlation_id="its own", source_id=":1,"))
+    await post(ingest, *(entry(correlation_id="others", source_id=source) for source in ("x,", ":y")))
+    found, before = [], {"before": ""}
+    while before["before"] is not None:
+        page = await get(query, "/correlations", source=":1,", limit=1, **before)
+        found += [chain["correlation_id"] for chain in page["correlations"]]
+        before = {"before": page["next"]}
+    assert found == ["its own"]
+
+
 async def test_correlations_with_errors(ingest: Client, query: Client) -> None:
     """Entries whose data reports an error are counted, and chains with any or without are found."""
     await post(ingest, entry(correlation_id="a", data={"error": "x"}), entry(correlation_id="a", data={"status": 503}))

@@ -194,7 +194,7 @@ class Reader:
         if active_before is not None:
             start = min(start, await self.first_since(active_before))
         floor = 0 if active_after is None else await self.first_since(active_after)
-        key = f",{encode(source).decode()}:" if source else ""  # no quoted comma can stand before such a quote
+        key = f",{encode(source).decode()}:" if source else ""  # may stand in other names: `x,` and `:y` hold `:1,`
         among = {"before": start, "floor": floor, "scan": scan}
         test = {
             "q": q,
@@ -214,9 +214,10 @@ class Reader:
 
         rows, is_full, last = await self._pool.call(look)
         with self._pool.decoding():
-            found = correlations(rows[:limit])
+            looked_at = correlations(rows[:limit])
+        found = [chain for chain in looked_at if not source or source in chain.sources]
         if is_full:
-            return Page(found, found[-1].last_id)
+            return Page(found, looked_at[-1].last_id)
         return Page(found, last[0][0] if last else None)
 
     async def first_since(self, at_ms: float) -> int:
