@@ -12,7 +12,8 @@ from shared.storage.reader import INFINITY
 
 MAX_WAIT_S: Final = 60
 
-_WAIT: Final = re.compile(r'wait\s*=\s*"?(\d{1,9})"?(\s*;.*)?', re.IGNORECASE)  # RFC 7240
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_WAIT: Final = re.compile(r'wait\s*=\s*"?(\d{1,9})"?(\s*;.*)?', re.ASCII | re.IGNORECASE)  # RFC 7240
 
 
 def whole(request: web.Request, name: str, default: int, most: int) -> int:
@@ -32,10 +33,7 @@ def number(request: web.Request, name: str) -> float | None:
     text = request.query.get(name)
     if text is None or text == "":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
         raise BadRequest(f"{name} is a number, not {text!r}")
     return value

@@ -48,7 +48,8 @@ async def refusal(query: Client, path: str, **parameters: Any) -> str:
 @pytest.mark.parametrize(
     ("path", "parameter", "values"),
     [
-        ("/traces/x", "since_ts", ["nan", "inf", "-inf", "soon", "0x10"]),
+        ("/traces/x", "since_ts", ["nan", "inf", "-inf", "soon", "0x10", "1e999"]),
+        ("/traces/x", "since_ts", ["1_0", " 1", "1\n", "\u0661", ".", "e5", "9" * 5000 + "x"]),
         ("/traces/x", "limit", ["0", "-1", "abc", "1.5", "NaN"]),
         ("/traces/x", "after", ["abc", "1", ".", "1.", "1_0.1", "nan.1", "1.99999999999999999999", "9" * 5000 + ".1"]),
         ("/traces/x", "after", [f"{2**63}.1", f"-{2**63 + 1}.1"]),
@@ -57,10 +58,10 @@ async def refusal(query: Client, path: str, **parameters: Any) -> str:
         ("/correlations", "complete", ["maybe", "2"]),
         ("/correlations", "errors", ["maybe", "2"]),
         ("/correlations", "active_after", ["nan", "inf", "soon"]),
-        ("/correlations", "active_before", ["-inf", "1_0.x"]),
+        ("/correlations", "active_before", ["-inf", "1_0"]),
         ("/recent", "limit", ["0", "-1", "abc"]),
         ("/recent", "since_id", ["abc", "-1", "1.0"]),
-        ("/stream", "timeout", ["abc", "nan"]),
+        ("/stream", "timeout", ["abc", "nan", "1_0"]),
         ("/stream", "last_event_id", ["abc", "-1"]),
         ("/traces/x/stream", "timeout", ["inf"]),
     ],
@@ -74,6 +75,13 @@ async def test_a_parameter_that_cannot_be_read_is_named(
         detail = await refusal(query, path, **{parameter: value})
         assert parameter.lower().replace("_", "-") in detail.lower().replace("_", "-")
         assert parameter != "limit" or "from 1 up" in detail
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "+1.5", ".5", "5.", "1e3", "1.5E-3", "9" * 300])
+async def test_a_number_in_any_form(ingest: Client, query: Client, value: str) -> None:
+    """Whole or not, with a sign or an exponent."""
+    await post(ingest, entry(correlation_id="x", timestamp=1))
+    assert (await chain(query, "x", since_ts=value))["count"] == (float(value) < 1)
 
 
 async def test_a_large_limit_is_clamped(ingest: Client, query: Client) -> None:
