@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -71,6 +72,20 @@ async def test_what_frames_a_body(ingest: Client, rest: bytes) -> None:
     told = await asyncio.wait_for(reader.read(), 5)
     assert told.startswith(b"HTTP/1.1 400") and told.count(b"HTTP/1.") == 1, told
     writer.close()
+
+
+@pytest.mark.parametrize("rest", [b"1;" + b"a" * PORTION, b"xyz\r\n"])
+async def test_what_frames_a_body_that_nobody_reads(
+    client: Client, rest: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has its answer and goes on with what is no chunk is hung up on, without a line in the log."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(CHUNKED.replace(b"/ingest", b"/nowhere"))
+    assert await status_and_count(reader) == (404, None)
+    writer.write(rest)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_requests_that_wait_for_each_other(ingest: Client) -> None:

@@ -129,6 +129,14 @@ class Portions(web.RequestHandler):
         if not (self._messages or self._kept):
             self._resume_reading_for_buffer()
 
+    def log_exception(self, *args: Any, **settings: Any) -> None:
+        """Log a failure; that a body which nobody asked for does not follow its encoding is none of ours."""
+        error = settings.get("exc_info")
+        if isinstance(error, web.RequestPayloadError):
+            _log_malformed(error)
+        else:
+            super().log_exception(*args, **settings)
+
     def _not_upgraded(self) -> bytes:
         assert self._parser is not None
         self._parser.set_upgraded(False)
