@@ -32,7 +32,7 @@ from ingest_svc.messages import (
     framed,
 )
 from shared.doorbell import Doorbell
-from shared.errors import DiskFull, FileFault, Unavailable
+from shared.errors import BadFile, DiskFull, FileFault, Unavailable
 from shared.storage.columns import columns
 from shared.storage.writer import Writer
 from shared.wire import Entry
@@ -229,10 +229,27 @@ async def test_a_file_that_failed_is_opened_anew(service: Service, tmp_path: Pat
     assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(2,)]
 
 
+async def test_a_directory_that_has_gone_is_told_and_may_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a disk that is unmounted: a refusal that says why, no fault of ours, and it goes on by itself."""
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.mkdir()
+    with writing(data / "tracehub.db") as service:
+        assert service.ask(batch(1))[0].counts == [1]
+        data.rename(elsewhere)
+        (failed,) = service.ask(batch(2))
+        assert isinstance(failed.fault.error(), BadFile)
+        assert str(failed.fault.error()) == f"cannot use {data / 'tracehub.db'}: No such file or directory"
+        assert "Traceback" not in caplog.text
+        elsewhere.rename(data)
+        await until(lambda: _works(service))
+
+
 def _works(service: Service) -> bool:
     (answer,) = service.ask(batch(1, 2))
     if isinstance(answer, Failed):
-        assert isinstance(answer.fault.error(), Unavailable)
+        assert isinstance(answer.fault.error(), Unavailable | BadFile)
         return False
     return bool(answer.counts == [1])
 

@@ -58,7 +58,8 @@ class Writer:
         self.oldest: int
         self.newest: int
         self._last_mark_ms: int
-        self._reserve = Reserve(path, wanted=synced)
+        with translated(path):
+            self._reserve = Reserve(path, wanted=synced)
         with_room(path, self._open)
         self._reserve.take_some()  # entries are refused until it is all
 
