@@ -106,6 +106,22 @@ def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:
     assert server.returncode == 0
 
 
+def test_packages_in_the_working_folder_are_not_taken_for_the_server(alone: Shell, tmp_path: Path) -> None:
+    """A project may have a package `shared` of its own, and who looks at it has not asked to run it."""
+    project = tmp_path / "project"
+    for name in ("ingest_svc", "query_svc", "shared", "tracehub_server"):
+        (project / name).mkdir(parents=True)
+        (project / name / "__init__.py").write_text("raise SystemExit('not the server')")
+    try:
+        started = alone.run_in(f"cd {project}", "start", "--detach")
+        assert started.returncode == 0, started.stderr
+        doctor = alone.run_in(f"cd {project}", "doctor", "--json")
+        assert "server" in [finding["name"] for finding in json.loads(doctor.stdout)["findings"]]
+    finally:
+        stopped = alone.run_in(f"cd {project}", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+
+
 def test_a_setting_that_cannot_be_used_is_exit_code_2(alone: Shell) -> None:
     """In one line, in the foreground and in the background."""
     for ended in alone.run_each(("start", "--port", "many"), ("start", "--detach", "--port", "many")):

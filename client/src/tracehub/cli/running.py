@@ -46,7 +46,7 @@ def start_command(hub: Hub, detach: bool, db: str | None, **flags: str | None) -
     with contextlib.suppress(FileNotFoundError):  # a user without a home has no other place
         if path == own_database():
             make_private(path.parent)
-    environ = {**os.environ, "TRACEHUB_DB": str(path)}
+    environ = server.environment(path)
     environ.update({FLAGS[name]: value for name, value in flags.items() if value is not None})
     hub.screen.remark(f"database {path}", "dim")
     if not detach:

@@ -32,11 +32,16 @@ def command_line(module: str = MODULE, *words: str) -> list[str]:
     return [sys.executable, "-m", module, *words]
 
 
+def environment(db: Path) -> dict[str, str]:
+    """What it runs in: on this database, with no package that lies where the command is given."""
+    return {**os.environ, "TRACEHUB_DB": str(db), "PYTHONSAFEPATH": "1"}
+
+
 def told(db: Path, name: str, *words: str) -> dict[str, Any]:
     """What one of its smaller programs says as JSON. Raises Failed with its line, or NotInstalled."""
     ended = subprocess.run(
         command_line(f"{MODULE}.{name}", *words),
-        env={**os.environ, "TRACEHUB_DB": str(db)},
+        env=environment(db),
         capture_output=True,
         text=True,
         check=False,
