@@ -38,6 +38,9 @@ def findings(settings: Settings) -> list[Finding]:
     """Everything there is to say of the server's side."""
     path = settings.path
     found = [Finding("ok", "server", f"tracehub-server {VERSION}"), _library()]
+    if _is_hidden(path):
+        closed = f"this user may not look into {path.parent}"
+        return [*found, Finding("problem", "directory", closed, "run as the server's user")]
     if not path.parent.is_dir():
         return [
             *found,
@@ -50,6 +53,14 @@ def findings(settings: Settings) -> list[Finding]:
             Finding("warning", "database", f"{path} does not exist yet", "the ingest service makes it: tracehub start"),
         ]
     return [*found, *_file(path), _content(path), _wal(path), _writer(path), *_intruders(path)]
+
+
+def _is_hidden(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _library() -> Finding:

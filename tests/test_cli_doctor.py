@@ -146,6 +146,24 @@ def test_a_file_of_another_user(path: Path) -> None:
     assert ("problem", "database", f"it belongs to user {os.getuid()}, this is 65534") in told
 
 
+def test_a_file_in_a_directory_that_this_user_may_not_enter(path: Path) -> None:
+    """As an administrator's look at a server of a user of its own: the file is told apart, and the ports are told."""
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if powerless and subprocess.run([*powerless, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not give up its powers")
+    with wayward() as server:
+        server.judge = lambda _: Reply(200, {"db": str(path), "entries": 0})
+        shell = Shell(path.parent.parent, server.url)
+        path.parent.chmod(0)
+        command = [*powerless, BIN / "tracehub", "doctor", "--json"]
+        ended = subprocess.run(command, env=shell.environ, capture_output=True, text=True, timeout=60, check=False)
+        path.parent.chmod(0o700)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    told = {one["name"]: (one["level"], one["detail"]) for one in json.loads(ended.stdout)["findings"]}
+    assert told["query"][0] == "ok"
+    assert told["directory"] == ("problem", f"this user may not look into {path.parent}")
+
+
 def test_a_file_that_another_program_has_locked(path: Path) -> None:
     """Its content cannot be told while the lock is held, and who holds it is named."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:

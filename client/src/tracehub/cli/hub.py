@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,9 +135,17 @@ def database(hub: Hub, given: str | None) -> Path:
             told = Path(str(health(url, read_secret(name))[1].get("db") or ""))
         except Unreachable:
             continue
-        if told.is_absolute() and told.is_file():
+        if told.is_absolute() and _is_here(told):
             return told
     return own_database()
+
+
+def _is_here(file: Path) -> bool:
+    """Whether this machine has the file, or may have it where this user may not look."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError as error:
+        return isinstance(error, PermissionError)
 
 
 def own_database() -> Path:
