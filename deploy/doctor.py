@@ -103,7 +103,7 @@ def _space(path: Path) -> Finding:
     usage = shutil.disk_usage(path.parent)
     size = path.stat().st_size if path.exists() else 0
     told = f"{_size(usage.free)} of {_size(usage.total)} free"
-    if usage.free < 10 * WAL_LIMIT // 4:
+    if usage.free < min(10 * WAL_LIMIT // 4, usage.total // 4):
         return Finding("problem", "disk", told, "make room: without it the ingest port answers 507")
     if usage.free < max(FEW_BYTES, size):
         return Finding("warning", "disk", f"{told}, less than a snapshot or an upgrade may want", "make room")

@@ -121,10 +121,12 @@ def test_what_is_wrong_with_the_file(
     assert found[0] == level and detail in found[2]
 
 
-@pytest.mark.parametrize(("megabytes", "level"), [(20, "problem"), (400, "warning")])
-def test_a_disk_that_is_almost_full(path: Path, megabytes: int, level: str) -> None:
-    """On a small file system of the test's own."""
-    mounted = f'mount -t tmpfs -o size={megabytes}m small "$0" && exec "$@"'
+@pytest.mark.parametrize(
+    ("megabytes", "full", "level"), [(20, 16, "problem"), (190, 40, "warning"), (400, 240, "warning")]
+)
+def test_a_disk_that_is_almost_full(path: Path, megabytes: int, full: int, level: str) -> None:
+    """On a small file system of the test's own, which is not called full for being small."""
+    mounted = f'mount -t tmpfs -o size={megabytes}m small "$0" && head -c {full}M /dev/zero >"$0/full" && exec "$@"'
     small = ["unshare", "--mount", "--map-root-user", "sh", "-c", mounted, str(path.parent)]
     if subprocess.run([*small, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a file system")
