@@ -249,6 +249,17 @@ def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
             assert ("SSL_CERT_FILE" in told[0]["detail"]) == (not known)
 
 
+@pytest.mark.parametrize("words", [("doctor", "--db", "/dev/null/none.db"), ("list",), ("status",)])
+def test_a_port_with_tls_that_is_asked_without(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Proxies answer 400 and a page: the remedy is in what is told."""
+    page = b"<html>400 The plain HTTP request was sent to HTTPS port</html>"
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page)
+    with wayward() as server:
+        server.judge = lambda _: Reply(garbage=head + page)
+        ended = Shell(tmp_path, server.url).run(*words)
+    assert ended.returncode and "https://" in ended.stdout + ended.stderr
+
+
 def test_a_clock_that_differs(tmp_path: Path) -> None:
     """By the server's `Date`: a warning that says by how much."""
     date = b"Tue, 01 Jan 2030 00:00:00 GMT"

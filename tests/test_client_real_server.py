@@ -19,6 +19,7 @@ from checkpoint_logger import new_correlation_id
 from test_client_entries import GOLDEN, entries_of
 from tracehub import Refused, TraceHubQueryClient, trouble
 from tracehub.client import TraceEntry, TraceHubClient
+from tracehub.following import NO_REASON
 
 
 class Hub(NamedTuple):
@@ -167,7 +168,7 @@ def test_errors_carry_the_servers_words(hub: Hub) -> None:
     with pytest.raises(Refused) as caught:
         TraceHubQueryClient(hub.query).list_correlations(limit="many")  # type: ignore[arg-type]
     assert caught.value.status == 400
-    assert caught.value.detail != "no reason given"
+    assert caught.value.detail != NO_REASON
 
 
 def test_a_restart_of_the_server_loses_nothing(tmp_path: Path) -> None:

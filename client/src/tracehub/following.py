@@ -19,7 +19,7 @@ from tracehub.trouble import say
 
 RECONNECT_MS = 1000  # unless the server names another time
 LONGEST_S = 3600  # that the server streams at a time
-NO_REASON = "no reason given"  # what a TraceHub never says
+NO_REASON = "no reason given: is that a TraceHub, or behind TLS (https://)?"  # what a TraceHub never says
 
 Json = dict[str, Any]
 

@@ -63,7 +63,7 @@ def _with_hub(function: Callable[..., Any]) -> Callable[..., Any]:
         except Refused as error:
             if error.detail != NO_REASON or error.status in (401, 403):
                 raise
-            raise Unreachable(f"{hub.address} answers {error.status} with no reason: is that a TraceHub?") from error
+            raise Unreachable(f"{hub.address} answers {error.status}, {NO_REASON}") from error
         except NoAddress:
             raise
         except Unreachable as error:

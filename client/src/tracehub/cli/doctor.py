@@ -20,6 +20,7 @@ from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
 from tracehub.connection import Place
 from tracehub.errors import TraceHubError, Unreachable
+from tracehub.following import NO_REASON
 from tracehub.settings import read_secret
 
 CLOCK_S = 2.0  # an answer's Date is in whole seconds
@@ -82,9 +83,7 @@ def _ports(hub: Hub) -> list[Finding]:
                 Finding("ok", name, f"healthy at {url}, version {told.get('version', 'not told without the secret')}")
             )
         else:
-            findings.append(
-                Finding("problem", name, f"{url} answers {status}: {told.get('detail', 'no reason given')}")
-            )
+            findings.append(Finding("problem", name, f"{url} answers {status}: {told.get('detail', NO_REASON)}"))
         if name == "query" and at is not None:
             findings.append(_clock((asked + time.time()) / 2 - at - 0.5))
         findings += _secret(name, url, variable)
