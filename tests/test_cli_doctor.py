@@ -236,6 +236,14 @@ def test_what_is_in_the_wal_is_told(path: Path) -> None:
     assert size > 100_000 and f"and {size / 1e3:,.1f} kB in its WAL" in database["detail"]
 
 
+def test_a_name_beyond_ascii_under_another_encoding(tmp_path: Path) -> None:
+    """What is found of the file arrives whole, whatever encoding this user's output has."""
+    folder = tmp_path / "straße"
+    ended = Shell(tmp_path, NOBODY).run("doctor", "--json", "--db", str(folder / "none.db"), PYTHONIOENCODING="latin-1")
+    told = {one["name"]: one["detail"] for one in json.loads(ended.stdout)["findings"]}
+    assert told["database"] == f"the directory {folder} does not exist"
+
+
 def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
     """Says which setting names its CA, and does not advise to start what runs."""
     with wayward() as server:

@@ -41,9 +41,10 @@ def told(db: Path, name: str, *words: str) -> dict[str, Any]:
     """What one of its smaller programs says as JSON. Raises Failed with its line, or NotInstalled."""
     ended = subprocess.run(
         command_line(f"{MODULE}.{name}", *words),
-        env=environment(db),
+        env={**environment(db), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if ended.returncode:
