@@ -13,6 +13,7 @@ SLICE_ENTRIES: Final = 1_000  # 2 ms; larger slices make commits wait, and go wi
 ALONE_S: Final = 0.1  # without any other call, before deleting takes all of the time
 SLICE_PAGES: Final = 256  # of 4 KiB, given back at a time
 MAX_PAUSE_S: Final = 60.0  # between two looks; a hundredth of the retention if that is less
+MIN_PAUSE_S: Final = 0.01  # of a retention of less than a second
 SPARE_PART: Final = 8  # one page in so many may lie unused for what comes in next
 OTHERS_SHARE: Final = 2.0  # of the time of a slice, kept free after it for commits
 LEAST_SHARE: Final = 0.5  # the same when deleting has fallen behind what comes in
@@ -31,7 +32,8 @@ class Retention:
         self._desk = desk
         self._retention_ms = retention_ms
         self._used_bytes = max_bytes - max_bytes // SPARE_PART
-        self._pause_s = min(MAX_PAUSE_S, retention_ms / 1000 / 100, SIZE_PAUSE_S if max_bytes else MAX_PAUSE_S)
+        pause_s = min(MAX_PAUSE_S, retention_ms / 1000 / 100, SIZE_PAUSE_S if max_bytes else MAX_PAUSE_S)
+        self._pause_s = max(MIN_PAUSE_S, pause_s)
         self._one_at_a_time = asyncio.Lock()
         self.deleted = 0
 

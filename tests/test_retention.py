@@ -184,6 +184,14 @@ async def test_entries_go_by_themselves(settings: Settings) -> None:
             assert time.monotonic() - started > 1.4
 
 
+async def test_a_retention_of_next_to_nothing_leaves_the_processor_alone(settings: Settings) -> None:
+    """However little it is, there is a pause between two looks."""
+    async with writing(settings) as desk, running(Retention(desk, 1e-6).run()):
+        started = time.monotonic()
+        await asyncio.sleep(0.3)
+        assert desk.calls <= 3 * (time.monotonic() - started) / keeping.MIN_PAUSE_S + 3
+
+
 async def test_trouble_does_not_end_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
