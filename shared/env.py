@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def path(self) -> Path:
         """The database file itself, whatever links lead to it: its companions and its lock lie beside it."""
-        return Path(self.db).resolve()
+        return Path(os.path.realpath(self.db))  # as `resolve`, which raises for links that lead to each other
 
     @property
     def retention_ms(self) -> float:

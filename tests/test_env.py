@@ -204,6 +204,15 @@ def test_an_address_of_another_machine_is_a_bad_setting(service: str, host: str)
     assert f"TRACEHUB_HOST='{host}': no address of this machine" in ended.stderr
 
 
+def test_a_file_that_is_a_link_to_itself(tmp_path: Path) -> None:
+    """Nothing can be opened there: one line says so."""
+    link = tmp_path / "tracehub.db"
+    link.symlink_to(link)
+    ended = start("ingest_svc", "--port", "0", "--db", str(link))
+    assert ended.returncode == 1
+    assert f"cannot open {link}" in ended.stderr and "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("program", [*SERVICES, "tracehub_server"])
 def test_help_and_version(program: str) -> None:
     """Each program tells its version and its flags."""
