@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -183,6 +184,15 @@ def test_what_offers_its_bytes_is_no_bytes() -> None:
     assert sent(data={"in": [1.5, ({"n": number}, "x")]})["data"] == {"in": [1.5, [{"n": "c_short(7)"}, "x"]]}
     assert sent(data={label: 1})["data"] == {"label 7": 1}
     assert sent(data={"in": {label: 1}})["data"] == {"in": {"label 7": 1}}
+
+
+def test_what_can_be_read_only_once_is_left_to_the_host() -> None:
+    """Generators, rows and files keep what they hold, also where they stand in the place of the whole data."""
+    for once in (map(str, range(3)), iter([(1,), (2,)]), StringIO("a\nb\n")):
+        assert "object at" in sent(data=once)["data"]["value"]
+        assert "object at" in sent(data={"in": [once]})["data"]["in"][0]
+        assert len(list(once)) >= 2
+    assert sent(data=["a", 1])["data"] == {"value": ["a", 1]}
 
 
 def test_cycles_depth_and_multiplied_references_end() -> None:

@@ -96,9 +96,11 @@ def freeze(fields: Any, is_secret: Callable[[str], bool] | None = None) -> bytes
     """
     data = fields[7]
     try:
-        if data is None or (_TEXT.issuperset(map(type, data)) and _ATOMS.issuperset(map(type, data.values()))):
+        if data is None or (
+            type(data) is dict and _TEXT.issuperset(map(type, data)) and _ATOMS.issuperset(map(type, data.values()))
+        ):
             return marshal.dumps(fields, 2)
-        if _is_known(data):
+        if type(data) in _CONTAINERS and _is_known(data):  # of any other, looking may take what is the host's
             # Version 2 follows every reference again: a dict that holds itself twice would never end.
             return marshal.dumps(fields, 4)
     except Exception:
