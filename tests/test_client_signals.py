@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+
+import pytest
+from numbered import entry, numbers
 from test_client_processes import endpoints, run
+from tracehub.backlog import Backlog
+from tracehub.client import TraceHubClient
+from tracehub.processes import without_signals
 from wayward import Wayward
 
 
@@ -45,6 +54,24 @@ print(signal.sigwait({signal.SIGTERM}).name)
     assert run(server.url, code).stdout == "SIGTERM\n"
 
 
+def test_a_handler_that_asks_for_the_counts_in_the_middle_of_counting_changes_none(server: Wayward) -> None:
+    """The lock that the main thread holds is the handler's after a while, and the main thread takes no harm."""
+    client = TraceHubClient(server.url)
+    admit = client._backlog._admit
+    asked: list[int] = []
+
+    def interrupted() -> None:
+        client._backlog._admit = admit  # type: ignore[method-assign]
+        asked.append(client.counts().enqueued)
+        admit()
+
+    client._backlog._admit = interrupted  # type: ignore[method-assign]
+    client.send(entry(0))
+    assert client.flush()
+    assert (asked, client.counts()) == ([1], (1, 1, 0, 0, 0))
+    client.close()
+
+
 def test_termination_by_a_handler_that_flushes(server: Wayward) -> None:
     """The usual SIGTERM handler, which closes and exits, delivers what was sent before."""
     code = """
@@ -56,3 +83,57 @@ time.sleep(10)
 """
     run(server.url, code, TRACEHUB_FLUSH_INTERVAL="60")
     assert endpoints(server) == ["/before"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_handler_that_raises_while_the_sender_starts_leaves_one_sender(
+    server: Wayward, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Whoever goes on after Ctrl-C, or after the time limit of a task, still has what comes later sent."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if begun or thread.name != "tracehub-sender":
+            start(thread)
+        if thread.name == "tracehub-sender":
+            raise KeyboardInterrupt
+
+    clients = [TraceHubClient(server.url, batch_size=1) for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        for client in clients:
+            with pytest.raises(KeyboardInterrupt):
+                client.send(entry(0))
+    server.wait_for(lambda: not begun or clients[0].sent == 1)
+    clients[0].send(entry(1))
+    assert clients[0].flush()
+    assert all(client.close() for client in clients)
+    assert numbers(server) == [0, 1]
+
+
+def test_a_handler_that_raises_while_signals_are_held_back_leaves_none_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose main thread had them blocked for good could not be ended but by kill -9."""
+    real = signal.pthread_sigmask
+    before = real(signal.SIG_BLOCK, ())
+
+    def interrupted(how: int, signals: set[int]) -> set[int]:
+        given = real(how, signals)
+        if how == signal.SIG_BLOCK and signals:
+            raise KeyboardInterrupt
+        return given
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(signal, "pthread_sigmask", interrupted)
+        with without_signals():
+            pass
+    assert real(signal.SIG_SETMASK, before) == before
+
+
+def test_a_lock_whose_holder_was_interrupted_is_waited_for_once() -> None:
+    """An exception that a handler raises right behind the taking of the lock leaves it taken."""
+    backlog = Backlog()
+    backlog._lock.acquire()
+    started = time.monotonic()
+    for _ in range(20):
+        assert backlog.counts().pending == 0
+    assert time.monotonic() - started < 5

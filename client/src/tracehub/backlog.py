@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Union
 
 Item = Union[bytes, str]
@@ -74,7 +74,7 @@ class Backlog:
             try:
                 self._admit()
             finally:
-                self._lock.release()
+                self._let_go()
 
     def take(self, most: int, most_bytes: int) -> list[Item]:
         """Up to `most` of the oldest entries, at least one where there is one; they stay pending until settled."""
@@ -202,9 +202,12 @@ class Backlog:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        held = self._lock.acquire(timeout=_PATIENCE_S)
+        self._lock.acquire(timeout=_PATIENCE_S)
         try:
             yield
         finally:
-            if held:
-                self._lock.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with suppress(RuntimeError):  # somebody's patience was at its end, and the lock was theirs meanwhile
+            self._lock.release()

@@ -37,8 +37,9 @@ def without_signals() -> Iterator[None]:
         yield
         return
     faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}  # those of the thread itself
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)  # a handler may raise in it
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -87,9 +87,10 @@ class Sender:
         self._stopped = True
         self._backlog.watch()
         self._bell.ring()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(max(0.05, until - monotonic()))
-        if self._thread is None or not self._thread.is_alive():
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(max(0.05, until - monotonic()))
+        if not self._is_alive():
             self._finish()
         return flushed
 
@@ -131,12 +132,13 @@ class Sender:
         try:
             if self._is_alive():
                 return True
-            self._bell = Bell()
-            self._bell.ring()
-            thread = threading.Thread(target=self._run, name="tracehub-sender", daemon=True)
+            if self._thread is None:
+                self._bell = Bell()
+                self._bell.ring()
+            # Known before it runs: a signal handler that raises in here must not leave a thread that nobody wakes.
+            self._thread = threading.Thread(target=self._run, name="tracehub-sender", daemon=True)
             with without_signals():
-                thread.start()
-                self._thread = thread
+                self._thread.start()
         except RuntimeError:  # the interpreter is ending, or there are too many threads
             self._thread = None
             self._backlog.relax(self._batch_size)
