@@ -174,6 +174,22 @@ def test_carry_takes_the_id_into_another_process() -> None:
         assert pool.submit(get_correlation_id).result() is None
 
 
+def test_a_process_begins_with_the_id_that_it_was_started_under() -> None:
+    """TRACEHUB_CORRELATION_ID is in force in its threads, too; a request that comes in is none of that chain's."""
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from checkpoint_logger import get_correlation_id, reset_correlation_id, set_correlation_id\n"
+        "from tracehub.integrations.propagation import incoming_id, outgoing_headers\n"
+        "print(get_correlation_id(), ThreadPoolExecutor(1).submit(get_correlation_id).result())\n"
+        "print(outgoing_headers()['X-Correlation-ID'], len(incoming_id({}.get)))\n"
+        "token = set_correlation_id(None); print(get_correlation_id())\n"
+        "reset_correlation_id(token); print(get_correlation_id())\n"
+    )
+    done = run(code, TRACEHUB_CORRELATION_ID="deploy-17")
+    assert done.stdout.split() == ["deploy-17", "deploy-17", "deploy-17", "32", "None", "deploy-17"], done.stderr
+    assert run("import checkpoint_logger; print(checkpoint_logger.get_correlation_id())").stdout == "None\n"
+
+
 def test_ids_are_set_and_put_back() -> None:
     """Tokens undo; an empty id becomes a new one; None means none; a token used twice does nothing."""
     outer = set_correlation_id("outer")

@@ -1,4 +1,7 @@
-"""The correlation id in force: one per context, so that threads and tasks do not see each other's."""
+"""The correlation id in force: one per context, so that threads and tasks do not see each other's.
+
+Where none was put in force it is the one that the process was started under, TRACEHUB_CORRELATION_ID, if there is one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ Result = TypeVar("Result")
 
 _NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
-in_force: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+_started_under = os.environ.get("TRACEHUB_CORRELATION_ID") or None
+
+in_force: ContextVar[str | None] = ContextVar("correlation_id", default=_started_under)
 
 
 def new_correlation_id() -> str:
