@@ -18,13 +18,15 @@ from checkpoint_logger import get_checkpoint_logger, get_correlation_id
 from conftest import free_port
 from fastapi import BackgroundTasks, FastAPI, WebSocket
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from traced import Traced, tracing
 from tracehub.integrations.asgi import TraceHubMiddleware
 from wayward import Wayward
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+SENDS_FILES = "http.response.pathsend"
 
 
 @pytest.fixture
@@ -170,6 +172,24 @@ async def test_a_request_is_left_before_its_background_tasks(traced: Traced) -> 
         ("->", "TASK", "later"),
     ]
     assert traced.ids == ["later"] * 3
+
+
+async def test_a_file_that_the_server_sends_itself_is_left_before_background_tasks(traced: Traced) -> None:
+    """granian is given the path of a file, not its bytes: that message is the last of an answer."""
+    log = get_checkpoint_logger("MA")
+    sent: list[str] = []
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        later = BackgroundTask(log.checkpoint_entry, "TASK", "later")
+        await FileResponse(__file__, background=later)(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/file", "headers": [], "extensions": {SENDS_FILES: {}}}
+    await TraceHubMiddleware(served, "MA")(scope, asyncio.Event().wait, send)
+    assert sent == ["http.response.start", SENDS_FILES]
+    assert [step[:2] for step in traced.steps] == [("->", "REST"), ("<-", "REST"), ("->", "TASK")]
 
 
 async def test_a_mounted_application_stays_in_the_chain(traced: Traced) -> None:

@@ -16,7 +16,7 @@ from tracehub.integrations.propagation import CORRELATION_HEADER, incoming_id
 _HEADER = CORRELATION_HEADER.lower().encode()
 _IN_SCOPE = "tracehub.correlation_id"
 _STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
-_BODIES = ("http.response.body", "websocket.http.response.body")
+_BODIES = ("http.response.body", "http.response.pathsend", "websocket.http.response.body")
 
 
 class TraceHubMiddleware:
