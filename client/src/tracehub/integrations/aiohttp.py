@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from types import SimpleNamespace
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import aiohttp
 from aiohttp import web
@@ -17,15 +17,16 @@ from checkpoint_logger import get_checkpoint_logger, reset_correlation_id, set_c
 from tracehub.integrations.propagation import CORRELATION_HEADER, incoming_id, outgoing_headers
 from tracehub.plain import error_text
 
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware  # which aiohttp has since 3.9
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NAME = "tracehub.correlation_id"
 _IN_REQUEST: Any = web.RequestKey(_NAME, str) if hasattr(web, "RequestKey") else _NAME  # aiohttp has it since 3.14
 
 
-def tracehub_middleware(
-    source_id: str | None = None,
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def tracehub_middleware(source_id: str | None = None) -> Middleware:
     """A middleware that puts the request's id in force, echoes it, and writes a checkpoint on the way in and out.
 
     Add it first. The operation is REST, the endpoint the method and path without its query; without a `source_id` there

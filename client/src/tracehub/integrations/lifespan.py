@@ -17,7 +17,7 @@ from tracehub.trouble import say
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+App = Callable[..., Awaitable[None]]  # each framework has types of its own for what it is called with
 
 
 async def live(app: App, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
