@@ -274,3 +274,77 @@ async def test_a_step_is_told_anew_when_more_is_known(page: Any, hub: Services) 
     assert await page.locator(".found").inner_text() == "2 of 3"
     await page.keyboard.press("Enter")
     assert "/look/2" in await page.locator(".details h2").inner_text()
+
+
+FOCUS = "document.activeElement.textContent"
+
+
+async def test_the_selected_step_stays_while_more_comes(page: Any, hub: Services) -> None:
+    """What is unfolded, marked or has the focus in the panel of a step that is open stays, whatever comes below it."""
+    send(hub, [step("stays", 0, "->", data={"a": {"b": {"c": {"d": 1}}}}), step("stays", 1, "->", "WS")])
+    await open_chain(page, hub, "stays")
+    await page.keyboard.press("j")
+    folded = page.locator(".details .data details details details details summary")
+    await folded.click()
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('.details dd'))")
+    send(hub, [step("stays", 2, "->", "VM"), step("stays", 3, "<-", "WS")])
+    await page.wait_for_selector(".numbers:has-text('4 entries')")
+    await page.wait_for_timeout(1_200)  # the panel counts on
+    assert await page.locator(".details .leaf:has-text('1')").is_visible()
+    assert await page.evaluate(FOCUS) == "{1}"
+    assert "+0 ms" in await page.evaluate("String(getSelection())")
+    send(hub, [step("stays", 4, "<-")])
+    await page.wait_for_selector(".details .took:has-text('took 4 ms')")
+    assert await page.evaluate(FOCUS) == "{1}"
+
+
+async def test_what_is_selected_stays_so_in_a_sequence(page: Any, hub: Services) -> None:
+    """The lines of the selected step are marked, also after more came."""
+    marked = """() => {
+        const canvas = document.querySelector('.stage canvas');
+        return [...canvas.getContext('2d').getImageData(4 * devicePixelRatio, 52 * devicePixelRatio, 1, 1).data].join();
+    }"""
+    page.forgiven += ["willReadFrequently"]  # of a canvas whose pixels a test looks at
+    send(hub, [step("marked", 0, "->")])
+    await open_chain(page, hub, "marked", "?view=sequence")
+    plain = await page.evaluate(marked)
+    await page.keyboard.press("j")
+    await page.wait_for_timeout(100)
+    chosen = await page.evaluate(marked)
+    assert chosen != plain
+    send(hub, [step("marked", 1, "->", "WS")])
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    await page.wait_for_timeout(100)
+    assert await page.evaluate(marked) == chosen
+
+
+async def test_a_panel_that_closes_keeps_the_focus(page: Any, hub: Services) -> None:
+    """Who closes the panel by keyboard goes on in the picture; who goes to the step around it stays in the panel."""
+    send(hub, [step("closes", 0, "->", endpoint="/outer"), step("closes", 1, "->", "WS", endpoint="/inner")])
+    await open_chain(page, hub, "closes")
+    for key in ("Enter", "Escape"):
+        for each in "jj":
+            await page.keyboard.press(each)
+        await page.locator(".details .within button").focus()
+        await page.keyboard.press("Enter")
+        assert "/outer" in await page.evaluate(FOCUS)
+        await page.locator(".details").get_by_label("Close").focus()
+        await page.keyboard.press(key)
+        await page.wait_for_selector(".details", state="detached")
+        assert await page.evaluate("document.activeElement.className") == "stage"
+
+
+async def test_keys_by_the_hundred(page: Any, hub: Services) -> None:
+    """Data of many keys is unfolded a hundred at a time, by a button that stays under the finger."""
+    send(hub, [step("hundreds", 0, "->", data={f"k{number}": number for number in range(250)})])
+    await open_chain(page, hub, "hundreds")
+    await page.keyboard.press("j")
+    await page.locator(".details .data summary").click()
+    more = page.locator(".details .data li button")
+    await more.focus()
+    assert await page.evaluate(FOCUS) == "150 more \u2026"
+    await page.keyboard.press("Enter")
+    assert await page.evaluate(FOCUS) == "50 more \u2026"
+    await page.keyboard.press("Enter")
+    assert await page.locator(".details .data li").last.is_hidden()
+    assert await page.locator(".details .data li .key").count() == 250

@@ -3,7 +3,7 @@
 
 import { h, button, atMostEvery, renew, setText } from './element.js';
 import { AGAIN_MS, chainPath, get } from './api.js';
-import { details, told } from './details.js';
+import { details } from './details.js';
 import { parse } from './exact.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { facts } from './facts.js';
@@ -40,6 +40,7 @@ export function chainView(context, route, saved = null) {
   const answers = h('div', { class: 'facts', hidden: true });
   const body = h('div', { class: 'body' });
   const side = h('div', { class: 'side-panel' });
+  const step = details({ choose: (bar) => choose(bar), close: () => choose(null) });
   const search = finder({ bars: () => found.bars, show: (bars) => { timeline.matches = sequence.matches = bars; current().paint(); }, choose: (bar) => choose(bar) });
   const kinds = { timeline: button('Timeline', 'Bars on an axis of time (v)', () => turn('timeline')), sequence: button('Sequence', 'Who follows whom (v)', () => turn('sequence')) };
   const rulerButton = button('Ruler', 'Measure between two points: drag (r, or Shift and drag)', () => measure(), { 'aria-pressed': 'false', class: 'only-timeline' });
@@ -55,16 +56,13 @@ export function chainView(context, route, saved = null) {
     body);
 
   function draw() {
-    const { origin } = found;
     found = model([...record.entries]);
-    const kept = selected && found.bars.find((bar) => first(bar) === first(selected));
-    const around = (bar) => bar.parent && first(bar.parent);
-    const changed = kept && (kept.kind !== selected.kind || kept.self !== selected.self || around(kept) !== around(selected) || found.origin !== origin);
-    selected = kept ?? null;
+    selected = (selected && found.bars.find((bar) => first(bar) === first(selected))) ?? null;
+    timeline.selected = sequence.selected = selected;
     search.again();
     timeline.show(found);
     sequence.show(found);
-    if (changed) panel();
+    panel();
     head();
     fillBody();
   }
@@ -104,14 +102,16 @@ export function chainView(context, route, saved = null) {
     current().choose(bar);
     panel();
     if (!bar) return;
-    const step = first(bar);
-    context.say(`${visible(step.source_id)}, ${visible(step.operation)} ${visible(step.endpoint)}, ${
+    const entry = first(bar);
+    context.say(`${visible(entry.source_id)}, ${visible(entry.operation)} ${visible(entry.endpoint)}, ${
       bar.kind === 'pair' ? duration(lengthOf(bar, 0)) : bar.kind === 'open' ? `open for ${duration(lengthOf(bar, now()))}` : 'an exit without entry'
     }, step ${count(found.bars.indexOf(bar) + 1)} of ${count(found.bars.length)}`);
   }
 
   function panel() {
-    side.replaceChildren(...(selected ? [details(selected, { model: found, end: end(), choose, close: () => choose(null) })] : []));
+    if (selected) step.show(selected, found.origin, end());
+    else if (side.contains(document.activeElement)) current().stage.node.focus({ preventScroll: true });
+    if (Boolean(selected) !== side.hasChildNodes()) side.replaceChildren(...(selected ? [step.node] : []));
     body.classList.toggle('with-side', Boolean(selected));
   }
 
@@ -147,7 +147,7 @@ export function chainView(context, route, saved = null) {
   const ticking = setInterval(() => {
     if (!found.opens.length || document.hidden || saved) return;
     head();
-    if (selected) setText(side.querySelector('.took strong'), told(selected, end()));
+    panel();
   }, 1_000);
 
   async function load() {

@@ -1,25 +1,43 @@
-// What is known of one step: its entry and its exit, their data, raw lines, hosts and offsets.
+// What is known of one step: its entry and its exit, their data, raw lines, hosts and offsets. While more comes, what is
+// unfolded, marked or has the focus in it stays.
 
-import { h, button } from './element.js';
+import { h, button, renew, setText } from './element.js';
 import { duration, visible } from './format.js';
 import { copyButton, mark, moment } from './marks.js';
 import { first, lengthOf, reportsError } from './pairing.js';
 import { tree } from './tree.js';
 
-export function details(bar, view) {
-  const { origin } = view.model;
-  const step = first(bar);
-  const open = bar.kind === 'open';
-  return h('aside', { class: 'details', 'aria-label': 'The selected step', tabindex: -1 },
-    h('div', { class: 'details-head' }, mark(step.source_id, false),
-      button('×', 'Close (Esc)', () => view.close(), { class: 'plain', 'aria-label': 'Close' })),
-    h('h2', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)),
-    h('p', { class: `took ${bar.kind}` }, h('strong', {}, told(bar, view.end)),
-      bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? ` of which itself ${duration(Math.max(0, bar.self))}` : ''),
-    bar.parent ? h('p', { class: 'within' }, 'within ', button(
-      `${visible(first(bar.parent).source_id)} ${visible(first(bar.parent).endpoint)}`, 'Go to the step around it',
-      () => view.choose(bar.parent), { class: 'link' })) : null,
-    side('Entry', bar.entry, origin), side('Exit', bar.exit, origin, open));
+export function details({ choose, close }) {
+  const source = h('span', {});
+  const title = h('h2', {});
+  const took = h('p', {});
+  const within = h('p', { class: 'within' });
+  const [entry, exit] = [makeSide('Entry'), makeSide('Exit')];
+  const node = h('aside', { class: 'details', 'aria-label': 'The selected step', tabindex: -1 },
+    h('div', { class: 'details-head' }, source, button('×', 'Close (Esc)', close, { class: 'plain', 'aria-label': 'Close' })),
+    title, took, within, entry.node, exit.node);
+  let shown = null;
+
+  return {
+    node,
+    show(bar, origin, end) {
+      const step = first(bar);
+      if (step !== shown) node.scrollTop = 0;
+      shown = step;
+      source.replaceChildren(mark(step.source_id, false));
+      renew(title, h('h2', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)));
+      took.className = `took ${bar.kind}`;
+      renew(took, h('p', {}, h('strong', {}, told(bar, end)),
+        bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? ` of which itself ${duration(Math.max(0, bar.self))}` : ''));
+      within.hidden = !bar.parent;
+      if (bar.parent) {
+        renew(within, h('p', {}, 'within ', button(`${visible(first(bar.parent).source_id)} ${visible(first(bar.parent).endpoint)}`,
+          'Go to the step around it', () => { choose(bar.parent); node.focus(); }, { class: 'link' })));
+      }
+      entry.show(bar.entry, origin, false);
+      exit.show(bar.exit, origin, bar.kind === 'open');
+    },
+  };
 }
 
 export function told(bar, end) {
@@ -27,23 +45,36 @@ export function told(bar, end) {
   return `${bar.kind === 'open' ? 'still open, for' : 'took'} ${duration(lengthOf(bar, end))}`;
 }
 
-function side(name, entry, origin, open) {
-  if (!entry) {
-    return h('section', { class: 'side' }, h('h3', {}, name),
-      h('p', { class: 'missing' }, open ? 'has not come' : 'was never recorded, or has expired'));
-  }
+function makeSide(name) {
+  const node = h('section', { class: 'side' });
+  const offset = h('span', {});
+  let shown;
+  return {
+    node,
+    show(entry, origin, open) {
+      if (entry) setText(offset, `+${duration(entry.timestamp - origin)}  `);
+      if (entry && entry === shown) return;
+      shown = entry;
+      node.replaceChildren(...(entry ? known(name, entry, offset) : [h('h3', {}, name),
+        h('p', { class: 'missing' }, open ? 'has not come' : 'was never recorded, or has expired')]));
+    },
+  };
+}
+
+function known(name, entry, offset) {
   const hasData = entry.data !== null && entry.data !== undefined;
-  return h('section', { class: 'side' },
+  return [
     h('h3', {}, name, reportsError(entry) ? h('span', { class: 'badge' }, 'error') : null),
     h('dl', {},
-      row('at', h('span', {}, `+${duration(entry.timestamp - origin)}  `, moment(entry.timestamp))),
+      row('at', h('span', {}, offset, moment(entry.timestamp))),
       row('host', visible(entry.hostname)),
       row('suffix', visible(entry.suffix))),
     h('div', { class: 'data' }, h('h4', {}, 'data', hasData ? copyButton('Copy', () => JSON.stringify(entry.data, null, 2)) : null),
       hasData ? tree(entry.data) : h('span', { class: 'missing' }, 'none')),
     entry.raw_line ? h('div', { class: 'data' }, h('h4', {}, 'raw line', copyButton('Copy', () => entry.raw_line)),
-      h('pre', { tabindex: 0 }, visible(entry.raw_line))) : null,
-    copyButton('Copy entry', () => JSON.stringify(entry)));
+      h('pre', { tabindex: 0 }, visible(entry.raw_line))) : '',
+    copyButton('Copy entry', () => JSON.stringify(entry)),
+  ];
 }
 
 function row(name, value) {

@@ -5,7 +5,7 @@ import { h } from './element.js';
 import { paintAxis, paintBars, paintLanes } from './brush.js';
 import { duration } from './format.js';
 import { paintMap } from './minimap.js';
-import { first, firstAfter, lengthOf } from './pairing.js';
+import { firstAfter, lengthOf } from './pairing.js';
 import { offset, Span } from './span.js';
 import { AXIS, ROW, Stage } from './stage.js';
 import { onTheme } from './theme.js';
@@ -42,8 +42,6 @@ export class Timeline {
 
   show(model) {
     this.model = model;
-    const again = (bar) => bar && model.bars.find((each) => first(each) === first(bar));
-    this.selected = again(this.selected) ?? null;
     this.hovered = null;
     this._fit();
   }

@@ -1,6 +1,6 @@
 // The data of an entry as a tree that folds. Built level by level, when it is opened; long lists by the hundred.
 
-import { h, button } from './element.js';
+import { h, button, setText } from './element.js';
 import { digits } from './exact.js';
 import { plural, visible } from './format.js';
 
@@ -14,23 +14,19 @@ export function tree(value, level = 0) {
   const pairs = Object.entries(value);
   const list = Array.isArray(value);
   if (!pairs.length) return h('span', { class: 'leaf' }, list ? '[]' : '{}');
-  const body = h('ul', {});
-  const more = (from) => {
-    body.append(...pairs.slice(from, from + AT_ONCE).map(([key, each]) => h('li', {},
+  const next = h('li', {}, button('', 'Show the next ones', () => more(), { class: 'small' }));
+  const body = h('ul', {}, next);
+  let from = 0;
+  const more = () => {
+    next.before(...pairs.slice(from, from += AT_ONCE).map(([key, each]) => h('li', {},
       h('span', { class: 'key' }, visible(key)), ' ', tree(each, level + 1))));
-    const left = pairs.length - from - AT_ONCE;
-    if (left > 0) {
-      const item = h('li', {}, button(`${plural(left, 'more', 'more')} …`, 'Show the next ones', () => {
-        item.remove();
-        more(from + AT_ONCE);
-      }, { class: 'small' }));
-      body.append(item);
-    }
+    next.hidden = from >= pairs.length;
+    setText(next.firstChild, `${plural(pairs.length - from, 'more', 'more')} …`);
   };
   const node = h('details', { open: level < OPEN_LEVELS && pairs.length <= AT_ONCE },
     h('summary', {}, list ? `[${pairs.length}]` : `{${pairs.length}}`), body);
   let built = false;
-  const build = () => { if (node.open && !built) { built = true; more(0); } };
+  const build = () => { if (node.open && !built) { built = true; more(); } };
   node.addEventListener('toggle', build);
   build();
   return node;
