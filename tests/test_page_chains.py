@@ -170,3 +170,25 @@ async def test_each_cell_has_room(page: Any, hub: Services) -> None:
         for age in await page.locator(".rows .k5").all():
             box = await age.bounding_box()
             assert box["x"] + box["width"] <= width
+
+
+async def test_who_comes_back_is_where_they_were(page: Any, hub: Services) -> None:
+    """The link back and Escape lead to the list as it was filtered, and to the row by which it was left."""
+    send(hub, [each for number in range(90) for each in call(f"return/{number}")])
+    await page.goto(f"{hub.query_url}/#/?q=return%2F&state=complete")
+    await page.wait_for_function(LIVE)
+    await page.evaluate("moving = setInterval(() => document.querySelector('.scroll').scrollTop = 1e6, 30)")
+    row = page.locator("[data-id='return/7'] a")
+    await row.wait_for()
+    await page.evaluate("clearInterval(moving)")
+    await row.focus()
+    await page.keyboard.press("Enter")
+    for way in ("click", "Escape", None):
+        await page.wait_for_selector(".facts:not([hidden])")
+        await (page.locator(".back").click() if way == "click" else page.keyboard.press("Escape"))
+        await page.wait_for_function("() => document.activeElement.textContent === 'return/7'")
+        assert page.url.endswith("?q=return%2F&state=complete")
+        box = await row.bounding_box()
+        assert 0 < box["y"] < 800
+        if way:
+            await row.click()

@@ -285,3 +285,16 @@ async def test_the_secret_is_asked_for(services: Services, page: Any) -> None:
     assert re.search("traces/guarded", page.url)
     await page.get_by_role("button", name="Log out").click()
     await page.wait_for_selector("form.login")
+
+
+async def test_a_view_that_is_shown_is_told(page: Any, hub: Services) -> None:
+    """Where what had the focus went with the view before, the heading of the next one has it; else it is said."""
+    send(hub, [entry(correlation_id="told")])
+    await page.goto(f"{hub.query_url}/#/?q=told")
+    await page.locator("[data-id='told'] a").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_function("() => document.activeElement.matches('h1[title=told]')")
+    await page.locator("nav a:has-text('Sources')").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("div.offscreen[role=status]:has-text('Sources')", state="attached")
+    assert await page.evaluate("document.activeElement.textContent") == "Sources"

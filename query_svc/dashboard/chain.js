@@ -48,7 +48,7 @@ export function chainView(context, route, saved = null) {
     button('−', 'Zoom out (-)', () => timeline.zoom(1.6)), button('+', 'Zoom in (+)', () => timeline.zoom(1 / 1.6)), button('Fit', 'Show all (0)', () => timeline.fit()));
   const pause = saved ? null : button('Pause', 'Hold what is shown (p); nothing is lost', () => hold(), { 'aria-pressed': 'false' });
   const node = h('section', { class: 'view chain-view', 'aria-label': 'One chain' },
-    h('div', { class: 'chain-head' }, saved ? null : h('a', { class: 'back', href: '#/', title: 'Chains (Esc)' }, '‹ Chains'),
+    h('div', { class: 'chain-head' }, saved ? null : h('a', { class: 'back', href: context.list, title: 'Chains' }, '‹ Chains'),
       h('h1', { title: visible(id) }, shorten(visible(id), 90)), saved ? null : copyButton('Copy id', id), state, numbers),
     answers,
     h('div', { class: 'bar' }, h('span', { class: 'group', role: 'group', 'aria-label': 'View' }, kinds.timeline, kinds.sequence), zooms, rulerButton,

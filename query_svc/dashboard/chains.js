@@ -38,7 +38,8 @@ export function chainsView(context, route) {
     h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
       ['State', 'Correlation id', 'Sources', 'Entries', 'Duration', 'Age'].map((name, at) =>
         h('span', { role: 'columnheader', class: `cell k${at}` }, name)))), list);
-  const { bar, search, leave } = filters(filter, () => { remember(link('chains', [], filter)); reload(); });
+  const here = () => (context.list = link('chains', [], filter)); // where the views behind this one lead back to
+  const { bar, search, leave } = filters(filter, () => { remember(here()); reload(); });
   const scroller = h('div', { class: 'scroll', tabindex: -1 }, table, empty, foot);
   const node = h('section', { class: 'view chains-view', 'aria-label': 'Chains' }, bar, h('div', { class: 'pillbox' }, pill), scroller);
 
@@ -93,12 +94,27 @@ export function chainsView(context, route) {
       order();
       tell();
       busy = false;
+      await goBackTo(context.left);
     } catch (error) {
       if (mine !== searching) return;
       setText(foot, error.message);
       retrying = setTimeout(reload, AGAIN_MS);
     }
     fillUp();
+  }
+
+  // To the row that this list was left by.
+  async function goBackTo(left) {
+    context.left = null;
+    if (left?.list !== context.list) return;
+    for (let look = 0, at = null; node.isConnected && !rows.has(left.id) && next !== at && look < LOOKS; look += 1) {
+      at = next;
+      await older();
+    }
+    if (!rows.has(left.id) || document.activeElement.matches('a, button, input, select')) return;
+    const row = rows.get(left.id).node;
+    row.querySelector('a').focus({ preventScroll: true });
+    row.scrollIntoView({ block: 'center' });
   }
 
   async function older() {
@@ -244,18 +260,28 @@ export function chainsView(context, route) {
 
   const ticking = setInterval(() => { for (const row of rows.values()) row.tick(); }, 1_000);
 
+  const rowInFocus = () => document.activeElement.closest('.rows .row');
   const links = () => [...list.querySelectorAll('a.id')];
   return {
     node,
     title: 'Chains',
     start() {
+      here();
       reload();
       context.live.follow({
         path: 'stream', entry: (text) => { note(text); refresh(); }, again: () => reload(), gap: () => refresh(),
       });
     },
     leave,
-    stop() { leave(); clearTimeout(retrying); clearInterval(ticking); refresh.cancel(); searching += 1; },
+    stop() {
+      const row = rowInFocus();
+      if (row) context.left = { list: context.list, id: row.dataset.id };
+      leave();
+      clearTimeout(retrying);
+      clearInterval(ticking);
+      refresh.cancel();
+      searching += 1;
+    },
     keys: {
       '/': () => search.focus(),
       j: () => step(links(), 1),
@@ -263,7 +289,7 @@ export function chainsView(context, route) {
       n: () => show(true),
       p: () => pause.click(),
       x: () => {
-        const row = document.activeElement.closest?.('.rows .row');
+        const row = rowInFocus();
         if (!row) return;
         const id = row.dataset.id;
         if (picked.includes(id)) picked.splice(picked.indexOf(id), 1);

@@ -29,7 +29,7 @@ startTheme();
 const live = new Live();
 const banner = makeBanner(live);
 const said = h('div', { class: 'offscreen', role: 'status', 'aria-live': 'polite' });
-const context = { live, say: (text) => setText(said, text), banner, back };
+const context = { live, say: (text) => setText(said, text), banner, back, list: link('chains'), left: null };
 const status = statusBar(live, () => { if (locked) location.reload(); }); // somebody logged in elsewhere, or need not any more
 const tabs = TABS.map(([name, label]) => h('a', { href: link(name), 'data-name': name }, label));
 const themeButton = button('', 'Light, dark, or as the system wishes (t)', () => switchTheme(), { class: 'plain' });
@@ -65,12 +65,22 @@ function showTheme() {
 }
 
 function show(made) {
+  const following = view !== null;
   view?.stop();
   view = made;
   document.title = `${made.title} · TraceHub`;
   main.replaceChildren(...(made.node.querySelector('h1') ? [] : [h('h1', { class: 'offscreen' }, made.title)]), made.node);
   viewKeys(made.keys, made.help);
+  if (following) arrive(made.title);
   made.start();
+}
+
+// Say what is shown now: by its heading, where what had the focus has left with the view before.
+function arrive(title) {
+  const heading = main.querySelector('h1');
+  heading.tabIndex = -1;
+  if (document.activeElement === document.body) heading.focus({ preventScroll: true });
+  else context.say(title);
 }
 
 async function route() {
