@@ -143,3 +143,19 @@ async def test_who_talks_keeps_the_focus(own_hub: Services, page: Any) -> None:
     send(own_hub, [entry(source_id="talker") for _ in range(100)])
     await page.wait_for_function("was => document.querySelector('.talkers a').textContent !== was", arg=before)
     assert await page.evaluate("document.activeElement.matches('.talkers a')")
+
+
+async def test_a_step_in_focus_stays_where_it_is(own_hub: Services, page: Any) -> None:
+    """While a step has the focus no other one takes its place, whoever calls more by now; its figures count on."""
+    send(own_hub, [*call("focus", "often", 0, 9), *call("focus", "often", 20, 9), *call("focus", "seldom", 40, 9)])
+    await open_sources(page, own_hub)
+    await page.keyboard.press("j")
+    row = "document.activeElement.closest('.row').textContent"
+    assert "often" in await page.evaluate(row)
+    send(own_hub, [each for number in range(9) for each in call("focus", "seldom", 60 + number, 1)])
+    await page.locator(".steps .virtual .row:has-text('seldom') .s2:text-is('10')").wait_for(timeout=20_000)
+    assert "often" in await page.evaluate(row)
+    await page.evaluate("document.activeElement.blur()")
+    await page.wait_for_function(
+        "() => document.querySelector('.steps .virtual .row').textContent.includes('seldom')", timeout=20_000
+    )

@@ -184,3 +184,32 @@ async def test_empty_says_what_to_do(page: Any, hub: Services) -> None:
     send(hub, some(1, "tail-later"))
     await shows(page, "/tail-later/0")
     assert await page.locator(".nothing").count() == 0
+
+
+async def test_a_row_in_focus_is_not_moved(page: Any, hub: Services) -> None:
+    """While a row has the focus the list stays, what comes is counted, and no other entry takes the row's place."""
+    send(hub, some(60, "tail-focus"))
+    await open_tail(page, hub, "source=tail-focus")
+    await shows(page, "/tail-focus/59")
+    await page.keyboard.press("j")
+    chosen = "document.activeElement.closest('.row').querySelector('.t4').textContent"
+    before = await page.evaluate(chosen)
+    send(hub, some(200, "tail-focus", start=60))
+    await page.wait_for_selector(".pill:has-text('200 newer')")
+    assert await page.evaluate(chosen) == before
+    await page.keyboard.press("n")
+    await shows(page, "/tail-focus/259")
+    assert await page.evaluate("document.activeElement.className") == "scroll"
+
+
+async def test_rows_are_read_in_their_order(page: Any, hub: Services) -> None:
+    """Who goes through the rows one by one meets them from the oldest to the newest, and how many there are."""
+    send(hub, some(500, "tail-read"))
+    await open_tail(page, hub, "source=tail-read")
+    await shows(page, "/tail-read/499")
+    for top in (7_000, 7_200, 6_900, 0, 3_000):
+        await page.evaluate("top => { document.querySelector('.tail-view .scroll').scrollTop = top; }", top)
+        await page.wait_for_timeout(100)
+        order = await page.eval_on_selector_all(ROWS, "rows => rows.map(row => Number(row.ariaRowIndex))")
+        assert order == sorted(order), (top, order)
+    assert await page.locator(".table.tail").get_attribute("aria-rowcount") == "501"

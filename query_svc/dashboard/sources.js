@@ -5,6 +5,7 @@ import { get } from './api.js';
 import { drawMap, followsTable } from './follows.js';
 import { count, duration, plural, rate, shorten, visible } from './format.js';
 import { curlLine, mark, nothing } from './marks.js';
+import { stepOf } from './pairing.js';
 import { link, remember } from './router.js';
 import { step } from './keyboard.js';
 import { VirtualRows } from './virtual.js';
@@ -60,7 +61,7 @@ export function sourcesView(context, route) {
       showFollows(follows?.follows ?? []);
       all = endpoints?.endpoints ?? [];
       setText(windowed, windowWords(endpoints));
-      arrange();
+      arrange(Boolean(rows.chosen) || rows.node.matches(':hover'));
     } catch (error) {
       setText(windowed, error.message);
     }
@@ -93,13 +94,16 @@ export function sourcesView(context, route) {
     table.replaceChildren(table.firstChild, followsTable(follows));
   }
 
-  function arrange() {
+  // `still`: what somebody points at, or has in focus, stays where it is.
+  function arrange(still = false) {
+    const places = new Map(still ? shown.map((each, at) => [stepOf(each), at]) : []);
     remember(link('sources', [], { q: state.q, sort: state.sort === 'calls' ? '' : state.sort }));
     const part = state.q.toLowerCase();
     const words = (each) => `${each.source_id} ${each.operation} ${each.endpoint}`;
     shown = part ? all.filter((each) => words(each).toLowerCase().includes(part)) : [...all];
     const value = (each) => (state.sort === 'endpoint' ? `${each.operation} ${each.endpoint}` : each[state.sort] ?? -1);
-    shown.sort((a, b) => down * (value(a) > value(b) ? 1 : value(a) < value(b) ? -1 : 0));
+    const place = (each) => places.get(stepOf(each)) ?? Infinity;
+    shown.sort((a, b) => place(a) - place(b) || down * (value(a) > value(b) ? 1 : value(a) < value(b) ? -1 : 0));
     const ends = shown.flatMap((each) => [each.p50_ms, each.p99_ms]).filter((each) => each > 0);
     scale = { low: Math.min(...ends, 1), high: Math.max(...ends, 1) };
     headers.forEach((header, at) => {

@@ -113,8 +113,8 @@ export function tailView(context, route) {
     kept.push(item);
     rows.end = rows.first + kept.length;
     if (kept.length < MOST) return;
-    if (follow && kept.length >= MOST + SLACK) drop(SLACK);
-    else if (!follow && !held) hold('full');
+    if (following() && kept.length >= MOST + SLACK) drop(SLACK);
+    else if (!following() && !held) hold('full');
   }
 
   function drop(number) {
@@ -128,11 +128,12 @@ export function tailView(context, route) {
   }
 
   function paint() {
-    if (follow) rows.toEnd();
+    if (following()) rows.toEnd();
     else rows.paint();
     if (kept.length === 1) tell();
   }
 
+  const following = () => follow && !rows.chosen;
   const filtered = () => Object.values(filter).some(Boolean);
   const meanwhile = () => (filtered() ? counted : Math.max(0, live.newest - position));
 
@@ -167,6 +168,7 @@ export function tailView(context, route) {
 
   function newest() {
     follow = true;
+    if (rows.chosen) rows.node.focus({ preventScroll: true });
     if (held) {
       const missed = meanwhile();
       held = null;
@@ -201,13 +203,13 @@ export function tailView(context, route) {
     const waiting = rows.end - rows.below;
     const later = held ? meanwhile() : 0;
     if (held) setText(pace, `${held === 'full' ? 'held, for you read further up' : 'paused'}${later ? ` · ${count(later)} came meanwhile` : ''}`);
-    else if (follow && speed > FAST && shown < speed * 0.95) setText(pace, `showing ${count(shown)} of ${rate(speed)}`);
+    else if (following() && speed > FAST && shown < speed * 0.95) setText(pace, `showing ${count(shown)} of ${rate(speed)}`);
     else setText(pace, rate(speed));
     pace.classList.toggle('held', Boolean(held));
     setText(pause, held === 'pause' ? 'Go on' : 'Pause');
     pause.setAttribute('aria-pressed', String(held === 'pause'));
     const more = Math.max(0, waiting) + later;
-    pill.hidden = follow || more < 1;
+    pill.hidden = following() || more < 1;
     setText(pill, `${count(more)} newer ↓`);
   }
 

@@ -1,5 +1,6 @@
 // Rows of one height, of which only those in sight exist: a list of any length costs what the window costs.
 // A row's number never changes, so a node keeps its row while the list moves; what is dropped above moves nothing in sight.
+// Nodes stand in the order of their rows, for who goes through them one by one.
 
 import { h, eachFrame } from './element.js';
 
@@ -38,6 +39,12 @@ export class VirtualRows {
   // The number of the row behind the last one in sight.
   get below() { return this.first + Math.ceil((this.node.scrollTop + this.node.clientHeight - this._head.offsetHeight) / this.height); }
 
+  // The row that has the focus.
+  get chosen() {
+    const has = document.activeElement;
+    return this._space.contains(has) ? this._pool.find((row) => row.node.contains(has)) : undefined;
+  }
+
   toEnd() {
     this._size();
     this._scroll(this.node.scrollHeight);
@@ -62,7 +69,7 @@ export class VirtualRows {
 
   // Fill every row anew.
   again() {
-    for (const row of this._pool) row.number = -1;
+    for (const row of this._pool) row.stale = true;
     this._size();
     this.paint();
   }
@@ -84,7 +91,7 @@ export class VirtualRows {
   // Move the focus by so many rows; where nothing has it, the first or last one in sight gets it.
   step(by) {
     if (this.end === this.first) return;
-    const at = this._pool.find((row) => row.node.contains(document.activeElement))?.number;
+    const at = this.chosen?.number;
     const start = by > 0 ? this.first + Math.ceil(this.node.scrollTop / this.height) : this.below - 1;
     const number = Math.max(this.first, Math.min(this.end - 1, at >= this.first ? at + by : start));
     this.nodeOf(number).focus({ preventScroll: true });
@@ -111,7 +118,9 @@ export class VirtualRows {
 
   _size() {
     const height = `${(this.end - this.first) * this.height}px`;
-    if (this._space.style.height !== height) this._space.style.height = height;
+    if (this._space.style.height === height) return;
+    this._space.style.height = height;
+    this._table.setAttribute('aria-rowcount', this.end + 1);
   }
 
   _paint() {
@@ -122,29 +131,45 @@ export class VirtualRows {
     const room = this.visible + 2 * SPARE;
     if (this._pool.length < room) this._grow(room);
     for (const row of this._pool) row.wanted = false;
+    let above = null;
     for (let number = from; number < until; number += 1) {
       const row = this._pool[number % this._pool.length];
       row.wanted = true;
       if (row.number !== number) {
+        this._letGo(row);
         row.number = number;
-        row.fill(number);
-        row.node.setAttribute('aria-rowindex', number + 2);
-        this.fills += 1;
+        row.stale = true;
+        if (above) above.after(row.node);
+        else this._space.prepend(row.node);
       }
+      if (row.stale) this._fill(row);
       row.node.style.transform = `translateY(${(number - this.first) * this.height}px)`;
       row.node.hidden = false;
+      above = row.node;
     }
     for (const row of this._pool) if (!row.wanted) this._put(row);
   }
 
+  _fill(row) {
+    row.stale = false;
+    row.fill(row.number);
+    row.node.setAttribute('aria-rowindex', row.number + 2);
+    this.fills += 1;
+  }
+
   _put(row) {
-    if (row.node.contains(document.activeElement)) this.node.focus({ preventScroll: true });
+    this._letGo(row);
     row.node.hidden = true;
     row.number = -1;
   }
 
+  // The focus was on a row, not on the node that will show another one.
+  _letGo(row) {
+    if (row.node.contains(document.activeElement)) this.node.focus({ preventScroll: true });
+  }
+
   _grow(room) {
-    for (const row of this._pool) row.number = -1;
+    for (const row of this._pool) this._put(row);
     while (this._pool.length < room) {
       const row = this._make();
       row.number = -1;
