@@ -348,3 +348,18 @@ async def test_keys_by_the_hundred(page: Any, hub: Services) -> None:
     await page.keyboard.press("Enter")
     assert await page.locator(".details .data li").last.is_hidden()
     assert await page.locator(".details .data li .key").count() == 250
+
+
+async def test_a_chain_that_ends_is_told(page: Any, hub: Services) -> None:
+    """Who waits for a chain without seeing it hears that it is complete, and nothing of each entry before."""
+    send(hub, [step("ends", 0, "->")])
+    await open_chain(page, hub, "ends")
+    await page.wait_for_selector(".chain-state:has-text('running')")
+    said = page.locator("div.offscreen[role=status]")
+    before = await said.text_content()
+    send(hub, [step("ends", 1, "->", "WS"), step("ends", 2, "<-", "WS")])
+    await page.wait_for_selector(".numbers:has-text('3 entries')")
+    assert await said.text_content() == before
+    send(hub, [step("ends", 3, "<-")])
+    await page.wait_for_selector(".chain-state:has-text('complete')")
+    assert await said.text_content() == "complete, 3 ms"

@@ -298,3 +298,26 @@ async def test_a_view_that_is_shown_is_told(page: Any, hub: Services) -> None:
     await page.keyboard.press("Enter")
     await page.wait_for_selector("div.offscreen[role=status]:has-text('Sources')", state="attached")
     assert await page.evaluate("document.activeElement.textContent") == "Sources"
+
+
+@pytest.mark.parametrize("view", ["?q=quiet", "tail", "sources"])
+async def test_what_comes_is_not_read_aloud(page: Any, hub: Services, view: str) -> None:
+    """Numbers that change by themselves interrupt nobody who listens: no live region speaks while entries come."""
+    send(hub, [entry(correlation_id="quiet/0")])
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_selector(DRAWN)
+    await page.wait_for_selector(".health.well")
+    await page.wait_for_timeout(500)
+    await page.evaluate(
+        """() => {
+            spoken = [];
+            const all = { childList: true, characterData: true, subtree: true };
+            for (const each of document.querySelectorAll('[role=status], [role=alert], [aria-live]')) {
+                new MutationObserver(() => spoken.push(each.textContent)).observe(each, all);
+            }
+        }"""
+    )
+    for number in range(1, 13):
+        send(hub, [entry(correlation_id=f"quiet/{number}"), entry(correlation_id=f"quiet/{number}", direction="<-")])
+        await page.wait_for_timeout(500)
+    assert await page.evaluate("spoken") == []

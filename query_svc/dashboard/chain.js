@@ -7,7 +7,7 @@ import { details } from './details.js';
 import { parse } from './exact.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { facts } from './facts.js';
-import { copyButton, curlLine, moment, nothing, stateMark, STUCK_MS } from './marks.js';
+import { copyButton, curlLine, moment, nothing, stateMark, STATES, STUCK_MS } from './marks.js';
 import { first, lengthOf, model } from './pairing.js';
 import { ChainRecord } from './record.js';
 import { chainLink, link, remember } from './router.js';
@@ -25,6 +25,7 @@ export function chainView(context, route, saved = null) {
   let found = model([]);
   let selected = null;
   let held = false;
+  let was = ''; // its state, as far as it was told
   let kind = route.query.get('view') === 'sequence' ? 'sequence' : 'timeline';
 
   const now = () => record.now() - found.origin;
@@ -71,12 +72,14 @@ export function chainView(context, route, saved = null) {
     const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
     const stuck = record.quiet > STUCK_MS || Boolean(saved);
     const words = found.errors.length ? 'error' : record.expired ? 'expired' : complete ? 'complete' : found.opens.length < found.orphans.length ? 'alone' : stuck ? 'stuck' : 'running';
-    state.replaceChildren(...(found.bars.length ? [stateMark(words)] : []));
-    numbers.replaceChildren(...(found.bars.length ? [
+    renew(state, h('span', {}, found.bars.length ? stateMark(words) : null));
+    if (was && was !== words && !record.reading) context.say(`${STATES[words][1]}, ${duration(found.last)}`);
+    was = record.reading ? '' : words;
+    renew(numbers, h('span', {}, found.bars.length ? [
       h('span', {}, duration(found.last)), h('span', {}, `${record.expired ? `${count(found.entries.length)} of ` : ''}${plural(found.entries.length + record.expired, 'entry', 'entries')}`),
       h('span', {}, plural(found.groups.length, 'source')),
       h('span', {}, plural(new Set(found.groups.flatMap((group) => [...group.hosts])).size, 'host')), moment(found.origin),
-      record.cut ? h('strong', {}, 'and more that this page cannot hold') : record.reading ? h('strong', {}, 'reading on …') : null] : []).filter(Boolean));
+      record.cut ? h('strong', {}, 'and more that this page cannot hold') : record.reading ? h('strong', {}, 'reading on …') : null] : null));
     renew(answers, h('div', {}, facts(found, { now: end(), complete, expired: record.expired, stuck, choose })));
     answers.hidden = !found.bars.length;
   }

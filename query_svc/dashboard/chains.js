@@ -32,7 +32,7 @@ export function chainsView(context, route) {
 
   const list = h('div', { class: 'rows', role: 'rowgroup' });
   const pill = button('', 'Show them', () => show(true), { class: 'pill', hidden: true });
-  const foot = h('div', { class: 'foot', role: 'status' });
+  const foot = h('div', { class: 'foot' });
   const empty = h('div', {});
   const table = h('div', { class: 'table chains', role: 'table', 'aria-label': 'Chains, newest activity first' },
     h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
@@ -93,6 +93,7 @@ export function chainsView(context, route) {
       next = answer.next;
       order();
       tell();
+      sayFound();
       busy = false;
       await goBackTo(context.left);
     } catch (error) {
@@ -128,6 +129,7 @@ export function chainsView(context, route) {
       next = answer.next;
       for (const chain of answer.found) if (!rows.has(chain.correlation_id)) list.append(put(chain).node);
       tell();
+      sayFound();
     } catch (error) {
       if (mine !== searching) return;
       setText(foot, error.message);
@@ -246,6 +248,11 @@ export function chainsView(context, route) {
     if (none && next === null) setText(foot, '');
     else if (next === null) setText(foot, `${plural(list.childElementCount, 'chain')}: all that retention has kept`);
     else if (!foot.firstElementChild) foot.replaceChildren(button('Look further back', 'Older chains', () => older()));
+  }
+
+  // What was asked for; what comes by itself is not said.
+  function sayFound() {
+    context.say(empty.querySelector('h2')?.textContent ?? `${plural(list.childElementCount, 'chain')}${next === null ? '' : ', and older ones'}`);
   }
 
   scroller.addEventListener('scroll', () => { fillUp(); if (scroller.scrollTop < 4 && waiting) show(false); }, { passive: true });

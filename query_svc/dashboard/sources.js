@@ -37,7 +37,7 @@ export function sourcesView(context, route) {
   const search = h('input', { type: 'search', placeholder: 'Part of a source or step   /', 'aria-label': 'Part of a source, operation or endpoint', spellcheck: 'false', class: 'grow' });
   search.value = state.q;
   search.oninput = () => { state.q = search.value.trim(); arrange(); };
-  const windowed = h('p', { class: 'windowed', role: 'status' }, 'Counting …');
+  const windowed = h('p', { class: 'windowed' }, 'Counting …');
   const talkers = h('ul', { class: 'talkers', 'aria-label': 'Sources' });
   const map = h('div', { class: 'map-room', tabindex: 0, role: 'region', 'aria-label': 'Map of who follows whom' });
   const table = h('details', { class: 'as-table' }, h('summary', {}, 'The map as a table'));

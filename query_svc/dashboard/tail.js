@@ -46,7 +46,7 @@ export function tailView(context, route) {
   const rows = new VirtualRows({ make: () => makeRow((number) => kept[number - rows.first]), head, label: 'Entries as they come', name: 'tail' });
   rows.sticky = true;
   const pause = button('Pause', 'Hold the stream where it is (p); nothing is lost', () => toggle(), { class: 'small', 'aria-pressed': 'false' });
-  const pace = h('span', { class: 'pace number', role: 'status' });
+  const pace = h('span', { class: 'pace number' });
   const pill = button('', 'Go to the newest (n)', () => newest(), { class: 'pill', hidden: true });
   const empty = h('div', {});
   const { bar, search, leave } = filterBar(filter, () => { remember(link('tail', [], filter)); load(); });
@@ -142,6 +142,7 @@ export function tailView(context, route) {
     counted = 0;
     passed = position;
     if (!filtered()) live.hold();
+    if (why === 'full') context.say('Held, for you read further up');
     say();
   }
 
