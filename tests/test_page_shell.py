@@ -321,3 +321,22 @@ async def test_what_comes_is_not_read_aloud(page: Any, hub: Services, view: str)
         send(hub, [entry(correlation_id=f"quiet/{number}"), entry(correlation_id=f"quiet/{number}", direction="<-")])
         await page.wait_for_timeout(500)
     assert await page.evaluate("spoken") == []
+
+
+@pytest.mark.parametrize("view", ["?q=low", "tail?source=low", "sources", "compare/low-0/low-1"])
+async def test_little_height(page: Any, hub: Services, view: str) -> None:
+    """At 400 % of a laptop's screen there is room for the rows, and a key brings the one in focus into sight."""
+    send(
+        hub, [entry(source_id="low", correlation_id=f"low-{number % 9}", endpoint=f"/{number}") for number in range(99)]
+    )
+    await page.set_viewport_size({"width": 320, "height": 200})
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_selector(DRAWN, state="attached")
+    await page.keyboard.press("j")
+    await page.wait_for_timeout(300)
+    box = await page.evaluate(
+        "(({ top, bottom }) => [top, bottom])(document.activeElement.closest('.row').getBoundingClientRect())"
+    )
+    assert -1 <= box[0] < box[1] <= 201, box
+    assert await page.evaluate("document.querySelector('.scroll').clientHeight") >= 200
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -75,6 +75,7 @@ export class VirtualRows {
   }
 
   nodeOf(number) {
+    this.node.scrollIntoView({ block: 'nearest' });
     this.reveal(number);
     this._paint();
     const { node } = this._pool[number % this._pool.length];
