@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def order(chain: str) -> list[dict[str, Any]]:
         step(chain, 95, "<-", "JW", endpoint="notify"),
         step(chain, 100, "->", "WK", endpoint="charge"),
     ]
+
+
+def send_text(hub: Services, text: str) -> None:
+    """Store an entry as it is written."""
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(f"{hub.ingest_url}/ingest/single", text.encode(), headers)).close()
 
 
 async def open_chain(page: Any, hub: Services, chain: str, query: str = "") -> None:
@@ -222,6 +229,14 @@ async def test_whole_numbers_are_exact(page: Any, hub: Services, tmp_path: Path)
     assert [json.loads(line)["data"] for line in lines] == [first["data"], second["data"]]
     await page.goto(f"{hub.query_url}/#/tail?correlation_id=exact")
     await page.wait_for_selector(f".tail .row:has-text('{{\"order\":[{ids[1]},-{ids[1]},12]}}')")
+
+
+async def test_a_number_beyond_all_numbers(page: Any, hub: Services) -> None:
+    """What no number of the browser holds is shown as it was sent, and not as if nothing had been."""
+    send_text(hub, json.dumps(step("beyond", 0, "->", data={"n": 1})).replace('"n": 1', '"n": [1e400, -2.5E+999]'))
+    await open_chain(page, hub, "beyond")
+    await page.keyboard.press("j")
+    assert await page.locator(".details .leaf.number").all_text_contents() == ["1e400", "-2.5E+999"]
 
 
 async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page: Any) -> None:
