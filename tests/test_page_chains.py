@@ -192,3 +192,14 @@ async def test_who_comes_back_is_where_they_were(page: Any, hub: Services) -> No
         assert 0 < box["y"] < 800
         if way:
             await row.click()
+
+
+async def test_an_address_may_say_anything(page: Any, hub: Services) -> None:
+    """A state that there is none of, or no number of minutes, asks for all; any number of minutes is taken as such."""
+    send(hub, call("stale/0"))
+    for query, minutes in (("state=gone", ""), ("minutes=none", ""), ("minutes=30", "30"), ("limit=0", "")):
+        await page.goto(f"{hub.query_url}/#/?q=stale%2F&{query}")
+        await page.wait_for_selector("[data-id='stale/0']")
+        shown = await page.eval_on_selector_all("select", "all => all.map(each => each.value)")
+        assert shown == ["", minutes]
+    assert await page.locator("select").last.locator("option").count() == 5

@@ -5,7 +5,7 @@ import { h, button, atMostEvery, setText } from './element.js';
 import { AGAIN_MS, get, knowClock, serverNow } from './api.js';
 import { age, count, duration, plural, shorten, utc, clock, visible } from './format.js';
 import { emptiness, filters } from './wanted.js';
-import { chainLink, go, link, remember } from './router.js';
+import { chainLink, given, go, link, remember } from './router.js';
 import { mark, quietMs, stateMark, stateOf, STUCK_MS } from './marks.js';
 import { step } from './keyboard.js';
 
@@ -16,7 +16,7 @@ const MOST = 1_000; // rows that new ones are put on top of; then the list begin
 const LOOKS = 25; // short pages that one scroll to the end goes through before it asks
 
 export function chainsView(context, route) {
-  const filter = { q: '', source: '', state: '', minutes: '', ...Object.fromEntries(route.query) };
+  const filter = given(route.query, { q: '', source: '', state: '', minutes: '' });
   const rows = new Map(); // correlation id -> row
   const picked = []; // for a comparison
   const came = new Set(); // ids of rows that got an entry since the list was last looked at, where a state is asked for

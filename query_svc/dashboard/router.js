@@ -7,6 +7,11 @@ export function here() {
   return { name: name ?? 'chains', parts: rest, query: new URLSearchParams(query) };
 }
 
+// What an address says of these, as far as it does.
+export function given(query, otherwise) {
+  return Object.fromEntries(Object.entries(otherwise).map(([name, value]) => [name, query.get(name) ?? value]));
+}
+
 export function link(name, parts = [], query = {}) {
   const path = [...(name === 'chains' ? [] : [name]), ...parts.map((part) => encodeURIComponent(part))].join('/');
   const wanted = Object.entries(query).filter(([, value]) => value !== '' && value !== null && value !== undefined);

@@ -6,7 +6,7 @@ import { drawMap, followsTable } from './follows.js';
 import { count, duration, plural, rate, shorten, visible } from './format.js';
 import { curlLine, mark, nothing } from './marks.js';
 import { stepOf } from './pairing.js';
-import { link, remember } from './router.js';
+import { given, link, remember } from './router.js';
 import { step } from './keyboard.js';
 import { VirtualRows } from './virtual.js';
 
@@ -17,7 +17,7 @@ const COLUMNS = [
 ];
 
 export function sourcesView(context, route) {
-  const state = { q: '', sort: 'calls', ...Object.fromEntries(route.query) };
+  const state = given(route.query, { q: '', sort: 'calls' });
   let down = COLUMNS.find(([key]) => key === state.sort)?.[2] ?? -1;
   let all = [];
   let shown = [];

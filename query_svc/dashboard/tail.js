@@ -9,7 +9,7 @@ import { parse } from './exact.js';
 import { clock, count, plural, rate, shorten, utc, visible } from './format.js';
 import { curlLine, nothing } from './marks.js';
 import { reportsError } from './pairing.js';
-import { chainLink, link, remember } from './router.js';
+import { chainLink, given, link, remember } from './router.js';
 import { sourceClass } from './theme.js';
 import { VirtualRows } from './virtual.js';
 
@@ -27,7 +27,7 @@ const FIELDS = [
 ];
 
 export function tailView(context, route) {
-  const filter = { source: '', operation: '', endpoint: '', correlation_id: '', ...Object.fromEntries(route.query) };
+  const filter = given(route.query, { source: '', operation: '', endpoint: '', correlation_id: '' });
   const { live } = context;
   let kept = [];
   let follow = true;

@@ -2,17 +2,23 @@
 
 import { h, typed } from './element.js';
 import { get } from './api.js';
-import { rate } from './format.js';
+import { duration, rate } from './format.js';
 import { curlLine, nothing } from './marks.js';
 
 const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
 const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['alone', 'exit without entry'], ['complete', 'complete'], ['expired', 'partly expired'], ['error', 'error in data']];
 
+// And the time that a link asks for, whatever it is.
+function times(minutes) {
+  return minutes > 0 && !TIMES.some(([value]) => String(value) === minutes) ? [...TIMES, [minutes, duration(minutes * 60_000)]] : TIMES;
+}
+
 export function filters(filter, changed) {
   const choice = (name, label, options) => {
     const select = h('select', { 'aria-label': label, title: label }, options.map(([value, text]) =>
       h('option', { value }, text)));
-    select.value = String(filter[name]);
+    select.value = filter[name];
+    if (select.selectedIndex < 0) filter[name] = select.value = ''; // an address may say anything
     select.onchange = () => { filter[name] = select.value; changed(); };
     return select;
   };
@@ -21,7 +27,7 @@ export function filters(filter, changed) {
   const search = field('q', { 'aria-label': 'Part of a correlation id', placeholder: 'Part of an id   /', class: 'grow' });
   const bar = h('div', { class: 'bar', role: 'search' }, search,
     field('source', { 'aria-label': 'Source, the whole name', placeholder: 'Source', list: 'known-sources', class: 'source' }),
-    choice('state', 'State', WANTED), choice('minutes', 'Active within', TIMES), known);
+    choice('state', 'State', WANTED), choice('minutes', 'Active within', times(filter.minutes)), known);
   bar.querySelector('.source').addEventListener('focus', async () => {
     const answer = await get('stats/sources').catch(() => null);
     if (answer) known.replaceChildren(...answer.sources.map((each) => h('option', { value: each.source_id }, rate(each.rate))));
