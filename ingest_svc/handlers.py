@@ -74,7 +74,7 @@ async def health(request: web.Request) -> web.Response:
         async with asyncio.timeout(PATIENCE_S):
             entries = (await app[DESK].call("probe")).value
     except TimeoutError:
-        detail = f"a write has not come to its end for {PATIENCE_S:g} s"
+        detail = f"a write has not finished for {PATIENCE_S:g} s"
     except TraceHubError as error:
         detail = str(error)
     return health_answer(request, app[SETTINGS], app[STARTED], detail, entries=entries)
@@ -135,7 +135,7 @@ def is_packed(headers: Mapping[str, str]) -> bool:
         return False
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _PACKED:
-        raise Unsupported(f"Content-Type {kind!r} is not read here: use application/json or application/msgpack")
+        raise Unsupported(f"Content-Type {kind!r} is not supported: use application/json or application/msgpack")
     return _PACKED[kind]
 
 

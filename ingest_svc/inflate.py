@@ -26,7 +26,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding == "identity":
         return body
     if encoding not in ("gzip", "zstd"):
-        raise Unsupported(f"Content-Encoding {encoding!r} is not read here: use gzip, zstd or none")
+        raise Unsupported(f"Content-Encoding {encoding!r} is not supported: use gzip, zstd or none")
     pieces: list[bytes] = []
     size = 0
     try:

@@ -32,7 +32,7 @@ class UnderWay:
         key = id(body)  # nobody else can have it while the block holds the body
         if not self._clients[key]:
             if self.held and self.held + len(body) > UNDER_WAY_BYTES:
-                raise Unavailable("Too many long answers wait for clients that take their time", int(PIECE_S))
+                raise Unavailable("Too many large answers are being sent to slow clients", int(PIECE_S))
             self.held += len(body)
         self._clients[key] += 1
         try:

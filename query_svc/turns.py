@@ -29,7 +29,7 @@ class Turns:
             async with asyncio.timeout(PATIENCE_S):
                 await self._free.acquire()
         except TimeoutError:
-            raise Unavailable(f"Other long answers took all of {PATIENCE_S:.0f} s") from None
+            raise Unavailable(f"Waited {PATIENCE_S:.0f} s while other large answers were made") from None
         try:
             yield
         finally:

@@ -54,7 +54,7 @@ def explained(settings: Settings, port_field: str) -> Iterator[None]:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise SettingError(f"TRACEHUB_HOST={host!r}: no address of this machine ({reason})") from None
     except UnicodeError:  # the codec for names finds a part of it empty or too long
-        raise SettingError(f"TRACEHUB_HOST={host!r}: no address of this machine (it can be no name)") from None
+        raise SettingError(f"TRACEHUB_HOST={host!r}: not a valid host name") from None
 
 
 def listening(settings: Settings, port_field: str) -> Iterator[Listening]:

@@ -21,7 +21,7 @@ _ERRORS: Final = {
     413: "Too large, or too many entries",
     415: "Unknown content type or encoding",
     421: "The host is not one of this service's names",
-    429: "More than this client's share; Retry-After says when",
+    429: "This client exceeds its rate limit; Retry-After says when to come back",
     503: "Not now; Retry-After says when",
     507: "The disk is full",
 }

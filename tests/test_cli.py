@@ -76,7 +76,7 @@ def test_an_unknown_chain_is_exit_code_1(shell: Shell) -> None:
     """With one line on standard error and nothing on standard output."""
     shown = shell.run("show", "nobody")
     assert (shown.returncode, shown.stdout) == (1, "")
-    assert shown.stderr.startswith("no entry of nobody")
+    assert shown.stderr.startswith("no entries for nobody")
 
 
 def test_the_start_of_an_id_will_do(shell: Shell) -> None:
@@ -110,7 +110,7 @@ def test_recent_chains_are_listed(shell: Shell) -> None:
         assert shell.run(*words, program=program).stdout == shown.stdout
     assert json.loads(shell.run("list", "--json", "--grep", "listed").stdout)["count"] == 1
     assert not [line for line in shown.stdout.splitlines() if line.endswith(" ")]  # a pipe gets no padding
-    assert shell.run("list", "--grep", "no such id").stderr == "no chain is like that\n"
+    assert shell.run("list", "--grep", "no such id").stderr == "no chain matches\n"
 
 
 def test_an_exit_without_entry_is_not_called_open(shell: Shell) -> None:

@@ -73,7 +73,7 @@ def test_start_on_an_address_of_ipv6(alone: Shell) -> None:
     """The server is found where it listens."""
     try:
         told = alone.run("start", "--detach", "--host", "::1")
-        assert told.stdout.startswith("TraceHub is up: http://[::1]:")
+        assert told.stdout.startswith("TraceHub is up: ingest http://[::1]:")
     finally:
         alone.run("stop")
 
@@ -83,7 +83,7 @@ def test_start_finds_the_server_by_settings_with_blanks(alone: Shell) -> None:
     blank = {name: f" {alone.environ[name]} " for name in ("TRACEHUB_PORT", "TRACEHUB_QUERY_PORT")}
     try:
         told = alone.run("start", "--detach", TRACEHUB_HOST=" localhost ", **blank)
-        assert told.stdout.startswith(f"TraceHub is up: http://localhost:{alone.environ['TRACEHUB_PORT']} takes in")
+        assert told.stdout.startswith(f"TraceHub is up: ingest http://localhost:{alone.environ['TRACEHUB_PORT']}, query")
     finally:
         alone.run("stop")
 

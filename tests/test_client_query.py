@@ -131,7 +131,7 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_its_own(server: Wayward, r
 
 def test_a_plain_port_asked_for_tls_is_named_as_such(server: Wayward) -> None:
     """Not in OpenSSL's words, of which nobody sees that an s is too much."""
-    with pytest.raises(Unreachable, match="no TLS is spoken there"):
+    with pytest.raises(Unreachable, match="that port does not speak TLS"):
         TraceHubQueryClient(server.url.replace("http:", "https:")).get_traces("c")
 
 

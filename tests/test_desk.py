@@ -332,7 +332,7 @@ async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.Cli
     os.kill(services.writer_pid(), signal.SIGSTOP)
     async with http.get(f"{services.ingest_url}/health") as response:
         assert response.status == 503
-        assert "has not come to its end" in (await response.json())["detail"]
+        assert "has not finished" in (await response.json())["detail"]
     os.kill(services.writer_pid(), signal.SIGCONT)
     async with http.get(f"{services.ingest_url}/health") as response:
         assert response.status == 200

@@ -102,7 +102,7 @@ async def test_who_asks_too_often_is_told_when_to_come_back(slow: Client) -> Non
     assert await statuses(slow, 6) == [200] * 5 + [429]
     async with slow.get("/correlations") as response:
         assert response.status == 429
-        assert "share" in (await response.json())["detail"]
+        assert "rate limit" in (await response.json())["detail"]
         wait_s = int(response.headers["Retry-After"])
     assert await statuses(slow, 6, X_Forwarded_For="192.0.2.1") == [200] * 5 + [429]
     for path in ("/health", "/metrics", "/openapi.json", "/"):

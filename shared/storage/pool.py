@@ -138,7 +138,9 @@ class Pool:
             else:
                 await self._free.acquire()
         except TimeoutError:
-            raise Unavailable(f"Other queries took all of {DEADLINE_S:.0f} s") from None
+            raise Unavailable(
+                f"Waited {DEADLINE_S:.0f} s for a connection to the file: other queries hold them all"
+            ) from None
         return self._idle.pop()
 
     async def _called(self, connection: _Connection, read: Callable[[sqlite3.Connection], T], seconds: float) -> T:

@@ -32,7 +32,7 @@ class FairShare:
     def admit(self, client: str, tokens: float = 0.0) -> None:
         """Raise TooOften while the client has not so many tokens, or has not paid off what it took beyond them."""
         if self._buckets is not None and (wait_s := self._buckets.wait_s(client, tokens)):
-            raise TooOften("More than this client's share: come back later", retry_after(wait_s))
+            raise TooOften("This client exceeds its rate limit", retry_after(wait_s))
 
     def charge(self, client: str, tokens: int) -> None:
         """Count what an admitted call turned out to cost."""
@@ -47,7 +47,7 @@ class FairShare:
             soonest_s = retry_after(min(ends.values()) - time.monotonic())
             raise TooOften(f"One client may hold {self._max_client_streams:,} streams at a time", soonest_s)
         if self.streams >= self._max_streams:
-            raise Unavailable(f"{self._max_streams:,} streams are open, which is all there may be", retry_after=5)
+            raise Unavailable(f"{self._max_streams:,} streams are open, the most that are allowed", retry_after=5)
         mine = object()
         self._ends.setdefault(client, ends)[mine] = time.monotonic() + seconds
         self.streams += 1

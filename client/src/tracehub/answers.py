@@ -46,7 +46,7 @@ def judge(answer: Answer) -> Verdict:
     if status == 413:
         return Verdict(Fate.SPLIT, reason)
     if status == 400 and answer.body and not told:
-        return Verdict(Fate.CLOSED, "400 from what is no TraceHub: https:// instead of http://?")
+        return Verdict(Fate.CLOSED, "400, but not from a TraceHub: https:// instead of http://?")
     if status == 400:
         named = _ENTRY.match(str(told.get("path") or ""))
         return Verdict(Fate.BAD, reason, place=int(named[1]) if named else None)

@@ -159,7 +159,7 @@ class Connection:
 def reason(error: BaseException) -> str:
     """What went wrong, for a log line."""
     if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
-        return "no TLS is spoken there: http:// instead of https://?"
+        return "that port does not speak TLS: http:// instead of https://?"
     if isinstance(error, ssl.SSLCertVerificationError):
         remedy = " (SSL_CERT_FILE names a CA of your own)" if error.verify_code in UNKNOWN_CA else ""
         return f"the certificate there is not trusted: {error.verify_message}{remedy}"

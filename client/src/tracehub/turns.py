@@ -145,7 +145,7 @@ class Turns:
     def _failed(self, verdict: Verdict) -> float:
         pending, address = self._backlog.counts().pending, self._delivery.address
         if verdict.fate is Fate.CLOSED:
-            text = "%s does not let us in (TRACEHUB_SECRET, TRACEHUB_URL), %d entries are kept: %s"
+            text = "%s refuses this client (check TRACEHUB_SECRET and TRACEHUB_URL), %d entries are kept: %s"
             say("closed", text, address, pending, verdict.reason)
             self.told_to_wait = False
             return self.backoff.refused()
@@ -170,7 +170,7 @@ class Turns:
         lost = self._backlog.lost_to_bounds
         if lost > self._lost or (at_the_end and lost):
             kind = "full at the end" if at_the_end else "full"
-            say(kind, "no room: %d entries are dropped so far, the oldest ones or such as are too large", lost)
+            say(kind, "no room: %d entries dropped so far, the oldest or too large", lost)
             self._lost = lost
 
     def rescue(self) -> None:

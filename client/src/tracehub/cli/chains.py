@@ -69,7 +69,7 @@ def chains_like(hub: Hub, limit: int, filters: Json) -> Json:
 
 def _say_empty(hub: Hub, filtered: bool) -> None:
     if filtered and hub.ask("/correlations", {"limit": 1})["correlations"]:
-        hub.screen.remark("no chain is like that")
+        hub.screen.remark("no chain matches")
         return
     hub.screen.remark("no traces yet: send one with")
     hub.screen.remark('    eval "$(tracehub new --export)"')

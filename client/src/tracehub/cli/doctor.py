@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 @command(
     "doctor",
-    short_help="What is wrong here, and what to do.",
+    short_help="Diagnose this installation.",
     examples=["{}", "{} --url http://tracehub:8099", "{} --json | jq '.findings[] | select(.level != \"ok\")'"],
 )
 @_DB
@@ -117,7 +117,7 @@ def _secret(name: str, url: str, variable: str) -> list[Finding]:
         ]
     if given and known.scheme == "http" and known.host not in LOCAL:
         return [Finding("warning", f"{name} secret", f"it travels unencrypted to {url}", "put a TLS proxy in front")]
-    told = "set, and taken" if given else "none is set here, and none is wanted"
+    told = "set, and taken" if given else "not set here, not required"
     return [Finding("ok", f"{name} secret", told)] if status == 200 else []
 
 

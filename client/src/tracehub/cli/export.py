@@ -39,7 +39,7 @@ ROW_ID = ',"id":'  # before the number that ends an entry there
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Into a file of mode 0600; .gz compresses.",
+    help="Write to a file of mode 0600; .gz compresses.",
 )
 def export_command(hub: Hub, correlation_id: str | None, everything: bool, output: Path | None) -> int:
     """Write the entries of one chain, or all, as NDJSON, to standard output or into a file."""
@@ -48,7 +48,7 @@ def export_command(hub: Hub, correlation_id: str | None, everything: bool, outpu
     if correlation_id is not None:
         texts = _chain(hub, correlation_id)
         if not texts:
-            hub.screen.remark(f"no entry of {correlation_id} at {hub.reading}")
+            hub.screen.remark(f"no entries for {correlation_id} at {hub.reading}")
             return 1
         count = _write(texts, output)
     else:

@@ -49,7 +49,7 @@ class BadEntry(TraceHubError):
     metavar="FILE...",
     type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True),
 )
-@click.option("--skip-bad", is_flag=True, help="Leave out what is no entry, and say how many; else stop there.")
+@click.option("--skip-bad", is_flag=True, help="Skip invalid entries and count them; otherwise stop at the first.")
 def import_command(hub: Hub, files: tuple[Path, ...], skip_bad: bool) -> int:
     """Store the entries of files: NDJSON or JSON (an entry, a list, {"traces": [...]}), plain or gzip.
 

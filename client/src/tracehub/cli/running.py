@@ -37,8 +37,8 @@ _DB = click.option(
 @click.option("--detach", is_flag=True, help="Go on in the background once both services answer.")
 @click.option("--db", metavar="FILE", help="Database (TRACEHUB_DB, else tracehub/tracehub.db in your data folder).")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on (TRACEHUB_HOST, 127.0.0.1).")
-@click.option("--port", metavar="PORT", help="Of ingest (TRACEHUB_PORT, 8099).")
-@click.option("--query-port", metavar="PORT", help="Of query (TRACEHUB_QUERY_PORT, 8100).")
+@click.option("--port", metavar="PORT", help="Ingest port (TRACEHUB_PORT, 8099).")
+@click.option("--query-port", metavar="PORT", help="Query port (TRACEHUB_QUERY_PORT, 8100).")
 def start_command(hub: Hub, detach: bool, db: str | None, **flags: str | None) -> int:
     """Start the server: both services, supervised, restarted when they end."""
     words = server.command_line()
@@ -80,7 +80,7 @@ def _detached(hub: Hub, words: list[str], environ: dict[str, str], db: Path) -> 
         hub.screen.data({"pid": process.pid, "db": str(db), "log": str(log), "ingest": urls[0], "query": urls[1]})
     else:
         state = "is up" if time.monotonic() < until else "is still starting"
-        hub.screen.show(Text(clean(f"TraceHub {state}: {urls[0]} takes in, {urls[1]} answers")))
+        hub.screen.show(Text(clean(f"TraceHub {state}: ingest {urls[0]}, query {urls[1]}")))
         hub.screen.remark(f"pid {process.pid}, log {log}", "dim")
     return 0
 
@@ -100,7 +100,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-@command("stop", short_help="Stop them.", examples=["{}", "{} --db /srv/tracehub/tracehub.db"])
+@command("stop", short_help="Stop both services.", examples=["{}", "{} --db /srv/tracehub/tracehub.db"])
 @_DB
 def stop_command(hub: Hub, db: str | None) -> int:
     """Stop the server of this database that `start` or `make run-all` began; returns when it has ended."""

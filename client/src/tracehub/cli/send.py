@@ -41,7 +41,7 @@ DIRECTIONS = {"->": "->", "entry": "->", "<-": "<-", "exit": "<-"}
     "pairs",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Data; a value that is JSON is taken as such. Or one JSON object.",
+    help="KEY=VALUE, a JSON value is taken as such; or one JSON object.",
 )
 @click.option(
     "--id",

@@ -66,7 +66,7 @@ def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:
         if chain["traces"]:
             _draw(hub.screen, chain, verbose)
             return 0
-    told = f"no entry of {start}" + (f" from {source}" if source else "") + f" at {hub.reading}"
+    told = f"no entries for {start}" + (f" from {source}" if source else "") + f" at {hub.reading}"
     hub.screen.remark(f"{told}; recent ones begin so:" if near else told)
     for id in near[:10]:
         hub.screen.remark(f"    {id}")

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @command(
     "status",
-    short_help="Are both up, and how much do they hold?",
+    short_help="Show whether both are up, and what they hold.",
     examples=["{}", "{} --url http://tracehub:8099", "{} --json | jq .stats.entries", "{} >/dev/null || page-someone"],
 )
 def status_command(hub: Hub) -> int:

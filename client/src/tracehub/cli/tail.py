@@ -46,8 +46,8 @@ SOURCE_COLUMNS = 20
 @click.option("--operation", metavar="OPERATION", help="Only this operation.")
 @click.option("--endpoint", metavar="GLOB", help="Only this endpoint; * and ? as in a shell.")
 @click.option("-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N entries stored.")
-@click.option("--after", type=click.IntRange(0), help="Begin behind this row id; 0: with the oldest.")
-@click.option("-v", "--verbose", is_flag=True, help="With the data.")
+@click.option("--after", type=click.IntRange(0), help="Begin after this row id; 0: with the oldest.")
+@click.option("-v", "--verbose", is_flag=True, help="Show data, too.")
 def tail_command(
     hub: Hub,
     correlation_id: str | None,

@@ -132,7 +132,7 @@ class Quiet(Goal):
 
 @command(
     "wait",
-    short_help="Wait until a chain is as asked.",
+    short_help="Wait until a chain completes, has an entry or goes quiet.",
     examples=[
         "{} req-12345                         until every entry has its exit",
         "{} req-12345 --until 'WK <- /run'    until WK has left /run",
