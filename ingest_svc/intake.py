@@ -75,7 +75,7 @@ class Intake:
         return give_back
 
     def limit(self, size: int, taken: int = 0) -> int:
-        """How much may be held together with a body of that size, of which so much is held already."""
+        """How many bytes may be held in all with a body of that size, of which `taken` are held already."""
         is_one_of_many = self.held > taken and size > SMALL_BYTES
         return self.queue_bytes - self.queue_bytes // SMALL_PART if is_one_of_many else self.queue_bytes
 

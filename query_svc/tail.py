@@ -62,7 +62,7 @@ class Tail:
 
     @property
     def lag(self) -> TailLag:
-        """How many entries are committed and not handed out yet, and since when there have been any."""
+        """How many entries are committed and not handed out yet, and for how long there have been any."""
         return self._lag
 
     @contextlib.asynccontextmanager

@@ -130,10 +130,10 @@ class Reader:
         return await self._numbered(queries.THESE, (encode(ids).decode(),), most_bytes)
 
     async def may_have_lost(self, correlation_id: str, after: int, oldest: int) -> bool:
-        """Whether a chain may have had entries behind row id `after` that are not left; `oldest` is what is.
+        """Whether a chain may have had entries after row id `after` that have expired; `oldest` is the oldest id left.
 
-        A chain that has gone as a whole leaves its key, and may have begun again since; when its era has gone as
-        well, nobody knows.
+        A chain that expired as a whole leaves its key, and may have begun again since; once its era has expired, too,
+        that cannot be known.
         """
         parameters = {"after": after, "oldest": oldest, **_named(correlation_id)}
         return bool(await self._number(queries.MAY_HAVE_LOST, parameters))

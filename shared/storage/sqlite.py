@@ -29,8 +29,8 @@ WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoin
 CACHE_KIB: Final = 32 * 1024
 PLENTY: Final = 2**30  # bytes: no transaction needs so many
 DAMAGE: Final = (Unsound, OverflowError, struct.error, UnicodeDecodeError)
-"""How values that no writer stored come to notice; sums of numbers that are no times are beyond 64 bits, and an error
-quotes a layout that is no text.
+"""What reading a damaged value raises: sums of what are no times are beyond 64 bits, a layout that an error quotes may
+be no text.
 """
 
 

@@ -1,4 +1,6 @@
-"""What a connection does besides what aiohttp's do: short ways for some requests, and JSON for what is no HTTP."""
+"""aiohttp's connection, extended: a request that arrives whole may be answered without a task, and malformed HTTP is
+answered in JSON.
+"""
 
 import asyncio
 from collections.abc import Callable

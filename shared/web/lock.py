@@ -30,7 +30,7 @@ class Guesses:
         self._right: OrderedDict[str, None] = OrderedDict()
 
     def check(self, request: Asking, given: str, secrets: Iterable[str], *, at_login: bool = False) -> str:
-        """The one of the secrets that was given. Raises NotAllowed where it is none, TooOften instead of looking."""
+        """The secret that matches `given`. Raises NotAllowed if none does, TooOften after too many wrong ones."""
         client = self._clients.address(request)
         if (wait_s := self._wrong.wait_s(client)) and (at_login or client not in self._right):
             raise TooOften("Too many wrong secrets came from this address", retry_after(wait_s))
