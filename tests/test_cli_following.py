@@ -122,6 +122,16 @@ def test_tail_of_a_chain_begins_with_what_is_stored_and_filters(shell: Shell) ->
         assert tail.wait(10) == 130
 
 
+def test_tail_takes_a_source_and_an_operation_to_the_letter(shell: Shell) -> None:
+    """Of one chain as of all; only an endpoint is a pattern."""
+    shell.store(*(entry(correlation_id="letters", source_id=source, suffix=source) for source in ("WK", "W*")))
+    shell.store(*(entry(correlation_id="letters", operation=name, suffix=name) for name in ("RPC", "R?C")))
+    for option, chosen in (("--source", "W*"), ("--operation", "R?C")):
+        with shell.follow("tail", "letters", "--json", option, chosen) as tail:
+            assert tail.stdout is not None
+            assert json.loads(tail.stdout.readline())["suffix"] == chosen
+
+
 def test_tail_begins_with_the_last_entries(shell: Shell) -> None:
     """`-n 1`, then what comes."""
     shell.store(entry(suffix="stored"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Callable
 from zlib import crc32
 
 import click
@@ -13,7 +13,7 @@ from rich.text import Text
 from tracehub.cli.command import command, complete_id
 from tracehub.cli.drawing import COLOURS
 from tracehub.cli.hub import Hub
-from tracehub.cli.matching import Pattern
+from tracehub.cli.matching import glob
 from tracehub.cli.screen import Screen
 from tracehub.cli.timeline import trouble_of
 from tracehub.cli.words import clean, clock, duration, plainly, shown_json
@@ -45,7 +45,9 @@ SOURCE_COLUMNS = 20
 @click.option("--source", metavar="SOURCE", help="Only entries of this source.")
 @click.option("--operation", metavar="OPERATION", help="Only this operation.")
 @click.option("--endpoint", metavar="GLOB", help="Only this endpoint; * and ? as in a shell.")
-@click.option("-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N entries stored.")
+@click.option(
+    "-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N entries stored, without an ID."
+)
 @click.option("--after", type=click.IntRange(0), help="Begin after this row id; 0: with the oldest.")
 @click.option("-v", "--verbose", is_flag=True, help="Show data, too.")
 def tail_command(
@@ -63,15 +65,16 @@ def tail_command(
     Where the server cannot keep that promise it is said on standard error: a gap when retention removed what was
     missed, a reset when the database was replaced.
     """
-    filters = {"source": source, "operation": operation, "endpoint": endpoint}
-    wanted = Pattern(source or "*", "*", operation or "*", endpoint or "*")
+    given = {"source": source, "operation": operation, "endpoint": endpoint}
+    filters = {name: value for name, value in given.items() if value}
+    wanted = _chosen(**filters)
     lines = Lines(hub.screen, verbose, one_chain=correlation_id is not None)
     lines.greeting = f"following {correlation_id or 'all chains'} at {hub.reading}, times in UTC; Ctrl-C ends"
     if correlation_id is not None:
         path, parameters, start = f"/traces/{quoted(correlation_id)}/stream", {}, "" if after is None else str(after)
     else:
-        path, parameters = "/stream", {name: value for name, value in filters.items() if value}
-        start = str(_beginning(hub, last, wanted, lines) if after is None else after)
+        path, parameters = "/stream", filters
+        start = str(_beginning(hub, last, filters, lines) if after is None else after)
     for id, entry in hub.reader.follow(
         path,
         parameters=parameters,
@@ -79,20 +82,27 @@ def tail_command(
         on_event=lambda *told: _say(hub.screen, *told),
         on_connection=lines.say_connection,
     ):
-        if wanted.takes(entry):
+        if wanted(entry):
             lines.add(id, entry)
     return 0
 
 
-def _beginning(hub: Hub, last: int, wanted: Pattern, lines: Lines) -> int:
+def _chosen(source: str = "", operation: str = "", endpoint: str = "*") -> Callable[[Entry], bool]:
+    """Which entries are, as the server has it: an endpoint is a pattern, the others are taken to the letter."""
+    matches = glob(endpoint)
+    return lambda entry: (
+        source in ("", entry["source_id"]) and operation in ("", entry["operation"]) and matches(entry["endpoint"])
+    )
+
+
+def _beginning(hub: Hub, last: int, filters: dict[str, str], lines: Lines) -> int:
     """The row id behind which to follow: from here on a lost connection loses nothing."""
     newest = int(hub.ask("/stats")["newest_id"])
     if last:
-        chosen = wanted != Pattern()
-        source = None if wanted.source == "*" else wanted.source
-        recent = hub.ask("/recent", {"limit": LOOKED_AT if chosen else last, "source": source})["traces"]
+        parameters = {"limit": LOOKED_AT if filters else last, "source": filters.get("source")}
+        recent = hub.ask("/recent", parameters)["traces"]
         newest = max([newest, *(entry["id"] for entry in recent)])
-        for entry in list(filter(wanted.takes, recent))[-last:]:
+        for entry in list(filter(_chosen(**filters), recent))[-last:]:
             lines.add(str(entry.pop("id")), entry)
     return newest
 
