@@ -145,6 +145,12 @@ def test_send_stores_a_checkpoint(shell: Shell) -> None:
     assert (second["direction"], second["data"]) == ("<-", {"ok": True})
 
 
+def test_a_value_that_is_a_number_of_no_double_is_sent_as_its_text(shell: Shell) -> None:
+    """Such as the short hash of a commit."""
+    assert shell.run("send", "->", "SH", "deploy", "web", "--id", "hash", "--data", "commit=12e4567").returncode == 0
+    assert [entry["data"] for entry in shell.stored("hash")] == [{"commit": "12e4567"}]
+
+
 def test_an_id_that_is_no_text_is_found_as_it_was_sent(shell: Shell) -> None:
     """A byte that is not UTF-8 is sent, and asked for, as the mark for what cannot be shown."""
     id = os.fsdecode(b"caf\xe9")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from typing import Any
@@ -17,6 +16,7 @@ from tracehub.cli.reading import told
 from tracehub.cli.words import clean
 from tracehub.encoding import Encoder
 from tracehub.entry import freeze
+from tracehub.following import parsed
 from tracehub.redaction import Redaction
 from tracehub.settings import read_words
 
@@ -101,7 +101,7 @@ def _data(pairs: tuple[str, ...]) -> dict[str, Any] | None:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parsed(text)
     except (ValueError, RecursionError):
         return text
 
