@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from numbered import entry, numbers
@@ -12,7 +13,7 @@ from test_client_processes import endpoints, run
 from tracehub.backlog import Backlog
 from tracehub.client import TraceHubClient
 from tracehub.processes import without_signals
-from wayward import Wayward
+from wayward import Reply, Wayward
 
 
 def test_a_signal_handler_that_logs_and_flushes_in_the_middle_of_it_does_not_hang(server: Wayward) -> None:
@@ -70,6 +71,22 @@ def test_a_handler_that_asks_for_the_counts_in_the_middle_of_counting_changes_no
     assert client.flush()
     assert (asked, client.counts()) == ([1], (1, 1, 0, 0, 0))
     client.close()
+
+
+def test_who_is_impatient_at_the_end_loses_nothing_that_there_is_a_spool_for(server: Wayward, tmp_path: Path) -> None:
+    """A second Ctrl-C ends the waiting for a server that hangs, not the keeping of what waits."""
+    server.judge = lambda _request: Reply(500, hang_s=10)
+    code = """
+import signal
+def handler(*_): raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, handler)
+log.checkpoint_entry("CLI", "/x")
+assert not tracehub.get_tracehub_client().flush(0.5)
+signal.setitimer(signal.ITIMER_REAL, 0.5)
+"""
+    done = run(server.url, code, TRACEHUB_SPOOL=str(tmp_path))
+    assert "KeyboardInterrupt" in done.stderr
+    assert len(list(tmp_path.rglob("*.json"))) == 1
 
 
 def test_termination_by_a_handler_that_flushes(server: Wayward) -> None:

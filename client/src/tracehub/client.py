@@ -135,8 +135,14 @@ class TraceHubClient:
 
     def leave(self, timeout: float) -> None:
         """Flush because the process ends: no longer than `timeout` seconds, and less when the server is away."""
-        if self._enabled and not self._own_sender().flush(timeout, leaving=True):
-            self._own_sender().rescue()
+        if not self._enabled:
+            return
+        flushed = False
+        try:
+            flushed = self._own_sender().flush(timeout, leaving=True)
+        finally:  # a second Ctrl-C ends the waiting
+            if not flushed:
+                self._own_sender().rescue()
 
     def abandon(self) -> None:
         """In a forked child: what is pending belongs to the parent."""
