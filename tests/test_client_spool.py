@@ -20,6 +20,7 @@ from numbered import entry, numbers
 from tracehub import trouble
 from tracehub.client import TraceHubClient
 from tracehub.spool import Spool
+from tracehub.turns import Turns
 from wayward import Reply, wayward
 
 OUTAGE = """
@@ -217,6 +218,24 @@ def test_what_comes_while_an_old_outage_lasts_is_spooled_too(tmp_path: Path, mon
         assert client.flush(20)
         assert sorted(numbers(server)) == list(range(60))
         client.close()
+
+
+def test_an_outage_costs_next_to_nothing_where_entries_leave_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two attempts the sender sleeps, also with an interval of 0."""
+    looks: list[float] = []
+    to_disk = Turns.to_disk
+    monkeypatch.setattr(Turns, "to_disk", lambda turns: (looks.append(time.monotonic()), to_disk(turns))[1])
+    client = TraceHubClient(f"http://127.0.0.1:{free_port()}", flush_interval=0, retry_count=0, spool=str(tmp_path))
+    client.send(entry(1))
+    until = time.monotonic() + 10
+    while not looks:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(1)
+    assert len(looks) < 50
+    client.close(0)
 
 
 def test_a_batch_of_which_nothing_is_left_is_not_spooled(tmp_path: Path) -> None:

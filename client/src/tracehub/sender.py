@@ -23,6 +23,7 @@ from tracehub.trouble import say
 from tracehub.turns import Turns
 
 AGES_S = 3600.0
+SPOOL_EVERY_S = 0.1  # at most so often what comes in during an outage goes to disk
 
 
 class Sender:
@@ -211,9 +212,10 @@ class Sender:
     def _pause(self, wait_s: float) -> None:
         """Sleep before the next attempt; a flush ends it, unless the server asked for the time."""
         until = monotonic() + wait_s
+        look_every_s = AGES_S if self._spool is None else max(self._flush_interval_s, SPOOL_EVERY_S)
         self._deaf = True
         while not (self._stopped or (self._hurry and not self._turns.told_to_wait)) and monotonic() < until:
-            self._bell.wait(min(until - monotonic(), AGES_S if self._spool is None else self._flush_interval_s))
+            self._bell.wait(min(until - monotonic(), look_every_s))
             if self._backoff.slow:
                 self._turns.to_disk()
         self._deaf = False
