@@ -257,6 +257,15 @@ def test_keys_that_look_like_secrets_are_masked(key: str) -> None:
     assert sent(data={"a": [{key: {"b": 1}}]})["data"] == {"a": [{key: "***"}]}
 
 
+def test_long_keys_are_not_kept_in_memory() -> None:
+    """Who sends a service bodies with ever new keys of a megabyte fills no memory by way of its checkpoints."""
+    redaction = Redaction()
+    for number in range(50):
+        assert not redaction.is_secret(f"{number} {'x' * 10_000}")
+        assert redaction.is_secret(f"{number} {'x' * 10_000} password")
+    assert sum(map(len, map(str, redaction._harmless))) < 10_000
+
+
 def test_words_can_be_added_and_taken_away() -> None:
     """TRACEHUB_REDACT and `redact` change which keys are masked."""
     data = {"pin": 1, "token_count": 7, "password": "x"}

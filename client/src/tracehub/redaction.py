@@ -11,6 +11,7 @@ SECRET_WORDS = (
 )  # fmt: skip
 _PUNCTUATION = re.compile(r"[\W_]+")
 _REMEMBERED = 10_000  # keys; more than that are not field names, and the memory starts anew
+_LONGEST = 256  # characters of a key that is remembered
 
 
 class Redaction:
@@ -29,6 +30,8 @@ class Redaction:
         bare = _bare(key)
         if any(word in bare for word in self._words):
             return True
+        if len(key) > _LONGEST:
+            return False
         if len(self._harmless) >= _REMEMBERED:
             self._harmless.clear()
         self._harmless.add(key)
