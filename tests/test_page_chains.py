@@ -24,7 +24,7 @@ async def test_the_list_shows_what_is_stored(page: Any, hub: Services) -> None:
     send(hub, [*call("list/one", source_id="MA"), *call("list/one", source_id="WS"), entry(correlation_id="list/two")])
     await page.goto(f"{hub.query_url}/#/?q=list%2F")
     row = page.locator("[data-id]", has_text="list/one")
-    assert await row.locator(".mark").all_inner_texts() == ["MA", "WS"]
+    assert await row.locator(".mark .letters").all_inner_texts() == ["MA", "WS"]
     assert await row.locator(".k3").inner_text() == "4"
     assert "complete" in await row.locator(".state").inner_text()
     assert "running" in await page.locator("[data-id]", has_text="list/two").locator(".state").inner_text()
@@ -203,3 +203,12 @@ async def test_an_address_may_say_anything(page: Any, hub: Services) -> None:
         shown = await page.eval_on_selector_all("select", "all => all.map(each => each.value)")
         assert shown == ["", minutes]
     assert await page.locator("select").last.locator("option").count() == 5
+
+
+async def test_sources_by_name(page: Any, hub: Services) -> None:
+    """Where there is room for two letters of a source only, who listens to the page hears its name."""
+    send(hub, [entry(correlation_id="by-name", source_id="payments")])
+    await page.goto(f"{hub.query_url}/#/?q=by-name")
+    row = page.locator("[data-id='by-name']")
+    await row.wait_for()
+    assert 'cell "payments"' in await row.aria_snapshot()

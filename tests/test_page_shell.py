@@ -340,3 +340,46 @@ async def test_little_height(page: Any, hub: Services, view: str) -> None:
     assert -1 <= box[0] < box[1] <= 201, box
     assert await page.evaluate("document.querySelector('.scroll').clientHeight") >= 200
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+CONTRAST = """
+    () => {
+        const pixel = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const probe = document.body.appendChild(document.createElement('i'));
+        const light = (property, name) => {
+            probe.className = name;
+            probe.style.color = `var(${property})`;
+            pixel.fillStyle = getComputedStyle(probe).color;
+            pixel.fillRect(0, 0, 1, 1);
+            const [red, green, blue] = [...pixel.getImageData(0, 0, 1, 1).data].map(each => each / 255)
+                .map(each => each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+        };
+        const faint = [];
+        const look = (least, ink, ground, name = '') => {
+            const [dark, bright] = [light(ink, name), light(ground, name)].sort((a, b) => a - b);
+            const ratio = (bright + 0.05) / (dark + 0.05);
+            if (ratio < least) faint.push(`${ink} on ${ground} ${name}: ${ratio.toFixed(2)}`);
+        };
+        const grounds = ['--ground', '--raised', '--gap', '--hang', '--chosen'];
+        for (const ink of ['--ink', '--quiet', '--bad', '--warn']) for (const ground of grounds) look(4.5, ink, ground);
+        look(4.5, '--ground', '--focus');
+        for (const line of ['--edge', '--focus', '--arrow']) look(3, line, '--ground');
+        for (let at = 0; at < 24; at += 1) {
+            look(4.5, '--ink', '--soft', `c${at}`);
+            look(3, '--c', '--ground', `c${at}`);
+            look(3, '--c', '--gap', `c${at}`);
+        }
+        probe.remove();
+        return faint;
+    }
+"""
+
+
+async def test_contrast_of_what_is_painted(page: Any, hub: Services) -> None:
+    """Words on a canvas have the contrast that WCAG asks of text, lines and bars what it asks of pictures."""
+    await page.goto(hub.query_url)
+    await page.wait_for_selector(".bar")
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        assert await page.evaluate(CONTRAST) == [], scheme

@@ -16,9 +16,9 @@ const STATES = {
   alone: ['◇', 'exit without entry'],
 };
 
-// Two letters, or the whole name; `wide`: the name where the screen is wide.
+// Two letters, or the whole name; `wide`: the name where the screen is wide, and for who listens.
 export function mark(source, short = true) {
-  const words = short === 'wide' ? [h('span', { class: 'letters' }, code(source)), h('span', { class: 'name' }, visible(source))] : short ? code(source) : visible(source);
+  const words = short === 'wide' ? [h('span', { class: 'letters', 'aria-hidden': 'true' }, code(source)), h('span', { class: 'name' }, visible(source))] : short ? code(source) : visible(source);
   return h('span', { class: `mark ${sourceClass(source)}`, title: visible(source) }, words);
 }
 
