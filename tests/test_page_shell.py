@@ -383,3 +383,28 @@ async def test_contrast_of_what_is_painted(page: Any, hub: Services) -> None:
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)
         assert await page.evaluate(CONTRAST) == [], scheme
+
+
+async def test_letters_that_are_no_keys(page: Any, hub: Services) -> None:
+    """Who dictates can switch off keys that are letters, for ever; others, and those of a picture in focus, go on."""
+    send(hub, [entry(correlation_id="letters")])
+    await page.goto(f"{hub.query_url}/#/traces/letters")
+    await page.wait_for_selector(".facts:not([hidden])")
+    await page.keyboard.press("?")
+    await page.get_by_label("Letters and signs are keys").uncheck()
+    await page.keyboard.press("Escape")
+    await page.reload()
+    await page.wait_for_selector(".facts:not([hidden])")
+    for key in "2vjc?":
+        await page.keyboard.press(key)
+    assert await page.locator("dialog, .details, .sequence, .tail-view, .compare-view").count() == 0
+    await page.keyboard.press("ArrowDown")
+    await page.wait_for_selector(".details")
+    await page.locator(".stage:not(.map)").focus()
+    await page.keyboard.press("v")
+    await page.wait_for_selector(".sequence")
+    await page.get_by_role("button", name="Keys").click()
+    await page.get_by_label("Letters and signs are keys").check()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("2")
+    await page.wait_for_selector(".tail-view")

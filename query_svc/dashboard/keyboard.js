@@ -1,4 +1,5 @@
-// Keys. A view brings its own; those of the page hold everywhere. Nothing is caught while somebody types.
+// Keys. A view brings its own; those of the page hold everywhere. Nothing is caught while somebody types. Letters and signs
+// can be switched off, but for a picture that has the focus: who dictates would press them with every word.
 
 import { h, button } from './element.js';
 
@@ -7,9 +8,11 @@ const GLOBAL = [
   ['p', 'pause, go on'], ['t', 'light, dark, as the system'], ['?', 'this help'],
 ];
 const SERVED = ['1 2 3 4', 'Enter', 'Esc', 'p']; // not in a chain that was saved
+const KEY = 'tracehub.letters';
 let page = {};
 let view = {};
 let words = [];
+let letters = stored() !== 'off';
 
 export function startKeys(pageKeys) {
   page = pageKeys;
@@ -33,9 +36,19 @@ function pressed(event) {
     return;
   }
   const native = ['Enter', ' '].includes(event.key) && event.target.closest?.('a, button, summary');
+  if (!letters && event.key.length === 1 && !event.target.closest?.('[role=application]')) return;
   const act = view[event.key] ?? page[event.key];
   if (!act || native) return;
   if (act(event) !== false) event.preventDefault();
+}
+
+function stored() {
+  try { return localStorage.getItem(KEY); } catch { return null; }
+}
+
+function useLetters(yes) {
+  letters = yes;
+  try { localStorage.setItem(KEY, yes ? 'on' : 'off'); } catch { /* private windows may refuse */ }
 }
 
 export function showHelp() {
@@ -46,6 +59,7 @@ export function showHelp() {
     h('h2', { id: 'help-title' }, 'Keys'),
     words.length ? [h('h3', {}, 'In this view'), list(words)] : null,
     h('h3', {}, 'Everywhere'), list(GLOBAL.filter(([keys]) => served || !SERVED.includes(keys))),
+    h('label', {}, h('input', { type: 'checkbox', checked: letters, onchange: (event) => useLetters(event.target.checked) }), ' Letters and signs are keys'),
     served ? h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' lists the calls behind this page.') : null,
     button('Close', 'Close', () => dialog.close()));
   dialog.addEventListener('close', () => dialog.remove());
