@@ -378,3 +378,13 @@ async def test_a_chain_that_ends_is_told(page: Any, hub: Services) -> None:
     send(hub, [step("ends", 3, "<-")])
     await page.wait_for_selector(".chain-state:has-text('complete')")
     assert await said.text_content() == "complete, 3 ms"
+
+
+async def test_an_answer_in_focus_stays_so(page: Any, hub: Services) -> None:
+    """A step in the answers that has the focus keeps it when others come before it."""
+    send(hub, [step("answers", 0, "->", endpoint="/held")])
+    await open_chain(page, hub, "answers")
+    await page.locator(".fact:has-text('Missing') button").focus()
+    send(hub, [step("answers", 1, "->", "WS", endpoint="/next")])
+    await page.wait_for_selector(".fact:has-text('Missing') button:has-text('/next')")
+    assert await page.evaluate(FOCUS) == "MA /held"

@@ -313,3 +313,25 @@ async def test_a_chain_that_outgrows_the_page(page: Any, hub: Services) -> None:
         }"""
     )
     assert grown == [200_000, True]
+
+
+async def test_a_list_that_was_away_while_much_came(page: Any, hub: Services) -> None:
+    """Who looks at the list again finds it where it was, with what is new on the button, however much that is."""
+    send(hub, chains(60, "was-away"))
+    await page.goto(hub.query_url)
+    await page.wait_for_function(LIVE)
+    await page.locator("[data-id='was-away/30'] a").focus()
+    await page.evaluate(
+        """() => {
+            Object.defineProperty(document, 'hidden', {value: true, configurable: true});
+            document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+    )
+    await page.wait_for_function("() => document.body.dataset.live === 'asleep'")
+    send(hub, chains(20_100, "came-meanwhile"))
+    await look_at(page)
+    await page.wait_for_function(LIVE)
+    await page.wait_for_selector(".pill:has-text('+ new')")
+    assert await page.evaluate("document.activeElement.textContent") == "was-away/30"
+    await page.locator(".pill").click()
+    await page.wait_for_selector("[data-id='came-meanwhile/20099']")

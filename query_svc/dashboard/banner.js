@@ -46,7 +46,7 @@ export function makeBanner(live) {
       if (shown) {
         const came = live.isWhole ? `${plural(missed, 'entry', 'entries')} came meanwhile and` : 'what came meanwhile';
         const many = live.isWhole && missed > 1;
-        const what = passedOver ? `${came} ${many ? 'were' : 'was'} passed over; the view was loaded anew` : `${came} ${many ? 'are' : 'is'} shown now`;
+        const what = passedOver ? `${came} ${many ? 'were' : 'was'} passed over` : `${came} ${many ? 'are' : 'is'} shown now`;
         show('back', `Back after ${away}: ${missed ? what : 'nothing was missed'}.`);
         stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
       }

@@ -276,7 +276,7 @@ export function chainsView(context, route) {
       here();
       reload();
       context.live.follow({
-        path: 'stream', entry: (text) => { note(text); refresh(); }, again: () => reload(), gap: () => refresh(),
+        path: 'stream', entry: (text) => { note(text); refresh(); }, again: (why) => (why === 'replaced' ? reload() : refresh()), gap: () => refresh(),
       });
     },
     leave,

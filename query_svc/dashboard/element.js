@@ -29,12 +29,14 @@ export function setText(node, text) {
 }
 
 // Let a node show what another one would. Where only words differ its own nodes stay: what is pressed just now, or has
-// the focus, is not taken away.
+// the focus, is not taken away. Where more differs, the focus goes to what is called the same.
 export function renew(node, fresh) {
   const now = [...fresh.childNodes];
   const old = [...node.childNodes];
   if (old.length !== now.length || old.some((each, at) => each.nodeName !== now[at].nodeName || each.title !== now[at].title)) {
+    const had = node.contains(document.activeElement) ? document.activeElement.title : null;
     node.replaceChildren(...now);
+    if (had !== null) [...node.querySelectorAll('a, button')].sort((a, b) => (b.title === had) - (a.title === had))[0]?.focus({ preventScroll: true });
     return;
   }
   old.forEach((each, at) => {
