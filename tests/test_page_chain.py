@@ -88,7 +88,7 @@ async def test_timeline_and_sequence_are_one_key_apart(page: Any, hub: Services)
     await page.keyboard.press("j")
     await page.keyboard.press("v")
     await page.wait_for_selector(".sequence canvas")
-    assert page.url.endswith("?view=sequence")
+    await page.wait_for_url("**?view=sequence&step=**")
     assert "/orders" in await page.locator(".details").inner_text()
     await page.reload()
     await page.wait_for_selector(".sequence canvas")
@@ -388,3 +388,18 @@ async def test_an_answer_in_focus_stays_so(page: Any, hub: Services) -> None:
     send(hub, [step("answers", 1, "->", "WS", endpoint="/next")])
     await page.wait_for_selector(".fact:has-text('Missing') button:has-text('/next')")
     assert await page.evaluate(FOCUS) == "MA /held"
+
+
+async def test_a_link_leads_to_a_step(page: Any, hub: Services) -> None:
+    """The address tells which step is selected: whoever opens it, or loads it anew, has the same step."""
+    send(hub, [step("linked", at, "->", endpoint=f"/{at}") for at in range(3)])
+    await open_chain(page, hub, "linked")
+    for _ in range(2):
+        await page.keyboard.press("j")
+    await page.wait_for_url("**?step=1700000000001**")
+    await page.reload()
+    await page.wait_for_selector(".details h2:has-text('/1')")
+    await page.keyboard.press("j")
+    await page.wait_for_selector(".details h2:has-text('/2')")
+    await page.keyboard.press("Escape")
+    await page.wait_for_url("**/linked")

@@ -9,12 +9,13 @@ import { count, duration, plural, shorten, visible } from './format.js';
 import { facts } from './facts.js';
 import { copyButton, curlLine, moment, nothing, stateMark, STATES, STUCK_MS } from './marks.js';
 import { first, lengthOf, model } from './pairing.js';
-import { ChainRecord } from './record.js';
-import { chainLink, link, remember } from './router.js';
+import { ChainRecord, keyOf } from './record.js';
+import { chainLink, here, link, remember } from './router.js';
 import { Sequence } from './sequence.js';
 import { Timeline } from './timeline.js';
 import { finder } from './finder.js';
 
+const NOTED_MS = 300; // browsers count how often an address is changed
 const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
 
 export function chainView(context, route, saved = null) {
@@ -25,6 +26,7 @@ export function chainView(context, route, saved = null) {
   let found = model([]);
   let selected = null;
   let held = false;
+  let linked = route.query.get('step'); // until it is there, or another one is chosen
   let was = ''; // its state, as far as it was told
   let kind = route.query.get('view') === 'sequence' ? 'sequence' : 'timeline';
 
@@ -41,7 +43,7 @@ export function chainView(context, route, saved = null) {
   const answers = h('div', { class: 'facts', hidden: true });
   const body = h('div', { class: 'body' });
   const side = h('div', { class: 'side-panel' });
-  const step = details({ choose: (bar) => choose(bar), close: () => choose(null) });
+  const chosen = details({ choose: (bar) => choose(bar), close: () => choose(null) });
   const search = finder({ bars: () => found.bars, show: (bars) => { timeline.matches = sequence.matches = bars; current().paint(); }, choose: (bar) => choose(bar) });
   const kinds = { timeline: button('Timeline', 'Bars on an axis of time (v)', () => turn('timeline')), sequence: button('Sequence', 'Who follows whom (v)', () => turn('sequence')) };
   const rulerButton = button('Ruler', 'Measure between two points: drag (r, or Shift and drag)', () => measure(), { 'aria-pressed': 'false', class: 'only-timeline' });
@@ -66,6 +68,8 @@ export function chainView(context, route, saved = null) {
     panel();
     head();
     fillBody();
+    const step = linked && found.bars.find((bar) => [bar.entry, bar.exit].some((entry) => entry && keyOf(entry) === linked));
+    if (step) choose(step);
   }
 
   function head() {
@@ -96,12 +100,21 @@ export function chainView(context, route, saved = null) {
     current().choose(selected);
     fillBody();
     context.say(to === 'timeline' ? 'Timeline' : 'Sequence');
-    if (!saved) remember(chainLink(id, { view: kind === 'sequence' ? kind : '' }));
+    note();
     current().stage.node.focus({ preventScroll: true });
   }
 
+  // In the address: which view, and which step.
+  const note = atMostEvery(NOTED_MS, () => {
+    const at = here();
+    if (at.name !== 'traces' || at.parts.join('/') !== id) return; // left already
+    remember(chainLink(id, { view: kind === 'sequence' ? kind : '', step: selected && keyOf(first(selected)) }));
+  });
+
   function choose(bar) {
+    linked = null;
     selected = bar;
+    note();
     current().choose(bar);
     panel();
     if (!bar) return;
@@ -112,9 +125,9 @@ export function chainView(context, route, saved = null) {
   }
 
   function panel() {
-    if (selected) step.show(selected, found.origin, end());
+    if (selected) chosen.show(selected, found.origin, end());
     else if (side.contains(document.activeElement)) current().stage.node.focus({ preventScroll: true });
-    if (Boolean(selected) !== side.hasChildNodes()) side.replaceChildren(...(selected ? [step.node] : []));
+    if (Boolean(selected) !== side.hasChildNodes()) side.replaceChildren(...(selected ? [chosen.node] : []));
     body.classList.toggle('with-side', Boolean(selected));
   }
 
@@ -195,6 +208,7 @@ export function chainView(context, route, saved = null) {
     stop() {
       letGo();
       clearInterval(ticking);
+      note.cancel();
       drawSmall.cancel();
       drawLarge.cancel();
       askSoon.cancel();

@@ -5,6 +5,11 @@ import { chainPath, get, serverNow } from './api.js';
 const MOST = 200_000; // entries that a page holds
 const LOOKS = 25; // pages of chains whose ids hold this one that are looked through for it
 
+// What tells an entry from the others of its chain.
+export function keyOf(entry) {
+  return `${entry.timestamp} ${entry.suffix}`;
+}
+
 export class ChainRecord {
   constructor(id) {
     this.id = id;
@@ -42,7 +47,7 @@ export class ChainRecord {
   }
 
   add(entry) {
-    const key = `${entry.timestamp} ${entry.suffix}`;
+    const key = keyOf(entry);
     if (this._had.has(key)) return false;
     if (this.entries.length >= MOST) {
       this.cut = true;
