@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ingest_svc import handlers
 from ingest_svc.desk import Desk
-from ingest_svc.express import Express
+from ingest_svc.fast_path import FastPath
 from ingest_svc.handlers import DESK, INTAKE, LIMITS, RETENTION, SETTINGS, STARTED
 from ingest_svc.intake import Intake
 from ingest_svc.retention import Retention
@@ -41,7 +41,7 @@ def make_app(settings: Settings) -> web.Application:
             "openapi": openapi,
         },
     )
-    take: Take = Express(app)
+    take: Take = FastPath(app)
     app[TAKE] = take
     return app
 

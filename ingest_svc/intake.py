@@ -8,8 +8,8 @@ from typing import Any, Final, NoReturn, cast
 
 from aiohttp import web
 
+from ingest_svc.body_buffer import BodyBuffer
 from ingest_svc.inflate import inflate
-from ingest_svc.pieces import Pieces
 from ingest_svc.timetable import Pace, Sender, Timetable
 from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
@@ -89,7 +89,7 @@ class Intake:
         _read_at_once(request, READ_BYTES)
         length = request.content_length
         room.enter(length if length and length > SMALL_BYTES else 0)
-        pieces = Pieces(length or self.max_body_bytes)
+        pieces = BodyBuffer(length or self.max_body_bytes)
         try:
             for seconds in (min(PROMISE_S, self._receive_s), self._receive_s - PROMISE_S):
                 with contextlib.suppress(TimeoutError):

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from query_svc import handlers, login
+from query_svc.answer_cache import AnswerCache
 from query_svc.assets import asset, dashboard
-from query_svc.handlers import LAST_HOUR, READY, SETTINGS, STARTED, TAIL, TALKERS, WINDOWS
-from query_svc.kept import Kept
+from query_svc.handlers import LAST_HOUR, READY, SETTINGS, SOURCE_RATES, STARTED, TAIL, WINDOWS
 from query_svc.last_hour import last_hour
 from query_svc.long_entries import LONG_ENTRIES, LongEntries
 from query_svc.sending import UNDER_WAY, UnderWay
+from query_svc.source_rates import source_rates
 from query_svc.tail import Tail
-from query_svc.talkers import talkers
 from query_svc.trace_page import Ready
 from query_svc.turns import Turns
 from query_svc.windows import Windows
@@ -29,8 +29,8 @@ def make_app(settings: Settings) -> web.Application:
     app[STARTED] = time.monotonic()
     app[WINDOWS] = Windows()
     app[LAST_HOUR] = last_hour()
-    app[TALKERS] = talkers()
-    app[READY] = Ready(Kept(), Turns())
+    app[SOURCE_RATES] = source_rates()
+    app[READY] = Ready(AnswerCache(), Turns())
     app[UNDER_WAY] = UnderWay()
     app[LONG_ENTRIES] = LongEntries()
     app.cleanup_ctx.append(_tail)
@@ -71,4 +71,4 @@ async def _tail(app: web.Application) -> AsyncIterator[None]:
 async def _end_waiting(app: web.Application) -> None:
     app[WINDOWS].close()
     app[LAST_HOUR].close()
-    app[TALKERS].close()
+    app[SOURCE_RATES].close()

@@ -7,12 +7,12 @@ from aiohttp import web
 
 from query_svc import parameters
 from query_svc.last_hour import Figures
-from query_svc.look import Look
 from query_svc.recent import RecentQuery, send_recent
 from query_svc.sending import send_json
+from query_svc.single_flight import SingleFlight
+from query_svc.source_rates import RATE_S
 from query_svc.stream import Stream
 from query_svc.tail import Tail
-from query_svc.talkers import RATE_S
 from query_svc.trace_page import Ready, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
 from shared.answers import CorrelationPage, SourcesStats, Stats
@@ -29,8 +29,8 @@ SETTINGS = web.AppKey("settings", Settings)
 TAIL = web.AppKey("tail", Tail)
 WINDOWS = web.AppKey("windows", Windows)
 READY = web.AppKey("ready", Ready)
-LAST_HOUR: web.AppKey[Look[Figures]] = web.AppKey("last_hour", Look)
-TALKERS: web.AppKey[Look[SourcesStats]] = web.AppKey("talkers", Look)
+LAST_HOUR: web.AppKey[SingleFlight[Figures]] = web.AppKey("last_hour", SingleFlight)
+SOURCE_RATES: web.AppKey[SingleFlight[SourcesStats]] = web.AppKey("source_rates", SingleFlight)
 STARTED = web.AppKey("started", float)
 
 PAGE_ENTRIES: Final = 50_000  # of a chain in one answer
@@ -65,7 +65,7 @@ async def stream_trace(request: web.Request) -> web.StreamResponse:
 async def stream(request: web.Request) -> web.StreamResponse:
     """`GET /stream`"""
     resume = parameters.last_event_id(request)
-    stream = Stream(request.app[TAIL], wanted=parameters.wanted(request), resume=resume)
+    stream = Stream(request.app[TAIL], wanted=parameters.stream_filter(request), resume=resume)
     return await _send(stream, request)
 
 
@@ -128,7 +128,7 @@ async def stats(request: web.Request) -> web.StreamResponse:
 
 async def stats_sources(request: web.Request) -> web.StreamResponse:
     """`GET /stats/sources`"""
-    return await send_json(request, encode(await request.app[TALKERS].found(request.app[TAIL].reader)))
+    return await send_json(request, encode(await request.app[SOURCE_RATES].found(request.app[TAIL].reader)))
 
 
 async def stats_endpoints(request: web.Request) -> web.StreamResponse:

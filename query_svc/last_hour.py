@@ -7,8 +7,8 @@ reads about STEP_ENTRIES, which keeps the event loop for about a millisecond, an
 import time
 from typing import Final
 
-from query_svc.look import Look
 from query_svc.pairs import Tally
+from query_svc.single_flight import SingleFlight
 from shared.answers import EndpointsStats, FollowsStats, LimitedBy
 from shared.storage.reader import INFINITY, Reader, start_of
 
@@ -31,9 +31,9 @@ class Figures:
         self.follows = FollowsStats(follows, len(follows), *said)
 
 
-def last_hour() -> Look[Figures]:
+def last_hour() -> SingleFlight[Figures]:
     """The figures of one file, at most some seconds old."""
-    return Look(look, lambda took_s: max(FRESH_S, FRESH_PART * took_s))
+    return SingleFlight(look, lambda took_s: max(FRESH_S, FRESH_PART * took_s))
 
 
 async def look(reader: Reader) -> Figures:

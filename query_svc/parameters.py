@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from query_svc.wanted import Wanted
+from query_svc.filters import Filter
 from shared.errors import BadRequest
 from shared.storage.reader import INFINITY
 
@@ -67,9 +67,9 @@ def patience(request: web.Request) -> int:
     return 0
 
 
-def wanted(request: web.Request) -> Wanted:
+def stream_filter(request: web.Request) -> Filter:
     """The filters of /stream."""
-    return Wanted(*(request.query.get(name, "") for name in Wanted._fields))
+    return Filter(*(request.query.get(name, "") for name in Filter._fields))
 
 
 def _whole(name: str, text: str, least: int = 0) -> int:

@@ -13,11 +13,11 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
+from query_svc.filters import EVERYTHING, Filter
 from query_svc.long_entries import LONG_BYTES, LONG_ENTRIES, is_long
 from query_svc.sending import PIECE_BYTES, PIECE_S, hang_up
 from query_svc.subscription import PENDING_BYTES, Frames, frame
 from query_svc.tail import Tail
-from query_svc.wanted import EVERYTHING, Wanted
 from query_svc.windows import Windows
 from shared.errors import TraceHubError
 from shared.storage.reader import Reader
@@ -29,7 +29,7 @@ HEARTBEAT_S: Final = 15.0
 PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are long:
 IDS: Final = 10_000  # of a chain, looked for at a time: for each look the whole chain is gone through
 REOPEN_S: Final = 0.5  # between looks for a file that has gone
-FAREWELL_S: Final = 1.0  # for the last event, to a client that may have stopped reading
+DRAINING_S: Final = 1.0  # for the last event, to a client that may have stopped reading
 
 _GREETING: Final = b"retry: %d\n: TraceHub\n\n" % RETRY_MS
 _TIMEOUT: Final = b'data: {"type":"timeout"}\n\n'
@@ -73,12 +73,12 @@ class Stream:
     """One client's stream: of one chain, or of all entries that it wants."""
 
     def __init__(
-        self, tail: Tail, *, correlation_id: str | None = None, wanted: Wanted = EVERYTHING, resume: int | None = None
+        self, tail: Tail, *, correlation_id: str | None = None, wanted: Filter = EVERYTHING, resume: int | None = None
     ) -> None:
         """`resume` is the row id of the last event that the client had; None: a whole chain, or only what is new."""
         self._tail = tail
         self._correlation_id = correlation_id
-        self._wanted = wanted
+        self._filter = wanted
         self._wants = wanted.test()
         self._start = resume if resume is not None or correlation_id is None else 0
         self._resumed = self._start != 0
@@ -100,7 +100,7 @@ class Stream:
                 await self._response.write(_GREETING)
                 await self._run()
             try:
-                async with asyncio.timeout(FAREWELL_S):
+                async with asyncio.timeout(DRAINING_S):
                     await self._response.go_on()
                     if not windows.closing:
                         await self._response.write(_TIMEOUT)
@@ -118,7 +118,7 @@ class Stream:
 
     async def _follow(self) -> None:
         """Catch up with the tail and stay with it, until behind again or moved to another file."""
-        async with self._tail.subscription(self._correlation_id, self._wanted, self._position) as subscription:
+        async with self._tail.subscription(self._correlation_id, self._filter, self._position) as subscription:
             if subscription.reader is not self._reader or self._position > await self._reader.newest():
                 await self._start_over(subscription.reader)
                 return
@@ -201,7 +201,7 @@ class Stream:
         if end <= self._position:
             return False
         if self._resumed and await self._may_have_lost(oldest):
-            everything = self._correlation_id is None and self._wanted == EVERYTHING
+            everything = self._correlation_id is None and self._filter == EVERYTHING
             gap = Gap(self._position + 1, end, end - self._position if everything else None)
             await self._response.write(b"event: gap\ndata: %b\n\n" % encode(gap))
         self._position = end

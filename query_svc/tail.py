@@ -16,15 +16,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
+from query_svc.filters import EVERYTHING, Filter, Test
 from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
-from query_svc.wanted import EVERYTHING, Test, Wanted
 from shared.answers import TailLag
 from shared.doorbell import Listener
 from shared.errors import TraceHubError, Unavailable
 from shared.log import Endless
-from shared.storage.glance import Glance
 from shared.storage.reader import Reader
 from shared.storage.rows import Numbered
+from shared.storage.tail_reader import TailReader
 
 POLL_S: Final = 0.25  # between looks when no bell rings
 POLL_WITHOUT_BELL_S: Final = 0.01  # the same where none can be hung, while anyone listens
@@ -41,12 +41,12 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reader: Reader | None = None
-        self._glance: Glance | None = None
+        self._tail_reader: TailReader | None = None
         self._closing: list[Reader] = []
         self._why_not: TraceHubError = Unavailable(f"{path} is being opened")
         self._lock = asyncio.Lock()
         self._rung = asyncio.Event()
-        self._by_wish: dict[Wanted, tuple[Test, set[Subscription]]] = {}
+        self._by_filter: dict[Filter, tuple[Test, set[Subscription]]] = {}
         self._by_chain: dict[str, set[Subscription]] = {}
         self.cursor = 0
         self.subscribers = 0
@@ -67,9 +67,9 @@ class Tail:
 
     @contextlib.asynccontextmanager
     async def subscription(
-        self, correlation_id: str | None = None, wanted: Wanted = EVERYTHING, had: int = 0
+        self, correlation_id: str | None = None, wanted: Filter = EVERYTHING, had: int = 0
     ) -> AsyncIterator[Subscription]:
-        """What is committed from now on: to one chain, to all, or what is wanted of all. Raises Unavailable.
+        """What is committed from now on: to one chain, to all, or what of all passes the filter. Raises Unavailable.
 
         The subscriber has everything up to row id `had`.
         """
@@ -78,7 +78,7 @@ class Tail:
                 self.cursor = self._look.newest()
             subscription = Subscription(self.reader, self.cursor, had)
             if correlation_id is None:
-                _, listeners = self._by_wish.setdefault(wanted, (wanted.test(), set()))
+                _, listeners = self._by_filter.setdefault(wanted, (wanted.test(), set()))
             else:
                 listeners = self._by_chain.setdefault(correlation_id, set())
             listeners.add(subscription)
@@ -91,13 +91,13 @@ class Tail:
             listeners.discard(subscription)
             self.subscribers -= 1
             if not listeners and correlation_id is None:
-                del self._by_wish[wanted]
+                del self._by_filter[wanted]
             elif not listeners and correlation_id is not None:
                 del self._by_chain[correlation_id]
 
     async def open(self) -> None:
         """Open the file if it is there, or the one that has taken its place; `reader` says how that went."""
-        if self._glance is None or not self._glance.is_current():
+        if self._tail_reader is None or not self._tail_reader.is_current():
             await self._open()
 
     async def run(self) -> None:
@@ -122,14 +122,14 @@ class Tail:
             self._rung.set()
 
     @property
-    def _look(self) -> Glance:
-        if self._glance is None:
+    def _look(self) -> TailReader:
+        if self._tail_reader is None:
             raise self._why_not
-        return self._glance
+        return self._tail_reader
 
     async def _turn(self) -> None:
         await self.open()
-        if self._glance is None:
+        if self._tail_reader is None:
             return
         more = True
         while more and self.subscribers:
@@ -143,15 +143,15 @@ class Tail:
         self._kept_up_at = time.monotonic()
 
     async def _open(self) -> None:
-        if self._glance is not None:
+        if self._tail_reader is not None:
             _log.info("%s is another file now", self._path)
             await self._close()
         async with self._lock:
             try:
-                self._glance = Glance(self._path)
+                self._tail_reader = TailReader(self._path)
                 self._reader = await Reader.open(self._path)
-                self.cursor = self._glance.newest()
-                if not self._glance.is_current():
+                self.cursor = self._tail_reader.newest()
+                if not self._tail_reader.is_current():
                     raise Unavailable(f"{self._path} was replaced while it was opened")
             except BaseException as error:
                 await self._close()
@@ -165,11 +165,11 @@ class Tail:
                 subscription.end()
 
     async def _close(self) -> None:
-        if self._glance is not None:
-            self._glance.close()
+        if self._tail_reader is not None:
+            self._tail_reader.close()
         if self._reader is not None:
             self._closing.append(self._reader)
-        self._glance = self._reader = None
+        self._tail_reader = self._reader = None
         while self._closing:
             await self._closing[-1].close()
             self._closing.pop()
@@ -194,7 +194,7 @@ class Tail:
     async def _shares(self, some: list[Framed]) -> AsyncIterator[tuple[set[Subscription], Frames]]:
         """Subscriptions with the frames that they want, joined once for all that want the same."""
         tests = 0
-        for test, subscriptions in tuple(self._by_wish.values()):
+        for test, subscriptions in tuple(self._by_filter.values()):
             if share := [(id, frame) for (id, entry), frame in some if test(entry)]:
                 yield subscriptions, Frames(share)
             tests += len(some)
@@ -210,7 +210,7 @@ class Tail:
             yield self._by_chain.get(correlation_id, set()), Frames(share)
 
     def _subscriptions(self) -> list[Subscription]:
-        groups = (*(listeners for _, listeners in self._by_wish.values()), *self._by_chain.values())
+        groups = (*(listeners for _, listeners in self._by_filter.values()), *self._by_chain.values())
         return list(itertools.chain.from_iterable(groups))
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from query_svc.kept import Kept
+from query_svc.answer_cache import AnswerCache
 from query_svc.tail import Tail
 from query_svc.turns import Turns
 from query_svc.windows import Windows
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 class Ready(NamedTuple):
     """Answers that were made before, and the line for making another long one."""
 
-    kept: Kept[Answer]
+    kept: AnswerCache[Answer]
     turns: Turns
 
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from shared.errors import BadFile
 from shared.storage.found import Chosen
-from shared.storage.glance import Glance
 from shared.storage.reader import INFINITY, Reader, start_of
 from shared.storage.sqlite import PAGE_BYTES, translated
+from shared.storage.tail_reader import TailReader
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -51,15 +51,15 @@ async def _read_all(path: Path) -> None:
 
 
 async def test_values_of_the_wrong_type(path: Path) -> None:
-    """Where a number should be stands something else: every way to read it says so, the glance of a stream as well."""
+    """Where a number should be stands something else: every way to read it says so, that of a stream, too."""
     _change(path, "UPDATE chain SET base = 1e300", "UPDATE arrival SET at = 'x'")
     await _read_all(path)
-    with closing(Glance(path)) as glance:
+    with closing(TailReader(path)) as newest:
         with pytest.raises(BadFile, match="restore a snapshot"):
-            glance.entries_after(0)
+            newest.entries_after(0)
         _change(path, "DELETE FROM entry", "INSERT INTO last_expired VALUES ('x')")
         with pytest.raises(BadFile, match="restore a snapshot"):
-            glance.newest()
+            newest.newest()
     reader = await Reader.open(path, 1)
     with pytest.raises(BadFile, match="restore a snapshot"):
         await reader.newest()
@@ -112,7 +112,7 @@ def test_a_damaged_layout_is_told_in_one_line(path: Path, name: bytes) -> None:
     content = path.read_bytes()
     content = content.replace(b"tablechain_key", b"table" + name)
     path.write_bytes(content.replace(b"key   INTEGER NOT NULL, ", b'key   "NTEGER NOT NULL, '))
-    for opened in (lambda: Writer(path, HOUR_MS), lambda: Glance(path)):
+    for opened in (lambda: Writer(path, HOUR_MS), lambda: TailReader(path)):
         with pytest.raises(BadFile, match="restore a snapshot") as caught:
             opened()
         assert "\n" not in str(caught.value)

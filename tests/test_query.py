@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from conftest import Client, entry, until
 
-from query_svc.handlers import TAIL, TALKERS
+from query_svc.handlers import SOURCE_RATES, TAIL
 from shared.env import Settings
 from shared.storage import reader as reading
 from shared.storage.writer import Writer
@@ -130,7 +130,7 @@ async def test_stats_are_true(ingest: Client, query: Client, settings: Settings,
     assert stats["db_bytes"] == settings.path.stat().st_size
     assert stats["wal_bytes"] > 0
     assert 10 * 2**20 < stats["memory_bytes"] < 4 * 2**30
-    monkeypatch.setattr(query.app[TALKERS], "_stale_at", 0)  # else the answer of a moment ago may be given
+    monkeypatch.setattr(query.app[SOURCE_RATES], "_stale_at", 0)  # else the answer of a moment ago may be given
     sources = await get(query, "/stats/sources")
     assert sources["sources"] == [
         {"source_id": "MA", "entries": 40, "rate": 0.667},

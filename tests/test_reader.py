@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from shared.storage import chains
 from shared.storage.found import Chosen, Position
-from shared.storage.glance import Glance
 from shared.storage.reader import INFINITY, Reader, start_of
+from shared.storage.tail_reader import TailReader
 from shared.storage.writer import Writer
 from shared.wire import Entry, StoredEntry
 
@@ -121,9 +121,9 @@ async def test_entries_that_share_an_instant(reader: Reader, tmp_path: Path) -> 
         return [one.suffix for one in found]
 
     expected = [*suffixes(crowd), "x"]
-    with closing(Glance(writer.path)) as glance:
-        assert suffixes(one for _, one in glance.entries_after(0)[0]) == expected
-        assert suffixes(one for _, one in glance.entries_after(60)[0]) == expected[60:]
+    with closing(TailReader(writer.path)) as newest:
+        assert suffixes(one for _, one in newest.entries_after(0)[0]) == expected
+        assert suffixes(one for _, one in newest.entries_after(60)[0]) == expected[60:]
     after, _ = await reader.entries_after(10, 40, 20, 10**9)
     assert suffixes(one for _, one in after) == expected[10:30]
     these, _ = await reader.entries([3, 50, 99, 101], 10**9)

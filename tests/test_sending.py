@@ -15,7 +15,7 @@ from test_query import chain, get, post
 
 from query_svc import sending
 from query_svc.sending import PIECE_BYTES, UNDER_WAY
-from shared.web import FAREWELL
+from shared.web import DRAINING
 
 
 async def long_chain(ingest: Client, entries: int = 3_000) -> None:
@@ -119,7 +119,7 @@ async def test_a_farewell_waits_for_short_answers_too(ingest: Client, query: Cli
     with unread(query, "/traces/chain?limit=20") as connection:
         connection.sendall(request * 60)
         await until(lambda: is_stuck(query))
-        bidding = asyncio.create_task(query.app[FAREWELL].bid(20))
+        bidding = asyncio.create_task(query.app[DRAINING].drain(20))
         await asyncio.sleep(0.1)
         assert not bidding.done()
         rest = b"".join(await to_thread(lambda: list(iter(lambda: connection.recv(2**20), b""))))

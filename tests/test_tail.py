@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from conftest import Services, until, without_room_for_threads
 
-from query_svc import wanted
+from query_svc import filters
 from query_svc.subscription import PENDING_BYTES, Frames, Subscription, frame
 from query_svc.tail import Tail
 from shared.errors import Unavailable
-from shared.storage import glance
 from shared.storage import pool as pooling
+from shared.storage import tail_reader
 from shared.storage.writer import Writer
 from shared.web import running
 from shared.wire import Entry, StoredEntry
@@ -172,7 +172,7 @@ async def test_a_look_that_fails_leaves_no_lock(tail: Tail, writer: Writer, monk
     """It is repeated, and nobody who subscribes meanwhile waits for ever."""
     async with tail.subscription() as pending:
         failures = iter([Unavailable("later"), RuntimeError("odd")])
-        own = tail._glance
+        own = tail._tail_reader
         assert own is not None
         look = own.entries_after
 
@@ -199,7 +199,7 @@ async def test_why_it_waits_is_logged_once(
         raise Unavailable("damaged")
 
     async with tail.subscription():
-        monkeypatch.setattr(tail._glance, "entries_after", damaged)
+        monkeypatch.setattr(tail._tail_reader, "entries_after", damaged)
         await until(lambda: looks > 1)
     assert caplog.text.count("the tail waits: damaged") == 1
 
@@ -251,7 +251,7 @@ async def test_a_file_that_could_not_be_opened_is_opened_later(services: Service
 
 async def test_a_tail_that_is_behind_leaves_others_their_turn(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
     """Between two looks whoever waits for the event loop has it."""
-    monkeypatch.setattr(glance, "TURN_ENTRIES", 10)
+    monkeypatch.setattr(tail_reader, "TURN_ENTRIES", 10)
     seen: list[int] = []
 
     async def watch() -> None:
@@ -272,7 +272,7 @@ async def test_filters_without_number_leave_others_their_turn(tail: Tail, writer
     turns = 0
     async with contextlib.AsyncExitStack() as stack:
         for number in range(20):
-            wish = wanted.Wanted(correlation_id=f"{number}-*")
+            wish = filters.Filter(correlation_id=f"{number}-*")
             await stack.enter_async_context(tail.subscription(None, wish))
         await asyncio.sleep(0.1)
         writer.write([some(10)], 0)
@@ -285,14 +285,14 @@ async def test_filters_without_number_leave_others_their_turn(tail: Tail, writer
 async def test_a_pattern_is_read_once(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
     """However many commits are matched with it: there may be more patterns than are remembered."""
     read: list[str] = []
-    glob = wanted._glob
+    glob = filters._glob
 
     def watched(pattern: str) -> Any:
         read.append(pattern)
         return glob(pattern)
 
-    monkeypatch.setattr(wanted, "_glob", watched)
-    async with tail.subscription(None, wanted.Wanted(endpoint="/*")) as pending:
+    monkeypatch.setattr(filters, "_glob", watched)
+    async with tail.subscription(None, filters.Filter(endpoint="/*")) as pending:
         for upto in range(1, 6):
             writer.write([some(1)], 0)
             await collect(pending, upto)
@@ -301,7 +301,7 @@ async def test_a_pattern_is_read_once(tail: Tail, writer: Writer, monkeypatch: A
 
 async def test_lag_is_what_is_not_handed_out_yet(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
     """It grows while the tail is behind and is nothing when it has caught up."""
-    monkeypatch.setattr(glance, "TURN_ENTRIES", 10)
+    monkeypatch.setattr(tail_reader, "TURN_ENTRIES", 10)
     seen: list[int] = []
     hand_out = tail._hand_out
 

@@ -4,7 +4,7 @@
 import { h, button, atMostEvery, setText } from './element.js';
 import { AGAIN_MS, get, knowClock, serverNow } from './api.js';
 import { age, count, duration, plural, shorten, utc, clock, visible } from './format.js';
-import { emptiness, filters } from './wanted.js';
+import { emptiness, filters } from './filters.js';
 import { chainLink, given, go, link, remember } from './router.js';
 import { mark, quietMs, stateMark, stateOf, STUCK_MS } from './marks.js';
 import { step } from './keyboard.js';

@@ -7,7 +7,7 @@ import { sourceClass } from './theme.js';
 
 export const STUCK_MS = 60_000; // without a new entry for so long, an open chain is stuck and no longer running
 
-const STATES = {
+export const STATES = {
   running: ['▸', 'running'],
   stuck: ['◆', 'open too long'],
   complete: ['✓', 'complete'],

@@ -2,8 +2,8 @@
 
 from shared.web.access import ACCESS, Access
 from shared.web.connection import TAKE
+from shared.web.draining import DRAINING
 from shared.web.exchange import Exchange, Take
-from shared.web.farewell import FAREWELL
 from shared.web.health import health_answer
 from shared.web.problems import answer, problems, refusal
 from shared.web.routes import CLIENT, openapi, set_up
@@ -13,7 +13,7 @@ __all__ = [
     "ACCESS",
     "CANCEL_HANDLERS",
     "CLIENT",
-    "FAREWELL",
+    "DRAINING",
     "TAKE",
     "Access",
     "Exchange",

@@ -11,8 +11,8 @@ from aiohttp.http_parser import RawRequestMessage
 
 from shared.answers import Problem
 from shared.web.exchange import Exchange, Take
+from shared.web.head_cache import HeadCache
 from shared.web.headers import NOT_A_PAGE
-from shared.web.heads import Heads
 from shared.web.portions import Portions
 from shared.web.problems import answer
 
@@ -32,13 +32,13 @@ class Runner(web.AppRunner):
             **made._kwargs,
         )
         server.take = self.app.get(TAKE)
-        server.heads = Heads()
+        server.heads = HeadCache()
         return server
 
 
 class _Server(web.Server):
     take: Take | None
-    heads: Heads
+    heads: HeadCache
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)

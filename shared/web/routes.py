@@ -11,7 +11,7 @@ from shared.api import CALLS, Call, Port
 from shared.env import Settings
 from shared.openapi import document
 from shared.web.access import ACCESS, Access
-from shared.web.farewell import FAREWELL, Farewell
+from shared.web.draining import DRAINING, Draining
 from shared.web.headers import protect
 from shared.web.origins import host_name
 from shared.web.problems import Handler, answer, problems
@@ -24,7 +24,7 @@ CLIENT = web.RequestKey("client", str)  # of a call that counts against its clie
 def set_up(app: web.Application, port: Port, settings: Settings, handlers: Mapping[str, Handler]) -> None:
     """Make an application answer the calls of a port."""
     access = app[ACCESS] = Access(port, settings)
-    app[FAREWELL] = Farewell(app)
+    app[DRAINING] = Draining(app)
     app.middlewares.append(problems(access.gate.check))
     app.on_response_prepare.append(protect)
     for call in CALLS:

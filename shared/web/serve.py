@@ -16,9 +16,9 @@ from shared.env import Settings, failing_in_one_line
 from shared.log import set_up_log
 from shared.memory import give_large_blocks_back, search_less_for_garbage
 from shared.web.connection import Runner
-from shared.web.farewell import FAREWELL
+from shared.web.draining import DRAINING
 
-FAREWELL_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
+DRAINING_S: Final = 5.0  # for bodies and answers on their way; supervisors kill after 10 to 20
 SHUTDOWN_S: Final = 1.0  # for those that are left then
 IDLE_S: Final = 180.0  # that a connection may be without a whole request; proxies keep theirs for two minutes at most
 MAX_HEADERS: Final = 64  # of a request, of up to 8 KiB each; portions.py bounds them in all
@@ -81,7 +81,7 @@ async def _serve(program: str, app: web.Application, settings: Settings, port_fi
         _log.info("%s stops", program)
         for site in runner.sites:
             await site.stop()
-        await app[FAREWELL].bid(FAREWELL_S)
+        await app[DRAINING].drain(DRAINING_S)
     finally:
         await runner.cleanup()
 

@@ -57,7 +57,9 @@ MUTANTS = (
         "entries = entries - ?1",
         "entries = entries",
     ),
-    Mutant("drop what is on its way", "shutdown", "shared/web/serve.py", "await app[FAREWELL].bid(FAREWELL_S)", "pass"),
+    Mutant(
+        "drop what is on its way", "shutdown", "shared/web/serve.py", "await app[DRAINING].drain(DRAINING_S)", "pass"
+    ),
     Mutant("skip the Host check", "strangers", "shared/web/origins.py", "if host in self._known:", "if host != self:"),
     Mutant(
         "skip the Origin check",
@@ -92,7 +94,7 @@ MUTANTS = (
     Mutant(
         "check nothing on the short way",
         "strangers",
-        "ingest_svc/express.py",
+        "ingest_svc/fast_path.py",
         "self._access.gate.check(request)",
         "pass",
     ),

@@ -13,20 +13,20 @@ from aiohttp.typedefs import Middleware
 from shared.web.problems import Handler
 
 
-class Farewell:
-    """Counts the requests of an application; once it is bidden, every answer ends its connection."""
+class Draining:
+    """Counts the requests of an application; once it drains, every answer ends its connection."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
         self._requests = 0
-        self.is_bidden = False
+        self.is_draining = False
         self._none_left = asyncio.Event()
         app.middlewares.insert(0, self._counted())
         app.on_response_prepare.append(self._end_connection)
 
-    async def bid(self, seconds: float) -> None:
+    async def drain(self, seconds: float) -> None:
         """End what waits, and wait for the requests that are being answered, for so long at most."""
-        self.is_bidden = True
+        self.is_draining = True
         await self._app.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -59,8 +59,8 @@ class Farewell:
         self.end()
 
     async def _end_connection(self, _: web.Request, response: web.StreamResponse) -> None:
-        if self.is_bidden:
+        if self.is_draining:
             response.force_close()
 
 
-FAREWELL: Final = web.AppKey("farewell", Farewell)
+DRAINING: Final = web.AppKey("draining", Draining)

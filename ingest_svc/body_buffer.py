@@ -10,7 +10,7 @@ from typing import Final
 ON_HEAP_BYTES: Final = 256 * 1024  # bodies up to this size are worth no memory of their own
 
 
-class Pieces:
+class BodyBuffer:
     """Pieces of a body of at most so many bytes, which take no more than has come of them."""
 
     def __init__(self, most: int) -> None:

@@ -21,7 +21,7 @@ TURN_BYTES: Final = 1024 * 1024  # of what has no limit of its own; the entry th
 BUSY_MS: Final = 10  # for the rare moments in which SQLite lets nobody look
 
 
-class Glance:
+class TailReader:
     """One read-only connection of the thread that made it."""
 
     def __init__(self, path: Path) -> None:

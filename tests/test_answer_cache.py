@@ -6,13 +6,13 @@ import pytest
 from conftest import Client, entry
 from test_query import chain, post
 
-from query_svc import kept as keeping
-from query_svc.kept import LEAST_BYTES, MOST_BYTES, Kept
+from query_svc import answer_cache as keeping
+from query_svc.answer_cache import LEAST_BYTES, MOST_BYTES, AnswerCache
 
 
 def test_the_latest_used_are_kept_within_the_bound() -> None:
     """Small and over-large ones are not kept; the one used longest ago goes first."""
-    kept: Kept[str] = Kept()
+    kept: AnswerCache[str] = AnswerCache()
     kept.put("small", "s", LEAST_BYTES - 1)
     kept.put("large", "l", MOST_BYTES + 1)
     for name in "abc":

@@ -1,7 +1,7 @@
 """`POST /ingest` the short way: a small batch that arrived whole goes to the writer without a task of its own.
 
 What is checked and what is answered is the same as in `handlers.ingest`, which takes what is left here: long bodies,
-compressed ones, those that come in pieces, and all that come while the service says farewell.
+compressed ones, those that come in pieces, and all that come while the service drains.
 """
 
 import logging
@@ -15,14 +15,14 @@ from shared.answers import Receipt
 from shared.api import CALLS
 from shared.errors import Lost, TraceHubError
 from shared.storage.columns import columns
-from shared.web import ACCESS, FAREWELL, Exchange
+from shared.web import ACCESS, DRAINING, Exchange
 from shared.web.problems import INTERNAL
 
 _CALL: Final = next(call for call in CALLS if call.name == "ingest")
 _log = logging.getLogger("tracehub.ingest")
 
 
-class Express:
+class FastPath:
     """Takes the requests that it can answer."""
 
     def __init__(self, app: web.Application) -> None:
@@ -31,15 +31,15 @@ class Express:
         self._limits = app[LIMITS]
         self._access = app[ACCESS]
         self._guard = self._access.guard(_CALL)
-        self._farewell = app[FAREWELL]
+        self._draining = app[DRAINING]
 
     def __call__(self, request: Exchange) -> bool:
         """Whether the request is one for this way; it is answered when its batch is stored or refused."""
         if request.path != _CALL.path or request.method != _CALL.method or hdrs.CONTENT_ENCODING in request.headers:
             return False
-        if self._farewell.is_bidden:
+        if self._draining.is_draining:
             return False
-        self._farewell.begin()
+        self._draining.begin()
         try:
             return self._admit(request)
         except Exception as error:  # whoever asks is told, as by the middleware of the long way
@@ -52,7 +52,7 @@ class Express:
         packed, report = is_packed(request.headers), dropped(request.headers)
         give_back = self._intake.at_once(request.size)
         if give_back is None:
-            self._farewell.end()
+            self._draining.end()
             return False
 
         def settle(outcome: int | Exception) -> None:
@@ -70,8 +70,8 @@ class Express:
 
     def _answer(self, request: Exchange, outcome: int | Exception, entries: int = 0) -> None:
         """Say how many were new, or what went wrong."""
-        self._farewell.end()
-        last = self._farewell.is_bidden
+        self._draining.end()
+        last = self._draining.is_draining
         if isinstance(outcome, int):
             request.answer(Receipt(entries, outcome, entries - outcome), last=last)
         elif isinstance(outcome, Lost):

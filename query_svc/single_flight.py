@@ -11,7 +11,7 @@ from shared.storage.reader import Reader
 T = TypeVar("T")
 
 
-class Look(Generic[T]):
+class SingleFlight(Generic[T]):
     """What a look at one file found; for so many seconds, by how many it took, it is given to whoever asks."""
 
     def __init__(self, find: Callable[[Reader], Awaitable[T]], fresh_s: Callable[[float], float]) -> None:

@@ -10,7 +10,7 @@ from shared.wire import StoredEntry
 Test = Callable[[StoredEntry], bool]
 
 
-class Wanted(NamedTuple):
+class Filter(NamedTuple):
     """What a subscriber wants; empty: whatever it is. The last two are patterns with `*` and `?`."""
 
     source: str = ""
@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
         return tests[0] if len(tests) == 1 else lambda entry: all(test(entry) for test in tests)
 
 
-EVERYTHING = Wanted()
+EVERYTHING = Filter()
 
 
 def _glob(pattern: str) -> Callable[[str], bool]:

@@ -10,7 +10,7 @@ MOST_BYTES = 24 * 2**20  # of all of them; the one used longest ago is let go fi
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class AnswerCache(Generic[T]):
     """Answers by what was asked."""
 
     def __init__(self) -> None:

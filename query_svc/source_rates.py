@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from query_svc.look import Look
+from query_svc.single_flight import SingleFlight
 from shared.answers import SourcesStats, SourceStats
 from shared.storage.reader import SCAN_ENTRIES, Reader
 
@@ -12,9 +12,9 @@ FRESH_PART: Final = 20.0  # an answer is given to whoever asks for so many times
 FRESH_S: Final = 1.0  # no longer than this: 50,000 entries take 30 ms of a core, and every page that is open asks
 
 
-def talkers() -> Look[SourcesStats]:
+def source_rates() -> SingleFlight[SourcesStats]:
     """The sources of one file, as they were a second ago at most."""
-    return Look(_count, lambda took_s: min(FRESH_S, FRESH_PART * took_s))
+    return SingleFlight(_count, lambda took_s: min(FRESH_S, FRESH_PART * took_s))
 
 
 async def _count(reader: Reader) -> SourcesStats:

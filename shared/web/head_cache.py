@@ -1,4 +1,4 @@
-"""Heads of requests that aiohttp has parsed: a sender repeats its own, but for the length of the body."""
+"""HeadCache of requests that aiohttp has parsed: a sender repeats its own, but for the length of the body."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"\r\nContent-Length: "
 
 
-class Heads:
+class HeadCache:
     """Bytes of a head -> the request that they are.
 
     The same bytes where a request begins are the same request; its length, the only thing that differs, stands between
