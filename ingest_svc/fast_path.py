@@ -9,7 +9,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from ingest_svc.handlers import DESK, INTAKE, LIMITS, dropped, is_packed
+from ingest_svc.handlers import DESK, INTAKE, LIMITS
+from ingest_svc.headers import drop_report, is_packed
 from shared import wire
 from shared.answers import Receipt
 from shared.api import CALLS
@@ -49,7 +50,7 @@ class FastPath:
     def _admit(self, request: Exchange) -> bool:
         self._access.gate.check(request)
         client = "" if self._guard is None else self._guard.admit(request)
-        packed, report = is_packed(request.headers), dropped(request.headers)
+        packed, report = is_packed(request.headers), drop_report(request.headers)
         give_back = self._intake.at_once(request.size)
         if give_back is None:
             self._draining.end()

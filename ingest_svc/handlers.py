@@ -1,20 +1,18 @@
 """The ingest port's calls, each a sentence."""
 
 import asyncio
-import re
-from collections.abc import Mapping
 from typing import Final, Protocol
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from ingest_svc.desk import Desk
+from ingest_svc.headers import drop_report, is_packed
 from ingest_svc.intake import Intake
-from ingest_svc.messages import Report
 from ingest_svc.retention import Retention
 from shared import wire
 from shared.answers import Deleted, Receipt, SingleReceipt
 from shared.env import Settings
-from shared.errors import TraceHubError, Unsupported
+from shared.errors import TraceHubError
 from shared.exposition import Metric, exposition
 from shared.memory import memory_bytes
 from shared.storage.columns import Columns, columns
@@ -31,11 +29,6 @@ STARTED = web.AppKey("started", float)
 PATIENCE_S: Final = 5.0  # of /health and /metrics with the disk
 LONG_BODY: Final = 512 * 1024  # bytes; what costs most in so many takes about 20 ms
 
-DROPPED: Final = "X-TraceHub-Dropped"
-_SENDER = re.compile(r"[\x21-\x7e]{1,128}")
-_TOTAL = re.compile(r"[0-9]{1,15}")
-_PACKED = {"application/json": False, "application/msgpack": True, "application/x-msgpack": True}
-
 
 class Decode(Protocol):
     """One of the two ways from a body to entries."""
@@ -45,7 +38,7 @@ class Decode(Protocol):
 
 async def ingest(request: web.Request) -> web.Response:
     """`POST /ingest`"""
-    packed, report = is_packed(request.headers), dropped(request.headers)
+    packed, report = is_packed(request.headers), drop_report(request.headers)
     async with request.app[INTAKE].body(request) as body:
         entries = await _taken_apart(request, wire.decode_batch, body, packed)
         inserted = await request.app[DESK].commit(entries, report)
@@ -126,20 +119,3 @@ async def _taken_apart(request: web.Request, decode: Decode, body: bytes, packed
     made = await asyncio.to_thread(entries) if len(body) > LONG_BODY else entries()
     request.app[ACCESS].share.charge(request.get(CLIENT, ""), made.size)
     return made
-
-
-def is_packed(headers: Mapping[str, str]) -> bool:
-    """Whether a body is msgpack; raises Unsupported where it is neither that nor JSON."""
-    content_type = headers.get(hdrs.CONTENT_TYPE)
-    if content_type is None:
-        return False
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in _PACKED:
-        raise Unsupported(f"Content-Type {kind!r} is not supported: use application/json or application/msgpack")
-    return _PACKED[kind]
-
-
-def dropped(headers: Mapping[str, str]) -> Report | None:
-    """What the sender says it dropped; a report that cannot be read must not cost the entries that come with it."""
-    sender, _, total = headers.get(DROPPED, "").rpartition("=")
-    return (sender, int(total)) if _SENDER.fullmatch(sender) and _TOTAL.fullmatch(total) else None

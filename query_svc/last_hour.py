@@ -10,7 +10,7 @@ from typing import Final
 from query_svc.pairs import Tally
 from query_svc.single_flight import SingleFlight
 from shared.answers import EndpointsStats, FollowsStats, LimitedBy
-from shared.storage.reader import INFINITY, Reader, start_of
+from shared.storage.reader import MAX_INT64, Reader, start_of
 
 WINDOW_S: Final = 3_600.0
 PAIRS: Final = 100_000
@@ -39,7 +39,7 @@ def last_hour() -> SingleFlight[Figures]:
 async def look(reader: Reader) -> Figures:
     """Compute the figures."""
     floor = await reader.first_since((time.time() - WINDOW_S) * 1000)
-    tally, before = Tally(), INFINITY
+    tally, before = Tally(), MAX_INT64
     while tally.pairs < PAIRS and tally.entries < ENTRIES and tally.size < NAMES_BYTES:
         chains = await reader.active_chains(floor, before, STEP_CHAINS)
         if not chains:

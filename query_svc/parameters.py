@@ -8,7 +8,7 @@ from aiohttp import web
 
 from query_svc.filters import Filter
 from shared.errors import BadRequest
-from shared.storage.reader import INFINITY
+from shared.storage.reader import MAX_INT64
 
 MAX_WAIT_S: Final = 60
 
@@ -75,4 +75,4 @@ def stream_filter(request: web.Request) -> Filter:
 def _whole(name: str, text: str, least: int = 0) -> int:
     if not re.fullmatch(r"\d{1,1000}", text, re.ASCII) or int(text) < least:
         raise BadRequest(f"{name} is a whole number from {least} up, not {text[:40]!r}")
-    return min(int(text), INFINITY)
+    return min(int(text), MAX_INT64)

@@ -17,7 +17,7 @@ from shared.answers import TracePage
 from shared.errors import BadRequest
 from shared.storage.found import Chain, Position, Stretch
 from shared.storage.pool import TooLong
-from shared.storage.reader import INFINITY, Reader, start_of
+from shared.storage.reader import MAX_INT64, Reader, start_of
 from shared.wire import encode
 
 FIRST_ENTRIES: Final = 50  # read at a time, then more, so that no read holds the file's history for long:
@@ -186,6 +186,6 @@ async def _count(reader: Reader, chain: Chain, query: TraceQuery) -> int:
 
 def _position(text: str) -> Position:
     instant, _, row_id = text.partition(".")
-    if not _POSITION.fullmatch(text) or abs(int(instant)) > INFINITY:
+    if not _POSITION.fullmatch(text) or abs(int(instant)) > MAX_INT64:
         raise BadRequest(f"after is the `next` of an earlier page, not {text[:40]!r}")
     return Position(int(instant), int(row_id))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shared.errors import BadFile
 from shared.storage.found import Chosen
-from shared.storage.reader import INFINITY, Reader, start_of
+from shared.storage.reader import MAX_INT64, Reader, start_of
 from shared.storage.sqlite import PAGE_BYTES, translated
 from shared.storage.tail_reader import TailReader
 from shared.storage.writer import Writer
@@ -41,7 +41,7 @@ async def _read_all(path: Path) -> None:
             reader.chain("chain", 10, None, start_of(None)),
             reader.correlations(10, None, Chosen()),
             reader.recent(10, None, "", 10**6),
-            reader.entries_after(0, INFINITY, 10, 10**6),
+            reader.entries_after(0, MAX_INT64, 10, 10**6),
             reader.checkpoints([1]),
         ):
             with pytest.raises(BadFile, match="restore a snapshot"):

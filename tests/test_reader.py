@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.storage import chains
 from shared.storage.found import Chosen, Position
-from shared.storage.reader import INFINITY, Reader, start_of
+from shared.storage.reader import MAX_INT64, Reader, start_of
 from shared.storage.tail_reader import TailReader
 from shared.storage.writer import Writer
 from shared.wire import Entry, StoredEntry
@@ -61,7 +61,7 @@ async def test_an_empty_file(reader: Reader) -> None:
     """There is nothing, and no error."""
     assert (await reader.newest(), await reader.oldest(), await reader.chains()) == (0, 1, 0)
     assert await reader.chain("x", 10, None, start_of(None)) is None
-    assert await reader.entries_after(0, INFINITY, 10, 1) == ([], False)
+    assert await reader.entries_after(0, MAX_INT64, 10, 1) == ([], False)
     assert await reader.recent(10, None, "", 1) == []
     assert (await reader.correlations(10, None, Chosen())).correlations == []
     assert await reader.by_source(0) == []
@@ -85,7 +85,7 @@ async def test_chains_are_what_was_written(tmp_path: Path, monkeypatch: pytest.M
             writer.write([batch], 1_000)
         stored = newest_of(batches)
         reader = await Reader.open(writer.path, connections=1)
-        everything, _ = await reader.entries_after(0, INFINITY, 1_000, 10**9)
+        everything, _ = await reader.entries_after(0, MAX_INT64, 1_000, 10**9)
         assert [row_id for row_id, _ in everything] == list(range(1, len(stored) + 1))
         assert [(e.correlation_id, e.timestamp, e.suffix) for _, e in everything] == [
             (e.correlation_id, e.timestamp, e.suffix) for e in stored
@@ -222,7 +222,7 @@ async def test_ids_of_any_spelling(reader: Reader, tmp_path: Path) -> None:
     ids = ["0123456789abcdef" * 2, "0123456789ABCDEF" * 2, "0123456789abcdef" * 2 + "0", "ab " * 10 + "ab", "x" * 32]
     with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
         writer.write([[Entry("MA", id, 1.0, "", "->", "REST", "/") for id in ids]], 1_000)
-    everything, _ = await reader.entries_after(0, INFINITY, 10, 10**9)
+    everything, _ = await reader.entries_after(0, MAX_INT64, 10, 10**9)
     for id in ids:
         opened = await reader.chain(id, 10, None, start_of(None))
         assert opened is not None
@@ -242,7 +242,7 @@ async def test_positions_beyond_any_number(reader: Reader, tmp_path: Path) -> No
     opened = await reader.chain("chain", 10, None, start_of(None))
     assert opened is not None
     chain, _ = opened
-    for position, count in ((start_of(None), 2), (Position(INFINITY, INFINITY), 0), (Position(-INFINITY, 0), 2)):
+    for position, count in ((start_of(None), 2), (Position(MAX_INT64, MAX_INT64), 0), (Position(-MAX_INT64, 0), 2)):
         assert (await reader.in_time(chain, 10, None, position)).found == count
         again = await reader.chain("chain", 10, None, position)
         assert again is not None

@@ -35,7 +35,7 @@ FIRST_BYTES: Final = 2**20  # that the first entries of a chain may have in a co
 STRETCH_BYTES: Final = 8 * 2**20  # the same, of those that follow
 SITES_BYTES: Final = 8 * 2**20  # of the sites that are learnt for a stretch
 PAGE_BYTES: Final = 2**20  # of the sources on a page of /correlations; the chain that would pass it begins the next
-INFINITY: Final = 2**63 - 1
+MAX_INT64: Final = 2**63 - 1
 
 _STRETCH: Final = shape(int, str, str, str, str, str, str)  # how many; columns as text
 _NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch may follow
@@ -80,7 +80,7 @@ class Reader:
 
         Raises TooLong where they have more than FIRST_BYTES.
         """
-        asked = {"newest": INFINITY, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
+        asked = {"newest": MAX_INT64, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
         found = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)}, FIRST_BYTES)
         if found.row[0] is None:
             return None
@@ -190,7 +190,7 @@ class Reader:
         source, q, complete, errors, active_after, active_before = chosen
         filtered = bool(source or q or complete is not None or errors is not None)
         scan = SCAN_CHAINS if filtered else limit + 1
-        start = INFINITY if before is None else before
+        start = MAX_INT64 if before is None else before
         if active_before is not None:
             start = min(start, await self.first_since(active_before))
         floor = 0 if active_after is None else await self.first_since(active_after)
@@ -317,7 +317,7 @@ class Reader:
             return default if row is None or row[0] is None else number(row[0])
 
     def _within(self, chain: Chain, source: str | None, since: int) -> dict[str, Any]:
-        at = max(-INFINITY, min(since - chain.base, INFINITY))
+        at = max(-MAX_INT64, min(since - chain.base, MAX_INT64))
         return {"chain": chain.id, "at": at, "newest": chain.newest, "source": source}
 
 
@@ -336,4 +336,4 @@ def _named(correlation_id: str) -> dict[str, Any]:
 
 def start_of(since_ts: float | None) -> Position:
     """The position behind everything up to a timestamp (milliseconds), or before everything."""
-    return Position(-INFINITY if since_ts is None else instant(since_ts), INFINITY)
+    return Position(-MAX_INT64 if since_ts is None else instant(since_ts), MAX_INT64)
