@@ -99,11 +99,13 @@ class Intake:
                             pieces.add(piece)
                         return pieces.whole()
                 room.give_back_what_did_not_come()
-        except (ConnectionError, RuntimeError):  # the latter is for who asks behind a connection that has gone
+        except (ConnectionError, RuntimeError) as error:  # the latter is for who asks behind a connection that has gone
             if request.transport is not None:
                 raise
+            error.with_traceback(None)  # the stream keeps it, and with this frame what has come of the body
             raise BadRequest("The sender left in the middle of the body") from None
         except web.RequestPayloadError as error:
+            error.with_traceback(None)
             raise BadRequest(f"The body does not follow its transfer encoding: {error}") from None
         raise TooSlow(f"The body did not arrive within {self._receive_s:g} s")
 

@@ -1,6 +1,7 @@
 """The way in for bodies: every byte is counted while it is held, and given back however the request ends."""
 
 import asyncio
+import gc
 import gzip
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import StreamReader, web
 from conftest import Client, Server, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from test_inflate import PACK, gzip_bomb
 
 from ingest_svc import intake as room
 from ingest_svc.intake import Intake
+from ingest_svc.pieces import Pieces
 from shared.errors import BadRequest
 from shared.web import CANCEL_HANDLERS, answer, make_runner, problems
 
@@ -122,6 +124,29 @@ async def test_a_sender_that_leaves_is_let_go(start: Start, caplog: pytest.LogCa
     await until(lambda: intake.held == 0)
     await asyncio.sleep(0.05)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("rest", [b"x" * 500, b"no chunk\r\n"], ids=["half", "malformed"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+async def test_half_a_body_goes_with_its_connection(start: Start, rest: bytes, chunked: bool) -> None:
+    """What came of it does not wait for a search for garbage, which may be long in coming."""
+    client, intake = await start()
+    begin = head(1000) if not chunked else head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            _, writer = await connect(client)
+            writer.write(begin + b"1\r\nx\r\n" * 50)
+            await until(lambda: intake.held)
+            writer.write(rest)
+            await asyncio.sleep(0.05)
+            writer.close()
+            await until(lambda: not intake.held)
+        await asyncio.sleep(0.05)
+        assert [one for one in gc.get_objects() if type(one) in (Pieces, StreamReader)] == []
+    finally:
+        gc.enable()
 
 
 async def test_a_full_queue_refuses_and_recovers(start: Start) -> None:

@@ -58,6 +58,11 @@ class Portions(web.RequestHandler):
         super().connection_made(transport)
         cast(Any, transport).max_size = READ_BYTES
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of what was arriving: a body and its connection hold each other."""
+        super().connection_lost(exc)
+        self._body, self._kept = EMPTY_PAYLOAD, b""
+
     def _hand_on(self, data: bytes) -> None:
         """Take what arrived while no request waits."""
         while self._parser is not None:
