@@ -219,6 +219,14 @@ def test_an_export_is_private_also_where_a_file_was(shell: Shell, tmp_path: Path
     assert Path(os.devnull).stat().st_mode == mode
 
 
+def test_a_dash_is_standard_output(shell: Shell, tmp_path: Path) -> None:
+    """As it is standard input for an import; no file of that name is made."""
+    shell.store(entry(correlation_id="dash", suffix="dash"))
+    ended = shell.run_in(f"cd {tmp_path}", "export", "dash", "-o", "-")
+    assert json.loads(ended.stdout)["suffix"] == "dash"
+    assert not (tmp_path / "-").exists()
+
+
 def test_export_wants_to_know_what(shell: Shell) -> None:
     """An id or all; an unknown id is exit code 1."""
     assert shell.run("export").returncode == 2

@@ -39,12 +39,14 @@ ROW_ID = ',"id":'  # before the number that ends an entry there
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write to a file of mode 0600; .gz compresses.",
+    help="Write to a file of mode 0600; .gz compresses, - is standard output.",
 )
 def export_command(hub: Hub, correlation_id: str | None, everything: bool, output: Path | None) -> int:
     """Write the entries of one chain, or all, as NDJSON, to standard output or into a file."""
     if (correlation_id is None) == (not everything):
         raise click.UsageError("give an ID or --all")
+    if str(output) == "-":
+        output = None
     if correlation_id is not None:
         texts = _chain(hub, correlation_id)
         if not texts:
