@@ -122,6 +122,23 @@ assert os.wait()[1] == 0
     assert server.duplicates == 0
 
 
+def test_whoever_closes_all_descriptors_loses_nothing(server: Wayward) -> None:
+    """A process that becomes a daemon closes what it finds, the client's connection too; and may fork then."""
+    code = """
+log.checkpoint_entry("CLI", "/before")
+assert tracehub.get_tracehub_client().flush()
+os.closerange(3, 256)
+if os.fork() == 0:
+    log.checkpoint_entry("CLI", "/child")
+    assert tracehub.get_tracehub_client().flush()
+    sys.exit()
+log.checkpoint_entry("CLI", "/parent")
+assert os.wait()[1] == 0
+"""
+    run(server.url, code)
+    assert endpoints(server) == ["/before", "/child", "/parent"]
+
+
 def test_a_child_that_was_forked_past_the_interpreter_loses_nothing(server: Wayward) -> None:
     """Where a host forks without Python's hooks, the child's first checkpoint finds out, and goes with the rest."""
     code = """

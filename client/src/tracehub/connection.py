@@ -6,6 +6,7 @@ import encodings.idna  # noqa: F401  # looking up a host loads it, which must no
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from time import monotonic
@@ -114,18 +115,19 @@ class Connection:
 
     def close(self) -> None:
         self._moved = None
-        for connection in self._kept.values():
-            connection.close()
-        self._kept.clear()
+        while self._kept:
+            with suppress(OSError):  # closed behind our back, as by a process that becomes a daemon
+                self._kept.popitem()[1].close()
 
     def let_go(self) -> None:
         """In a forked child: close the child's handles only. Closing the streams could wait for a lock whose holder, a
         thread in the middle of reading, does not exist here.
         """
-        for connection in self._kept.values():
-            if connection.sock is not None:
-                os.close(connection.sock.detach())
-        self._kept.clear()
+        while self._kept:
+            sock = self._kept.popitem()[1].sock
+            if sock is not None:
+                with suppress(OSError):
+                    os.close(sock.detach())
 
     def _follow(self, place: Place, path: str, location: str | None) -> tuple[Place, str]:
         """Where to ask next. The same path elsewhere, as on the other port, is remembered for what follows."""
