@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 from checkpoint_logger import get_correlation_id
@@ -71,6 +72,21 @@ def test_a_stream_is_left_when_its_body_is_closed(traced: Traced) -> None:
         http.get("/breaks", buffered=True)
     assert [step[0] for step in traced.steps] == ["->", "<-", "->", "<-"]
     assert traced.steps[3][3] == {"status": 200, "error": "ValueError: no more"}
+
+
+@pytest.mark.parametrize(("status", "told"), [("200OK", 200), ("teapot", "teapot"), ("404 Not Found", 404)])
+def test_a_status_that_servers_let_pass_is_passed_on(traced: Traced, status: str, told: object) -> None:
+    """What the server does not mind ends no request here."""
+
+    def app(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response(status, [])
+        return [b"ok"]
+
+    started: list[str] = []
+    body = TraceHubMiddleware(app, "MA")({"PATH_INFO": "/"}, lambda status, _headers: started.append(status))
+    assert (list(body), started) == ([b"ok"], [status])
+    body.close()
+    assert traced.steps[1][3] == {"status": told}
 
 
 def test_without_a_source_there_is_only_the_id(traced: Traced) -> None:

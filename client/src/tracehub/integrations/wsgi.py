@@ -45,7 +45,7 @@ class TraceHubMiddleware:
         answered: dict[str, Any] = {}
 
         def echo(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            answered["status"] = int(status.split(" ")[0])
+            answered["status"] = int(status[:3]) if status[:3].isdecimal() else status
             kept = [pair for pair in headers if pair[0].lower() != CORRELATION_HEADER.lower()]
             return start_response(status, [*kept, (CORRELATION_HEADER, correlation_id)], *error)
 
