@@ -212,3 +212,18 @@ async def test_sources_by_name(page: Any, hub: Services) -> None:
     row = page.locator("[data-id='by-name']")
     await row.wait_for()
     assert 'cell "payments"' in await row.aria_snapshot()
+
+
+async def test_new_rows_leave_the_focus(page: Any, hub: Services) -> None:
+    """Who asks for the new ones by keyboard goes on from the row in focus, wherever that stands by then."""
+    send(hub, [entry(correlation_id=f"focused/{number}") for number in range(4)])
+    await page.goto(f"{hub.query_url}/#/?q=focused%2F")
+    await page.wait_for_function(LIVE)
+    await page.locator("[data-id='focused/1'] a").focus()
+    send(hub, [entry(correlation_id="focused/1"), entry(correlation_id="focused/4")])
+    await page.wait_for_selector(".pill:not([hidden])")
+    await page.keyboard.press("n")
+    await page.wait_for_function("() => document.querySelector('[data-id]').dataset.id === 'focused/4'")
+    assert await page.evaluate("document.activeElement.textContent") == "focused/1"
+    await page.keyboard.press("j")
+    assert await page.evaluate("document.activeElement.textContent") == "focused/3"

@@ -206,9 +206,11 @@ export function chainsView(context, route) {
     const quiet = !held && scroller.scrollTop < 4 && !scroller.matches(':hover') && !list.contains(document.activeElement);
     if (asked || quiet) {
       const anew = torn;
+      const had = rowInFocus()?.dataset.id;
       if (anew) beginAnew();
       dropLeft();
       order();
+      if (had) (rows.get(had)?.node ?? list.firstChild)?.querySelector('a').focus({ preventScroll: true });
       waiting = 0;
       if (asked) scroller.scrollTop = 0;
       if (anew) fillUp();
