@@ -165,3 +165,25 @@ async def test_a_link_is_copied(page: Any, timeline: Timeline, hub: Services) ->
     await page.wait_for_selector("button:has-text('Copied')")
     link = await page.evaluate("navigator.clipboard.readText()")
     assert link == f"{hub.query_url}/#/traces/moved?view=sequence"
+
+
+async def test_names_from_the_right(page: Any, hub: Services) -> None:
+    """A name in Arabic or Hebrew letters is set apart from the duration behind it, which would stand within it."""
+    await page.add_init_script(
+        """
+        window.painted = new Set();
+        const plain = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+            window.painted.add(text);
+            return plain.call(this, text, ...place);
+        };
+        """
+    )
+    name = "/" + chr(0x5E9) + chr(0x5DC)
+    common = {"correlation_id": "from-the-right", "endpoint": name}
+    for start, end in ((0, 1), (25, 110)):
+        send(hub, [entry(**common, timestamp=1e12 + start), entry(**common, timestamp=1e12 + end, direction="<-")])
+    await page.goto(f"{hub.query_url}/#/traces/from-the-right")
+    for took, words in (("85 ms", f"REST {name}"), ("1 ms", name)):
+        text = f"{chr(0x2068)}{words}{chr(0x2069)}  {took}"
+        await page.wait_for_function("text => window.painted.has(text)", arg=text)

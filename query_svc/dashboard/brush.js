@@ -1,6 +1,6 @@
 // What a timeline puts on its canvases.
 
-import { clock, duration, visible } from './format.js';
+import { apart, clock, duration, visible } from './format.js';
 import { first, firstAfter, lengthOf } from './pairing.js';
 import { offset } from './span.js';
 import { AXIS, fitText, FONT, ROW } from './stage.js';
@@ -160,7 +160,7 @@ function paintWords(context, view, bar, x, width, y, now) {
   const left = Math.max(x, view.gutter) + 7;
   const room = Math.min(x + width, view.stage.width) - left - 5;
   const took = bar.kind === 'open' ? `open ${duration(lengthOf(bar, now))}` : duration(lengthOf(bar, now));
-  const name = visible(`${entry.operation} ${entry.endpoint}`);
+  const name = apart(visible(`${entry.operation} ${entry.endpoint}`));
   context.fillStyle = ink('--ink');
   const both = fitText(context, `${name}  ${took}`, room);
   if (!both.endsWith('…')) context.fillText(both, left, y + BAR / 2 + 0.5);
@@ -172,7 +172,7 @@ function paintBeside(context, view, bar, x, room, y, now) {
   context.fillStyle = ink('--quiet');
   const entry = first(bar);
   const took = bar.kind === 'exit' ? 'no entry' : duration(lengthOf(bar, now));
-  context.fillText(fitText(context, `${visible(entry.endpoint || entry.operation)}  ${took}`, room - 12), x + 5, y + BAR / 2 + 0.5);
+  context.fillText(fitText(context, `${apart(visible(entry.endpoint || entry.operation))}  ${took}`, room - 12), x + 5, y + BAR / 2 + 0.5);
   context.globalAlpha = 1;
 }
 

@@ -10,6 +10,11 @@ export function visible(text) {
   });
 }
 
+// Foreign text with something of ours behind it: what is written from the right takes no number to its left.
+export function apart(text) {
+  return `\u2068${text}\u2069`;
+}
+
 export function shorten(text, most) {
   if (text.length <= most) return text;
   const tail = Math.floor((most - 1) / 3);
