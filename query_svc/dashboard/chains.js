@@ -108,11 +108,12 @@ export function chainsView(context, route) {
   async function goBackTo(left) {
     context.left = null;
     if (left?.list !== context.list) return;
-    for (let look = 0, at = null; node.isConnected && !rows.has(left.id) && next !== at && look < LOOKS; look += 1) {
+    const elsewhere = () => !node.isConnected || document.activeElement.matches('a, button, input, select');
+    for (let look = 0, at = null; !elsewhere() && !rows.has(left.id) && next !== at && look < LOOKS; look += 1) {
       at = next;
       await older();
     }
-    if (!rows.has(left.id) || document.activeElement.matches('a, button, input, select')) return;
+    if (elsewhere() || !rows.has(left.id)) return;
     const row = rows.get(left.id).node;
     row.querySelector('a').focus({ preventScroll: true });
     row.scrollIntoView({ block: 'center' });
