@@ -24,6 +24,7 @@ async def test_the_list_shows_what_is_stored(page: Any, hub: Services) -> None:
     send(hub, [*call("list/one", source_id="MA"), *call("list/one", source_id="WS"), entry(correlation_id="list/two")])
     await page.goto(f"{hub.query_url}/#/?q=list%2F")
     row = page.locator("[data-id]", has_text="list/one")
+    await row.wait_for()
     assert await row.locator(".mark .letters").all_inner_texts() == ["MA", "WS"]
     assert await row.locator(".k3").inner_text() == "4"
     assert "complete" in await row.locator(".state").inner_text()

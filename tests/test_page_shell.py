@@ -19,6 +19,7 @@ async def test_help_is_a_key_away(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".bar")
     await page.keyboard.press("?")
     assert "next, previous" in await page.locator("dialog").inner_text()
+    assert not await barriers(page)
     await page.keyboard.press("Escape")
     await page.wait_for_selector("dialog", state="detached")
 
