@@ -34,6 +34,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+# A shell in which `tracehub new --export` was run has every test begin within its chain: the client reads it once.
+os.environ.pop("TRACEHUB_CORRELATION_ID", None)
+
 # What is started in the background by a shell ignores Ctrl-C, and so would every process that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
