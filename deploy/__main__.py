@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from supervisor import events
 from supervisor.medusa.asyncore_25 import ExitNow
@@ -56,6 +56,10 @@ class _Options(ServerOptions):  # type: ignore[misc]
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         return pid
+
+    def usage(self, msg: str) -> NoReturn:
+        """Give up, for what supervisord cannot go on with."""
+        give_up(PROGRAM, msg, 1)
 
 
 class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types

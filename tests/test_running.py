@@ -307,6 +307,14 @@ def test_few_files_suffice(run: Callable[..., Terminal]) -> None:
     terminal.pid("query_svc")
 
 
+def test_too_few_files_fail_with_a_line(run: Callable[..., Terminal]) -> None:
+    """What supervisord refuses is said as all else is, and last, which is what `start --detach` shows."""
+    terminal = run(files=40)
+    assert terminal.process.wait(30) == 2
+    (line,) = [line for line in terminal.output.splitlines() if not line.startswith("make")]
+    assert line.startswith("tracehub: The minimum number of file descriptors")
+
+
 def test_more_connections_than_files(run: Callable[..., Terminal]) -> None:
     """Who comes when a service has opened all that it may is hung up on; it says nothing of it, and others go on."""
     terminal = run(files=128)
