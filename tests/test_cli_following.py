@@ -295,7 +295,7 @@ def _until_streamed(services: Services) -> None:
 
 def test_wait_refuses_what_it_cannot_wait_for(shell: Shell) -> None:
     """Wrong use is exit code 2."""
-    wrong = (("--until", "done"), ("--until", "quiet=soon"), ("--timeout", "long"))
+    wrong = (("--until", "done"), ("--until", "quiet=soon"), ("--timeout", "long"), ("--timeout", "0"))
     for words, ended in zip(wrong, shell.run_each(*(("wait", "x", *words) for words in wrong)), strict=True):
         assert ended.returncode == 2
         assert words[0] in ended.stderr

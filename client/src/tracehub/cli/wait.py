@@ -155,11 +155,14 @@ def wait_command(hub: Hub, correlation_id: str, text: str, timeout: str) -> int:
 
     Then it says what is missing.
     """
+    within_s = seconds(timeout, "--timeout")
+    if not within_s:
+        raise click.BadParameter("in no time nothing can be asked", param_hint="--timeout")
     goal = _goal(hub, correlation_id, text)
     began = time.monotonic()
     entries: list[Entry] = []
     with hub.screen.patience(f"waiting for {correlation_id}: {text} ..."):
-        reached = _wait(hub, correlation_id, goal, began + seconds(timeout, "--timeout"), entries)
+        reached = _wait(hub, correlation_id, goal, began + within_s, entries)
     waited = time.monotonic() - began
     missing = "" if reached else goal.missing(len(entries)) if entries else "no entry yet"
     if hub.screen.json:
