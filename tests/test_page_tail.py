@@ -213,3 +213,12 @@ async def test_rows_are_read_in_their_order(page: Any, hub: Services) -> None:
         order = await page.eval_on_selector_all(ROWS, "rows => rows.map(row => Number(row.ariaRowIndex))")
         assert order == sorted(order), (top, order)
     assert await page.locator(".table.tail").get_attribute("aria-rowcount") == "501"
+
+
+async def test_the_first_of_its_kind_on_a_busy_server(page: Any, hub: Services) -> None:
+    """Where none of the newest thousand entries is like what is asked for, the first one that comes is shown."""
+    send(hub, some(1_000, "tail-many"))
+    await open_tail(page, hub, "endpoint=/tail-scarce/*")
+    await page.wait_for_selector(".nothing")
+    send(hub, some(1, "tail-scarce"))
+    await shows(page, "/tail-scarce/0")

@@ -130,7 +130,7 @@ export function tailView(context, route) {
   function paint() {
     if (following()) rows.toEnd();
     else rows.paint();
-    if (kept.length === 1) tell();
+    if (rows.node.hidden) tell();
   }
 
   const following = () => follow && !rows.chosen;
