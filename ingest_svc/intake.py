@@ -181,10 +181,10 @@ class _Room:
     def enter(self, size: int) -> None:
         """Take room for a body before it is read. Who comes new has to leave the room that was promised to others.
 
-        A small body that is here has room of its own.
+        A small body has room of its own, be it here or announced.
         """
         intake = self._intake
-        if not len(intake.timetable) or 0 < size <= SMALL_BYTES:
+        if not len(intake.timetable) or 0 < (size or self._request.content_length or 0) <= SMALL_BYTES:
             self.take(size)
             return
         sender = self._sender()

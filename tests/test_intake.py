@@ -13,11 +13,11 @@ from aiohttp import StreamReader, web
 from conftest import Client, Server, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ingest_svc.pieces import Pieces
 from test_inflate import PACK, gzip_bomb
 
 from ingest_svc import intake as room
 from ingest_svc.intake import Intake
-from ingest_svc.pieces import Pieces
 from shared.errors import BadRequest
 from shared.web import CANCEL_HANDLERS, answer, make_runner, problems
 
@@ -203,6 +203,32 @@ async def test_small_bodies_pass_by_large_ones(start: Start, monkeypatch: pytest
         await asyncio.sleep(0.4)
     go_on.set()
     assert [(await response).status for response in large] == [200, 200]
+
+
+async def test_a_small_body_in_two_pieces_passes_as_well(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head comes first with most clients; that all room is promised to large ones does not matter to it either."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    go_on = asyncio.Event()
+
+    async def use(body: bytes) -> None:
+        if len(body) > 10:
+            await go_on.wait()
+
+    client, intake = await start(use)
+    large = [asyncio.create_task(client.post("/", data=bytes(30_000))) for _ in range(2)]
+    await until(lambda: intake.held == 60_000)
+    refused = await asyncio.gather(*(client.post("/", data=bytes(30_000)) for _ in range(4)))
+    assert {response.status for response in refused} == {503}
+    monkeypatch.setattr(intake.pace, "bytes_per_s", lambda: 0.0)
+    reader, writer = await connect(client)
+    writer.write(head(10))
+    await asyncio.sleep(0.1)
+    writer.write(bytes(10))
+    assert await status(reader) == 200
+    writer.close()
+    go_on.set()
+    assert [(await response).status for response in large] == [200, 200]
+    assert intake.held == 0
 
 
 async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
