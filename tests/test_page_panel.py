@@ -1,0 +1,122 @@
+"""The selected step of a chain in the dashboard: what stays, and what is told, while the chain goes on."""
+
+from typing import Any
+
+import pytest
+from browser import send
+from conftest import Services
+from test_page_chain import open_chain, step
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+FOCUS = "document.activeElement.textContent"
+
+
+async def test_the_selected_step_stays_while_more_comes(page: Any, hub: Services) -> None:
+    """What is unfolded, marked or has the focus in the panel of a step that is open stays, whatever comes below it."""
+    send(hub, [step("stays", 0, "->", data={"a": {"b": {"c": {"d": 1}}}}), step("stays", 1, "->", "WS")])
+    await open_chain(page, hub, "stays")
+    await page.keyboard.press("j")
+    folded = page.locator(".details .data details details details details summary")
+    await folded.click()
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('.details dd'))")
+    send(hub, [step("stays", 2, "->", "VM"), step("stays", 3, "<-", "WS")])
+    await page.wait_for_selector(".numbers:has-text('4 entries')")
+    await page.wait_for_timeout(1_200)  # the panel counts on
+    assert await page.locator(".details .leaf:has-text('1')").is_visible()
+    assert await page.evaluate(FOCUS) == "{1}"
+    assert "+0 ms" in await page.evaluate("String(getSelection())")
+    send(hub, [step("stays", 4, "<-")])
+    await page.wait_for_selector(".details .took:has-text('took 4 ms')")
+    assert await page.evaluate(FOCUS) == "{1}"
+
+
+async def test_what_is_selected_stays_so_in_a_sequence(page: Any, hub: Services) -> None:
+    """The lines of the selected step are marked, also after more came."""
+    marked = """() => {
+        const canvas = document.querySelector('.stage canvas');
+        return [...canvas.getContext('2d').getImageData(4 * devicePixelRatio, 52 * devicePixelRatio, 1, 1).data].join();
+    }"""
+    page.forgiven += ["willReadFrequently"]  # of a canvas whose pixels a test looks at
+    send(hub, [step("marked", 0, "->")])
+    await open_chain(page, hub, "marked", "?view=sequence")
+    plain = await page.evaluate(marked)
+    await page.keyboard.press("j")
+    await page.wait_for_timeout(100)
+    chosen = await page.evaluate(marked)
+    assert chosen != plain
+    send(hub, [step("marked", 1, "->", "WS")])
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    await page.wait_for_timeout(100)
+    assert await page.evaluate(marked) == chosen
+
+
+async def test_a_panel_that_closes_keeps_the_focus(page: Any, hub: Services) -> None:
+    """Who closes the panel by keyboard goes on in the picture; who goes to the step around it stays in the panel."""
+    send(hub, [step("closes", 0, "->", endpoint="/outer"), step("closes", 1, "->", "WS", endpoint="/inner")])
+    await open_chain(page, hub, "closes")
+    for key in ("Enter", "Escape"):
+        for each in "jj":
+            await page.keyboard.press(each)
+        await page.locator(".details .within button").focus()
+        await page.keyboard.press("Enter")
+        assert "/outer" in await page.evaluate(FOCUS)
+        await page.locator(".details").get_by_label("Close").focus()
+        await page.keyboard.press(key)
+        await page.wait_for_selector(".details", state="detached")
+        assert await page.evaluate("document.activeElement.className") == "stage"
+
+
+async def test_keys_by_the_hundred(page: Any, hub: Services) -> None:
+    """Data of many keys is unfolded a hundred at a time, by a button that stays under the finger."""
+    send(hub, [step("hundreds", 0, "->", data={f"k{number}": number for number in range(250)})])
+    await open_chain(page, hub, "hundreds")
+    await page.keyboard.press("j")
+    await page.locator(".details .data summary").click()
+    more = page.locator(".details .data li button")
+    await more.focus()
+    assert await page.evaluate(FOCUS) == "150 more \u2026"
+    await page.keyboard.press("Enter")
+    assert await page.evaluate(FOCUS) == "50 more \u2026"
+    await page.keyboard.press("Enter")
+    assert await page.locator(".details .data li").last.is_hidden()
+    assert await page.locator(".details .data li .key").count() == 250
+
+
+async def test_a_chain_that_ends_is_told(page: Any, hub: Services) -> None:
+    """Who waits for a chain without seeing it hears that it is complete, and nothing of each entry before."""
+    send(hub, [step("ends", 0, "->")])
+    await open_chain(page, hub, "ends")
+    await page.wait_for_selector(".chain-state:has-text('running')")
+    said = page.locator("div.offscreen[role=status]")
+    before = await said.text_content()
+    send(hub, [step("ends", 1, "->", "WS"), step("ends", 2, "<-", "WS")])
+    await page.wait_for_selector(".numbers:has-text('3 entries')")
+    assert await said.text_content() == before
+    send(hub, [step("ends", 3, "<-")])
+    await page.wait_for_selector(".chain-state:has-text('complete')")
+    assert await said.text_content() == "complete, 3 ms"
+
+
+async def test_an_answer_in_focus_stays_so(page: Any, hub: Services) -> None:
+    """A step in the answers that has the focus keeps it when others come before it."""
+    send(hub, [step("answers", 0, "->", endpoint="/held")])
+    await open_chain(page, hub, "answers")
+    await page.locator(".fact:has-text('Missing') button").focus()
+    send(hub, [step("answers", 1, "->", "WS", endpoint="/next")])
+    await page.wait_for_selector(".fact:has-text('Missing') button:has-text('/next')")
+    assert await page.evaluate(FOCUS) == "MA /held"
+
+
+async def test_a_link_leads_to_a_step(page: Any, hub: Services) -> None:
+    """The address tells which step is selected: whoever opens it, or loads it anew, has the same step."""
+    send(hub, [step("linked", at, "->", endpoint=f"/{at}") for at in range(3)])
+    await open_chain(page, hub, "linked")
+    for _ in range(2):
+        await page.keyboard.press("j")
+    await page.wait_for_url("**?step=1700000000001**")
+    await page.reload()
+    await page.wait_for_selector(".details h2:has-text('/1')")
+    await page.keyboard.press("j")
+    await page.wait_for_selector(".details h2:has-text('/2')")
+    await page.keyboard.press("Escape")
+    await page.wait_for_url("**/linked")
