@@ -1,4 +1,4 @@
-"""`POST /ingest` the short way: a small batch that arrived whole goes to the writer without a task of its own.
+"""The fast path of `POST /ingest`: a small batch that arrived whole goes to the writer without a task of its own.
 
 What is checked and what is answered is the same as in `handlers.ingest`, which takes what is left here: long bodies,
 compressed ones, those that come in pieces, and all that come while the service drains.
@@ -43,7 +43,7 @@ class FastPath:
         self._draining.begin()
         try:
             return self._admit(request)
-        except Exception as error:  # whoever asks is told, as by the middleware of the long way
+        except Exception as error:  # whoever asks is told, as by the middleware of the ordinary path
             self._answer(request, error)
         return True
 

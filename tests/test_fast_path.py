@@ -1,4 +1,4 @@
-"""The short way of `POST /ingest`: what is checked, answered and counted is the same as on the long one."""
+"""The fast path of `POST /ingest`: what is checked, answered and counted is the same as on the ordinary one."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ Answer = tuple[str, dict[str, str], bytes]
 
 
 class Wire:
-    """A connection on which requests are written as they are; tells how many went the long way."""
+    """A connection on which requests are written as they are; tells how many took the ordinary path."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -55,7 +55,7 @@ class Wire:
         self._writer.write(data)
 
     def send(self, body: bytes, *, chunked: bool = False, method: str = "POST /ingest", **headers: str) -> None:
-        """Write a request; one in chunks is none for the short way."""
+        """Write a request; one in chunks is none for the fast path."""
         lines = {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if chunked:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -106,7 +106,7 @@ async def test_both_ways_answer_alike(ingest: Client, status: int, body: bytes, 
 
 @pytest.mark.parametrize(("secret", "status"), [("right", 200), ("wrong", 403), ("", 401)])
 async def test_the_secret_is_asked_for(start_ingest: Any, settings: Settings, secret: str, status: int) -> None:
-    """Nobody writes the short way who may not."""
+    """Nobody writes on the fast path who may not."""
     client = await start_ingest(msgspec.structs.replace(settings, secret="right"))
     async with Wire(client) as wire:
         wire.send(GOOD, **({"X_TraceHub_Secret": secret} if secret else {}))

@@ -16,7 +16,7 @@ from shared.web.headers import NOT_A_PAGE
 from shared.web.portions import Portions
 from shared.web.problems import answer
 
-TAKE: Final[web.AppKey[Take]] = web.AppKey("take")  # what an application answers the short way
+TAKE: Final[web.AppKey[Take]] = web.AppKey("take")  # what an application answers on the fast path
 
 
 class Runner(web.AppRunner):

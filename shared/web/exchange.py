@@ -73,4 +73,4 @@ Take = Callable[[Exchange], bool]
 """Answers the request now or later and returns True, or returns False and leaves it to aiohttp."""
 
 Asking = web.Request | Exchange
-"""Whoever asks, the long way or the short one."""
+"""A request, on the ordinary path or the fast one."""

@@ -92,7 +92,7 @@ MUTANTS = (
         "            pass",
     ),
     Mutant(
-        "check nothing on the short way",
+        "check nothing on the fast path",
         "strangers",
         "ingest_svc/fast_path.py",
         "self._access.gate.check(request)",
