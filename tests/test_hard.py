@@ -23,3 +23,10 @@ def test_what_is_to_be_broken_is_there() -> None:
     """What `make test-hard-proves` breaks stands just once in its file, and names a row that there is."""
     assert [mutant.name for mutant in MUTANTS if (PROJECT / mutant.file).read_text().count(mutant.text) != 1] == []
     assert {mutant.row for mutant in MUTANTS} <= set(ROWS)
+
+
+def test_the_tests_that_stand_for_a_row_are_there() -> None:
+    """A row whose short form is tests of the suite names files that there are."""
+    named = {test.partition("::")[0] for row in MODULES.values() for test in getattr(row, "SHORT", ())}
+    assert len(named) > 5
+    assert [name for name in named if not (PROJECT / "tests" / name).is_file()] == []

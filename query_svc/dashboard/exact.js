@@ -1,7 +1,7 @@
 // JSON whose whole numbers stay what they are, also beyond the 2^53 that a number of this language counts to: ids, mostly.
 // So do those beyond 1e308, which would be none. A browser that cannot keep them rounds them.
 
-const LONG = /[:[,]\s*-?\d{16}|\d[eE]\+?\d{3}/; // looking at each number takes several times as long
+const LONG = /[:[,]\s*-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})/; // looking at each number takes several times as long
 const WHOLE = /^-?\d{16,}$/;
 
 export function parse(text) {

@@ -4,4 +4,4 @@ PROMISE = (
     "Nobody reads, writes or deletes without the right, by a foreign name, from a foreign page or more than their share"
 )
 HOW = "Foreign Host and Origin, no secret and wrong ones, forged cookies, guesses, floods of calls and streams"
-SHORT = ("test_access.py", "test_login.py", "test_fair_share.py")
+SHORT = ("test_origins.py", "test_login.py", "test_fair_share.py")

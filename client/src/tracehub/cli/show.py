@@ -1,4 +1,4 @@
-"""`tracehub show [ID]`: one chain as a time line, or the recent ones."""
+"""`tracehub show [ID]`: one chain as a timeline, or the recent ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORTEST = 4  # characters of an id that may stand for all of it
 
 @command(
     "show",
-    short_help="Recent chains, or one as a time line.",
+    short_help="Recent chains, or one as a timeline.",
     examples=[
         "{}                      the recent chains",
         "{} req-12345            where it was, how long, what is open",
@@ -38,7 +38,7 @@ SHORTEST = 4  # characters of an id that may stand for all of it
     "-n", "--limit", type=click.IntRange(1, MOST_CHAINS), default=20, show_default=True, help="Chains, without an ID."
 )
 def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbose: bool, limit: int) -> int:
-    """Recent chains or, with an ID, one chain: a time line with a column for each source.
+    """Recent chains or, with an ID, one chain: a timeline with a column for each source.
 
     Steps are entries with their exits, nested; an entry without one is open, and its age is shown.
     """

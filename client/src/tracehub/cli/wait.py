@@ -157,7 +157,7 @@ def wait_command(hub: Hub, correlation_id: str, text: str, timeout: str) -> int:
     """
     within_s = seconds(timeout, "--timeout")
     if not within_s:
-        raise click.BadParameter("in no time nothing can be asked", param_hint="--timeout")
+        raise click.BadParameter("it must be above 0", param_hint="--timeout")
     goal = _goal(hub, correlation_id, text)
     began = time.monotonic()
     entries: list[Entry] = []
