@@ -47,6 +47,9 @@ def findings(settings: Settings) -> list[Finding]:
             Finding("problem", "database", f"the directory {path.parent} does not exist", "create it, mode 0700"),
         ]
     found += [*_place(path), _space(path)]
+    if path.is_symlink():
+        problem = Finding("problem", "database", f"{path} is a link to itself", "remove it, or set TRACEHUB_DB")
+        return [*found, problem]
     if not path.exists():
         return [
             *found,

@@ -35,12 +35,12 @@ class FastPath:
         self._draining = app[DRAINING]
 
     def __call__(self, request: Exchange) -> bool:
-        """Whether the request is one for this way; it is answered when its batch is stored or refused."""
+        """Whether the request is one for this path; it is answered when its batch is stored or refused."""
         if request.path != _CALL.path or request.method != _CALL.method or hdrs.CONTENT_ENCODING in request.headers:
             return False
         if self._draining.is_draining:
             return False
-        self._draining.begin()
+        self._draining.request_begins()
         try:
             return self._admit(request)
         except Exception as error:  # whoever asks is told, as by the middleware of the ordinary path
@@ -53,7 +53,7 @@ class FastPath:
         packed, report = is_packed(request.headers), drop_report(request.headers)
         give_back = self._intake.at_once(request.size)
         if give_back is None:
-            self._draining.end()
+            self._draining.request_ends()
             return False
 
         def settle(outcome: int | Exception) -> None:
@@ -71,7 +71,7 @@ class FastPath:
 
     def _answer(self, request: Exchange, outcome: int | Exception, entries: int = 0) -> None:
         """Say how many were new, or what went wrong."""
-        self._draining.end()
+        self._draining.request_ends()
         last = self._draining.is_draining
         if isinstance(outcome, int):
             request.answer(Receipt(entries, outcome, entries - outcome), last=last)

@@ -184,15 +184,16 @@ class _Room:
         A small body has room of its own, be it here or announced.
         """
         intake = self._intake
-        if not len(intake.timetable) or 0 < (size or self._request.content_length or 0) <= SMALL_BYTES:
+        if not len(intake.timetable):
             self.take(size)
             return
+        is_small = 0 < (size or self._request.content_length or 0) <= SMALL_BYTES
         sender = self._sender()
         appointment = intake.timetable.keep(sender) if sender else None
         if appointment is not None and intake.timetable.is_due(appointment):
             is_the_same = appointment.sender.length == self._request.content_length
             self.take(max(size, appointment.size) if is_the_same else size)  # it may be more when it is inflated
-        elif intake.timetable.is_free(size, intake.held, intake.limit(size)):
+        elif is_small or intake.timetable.is_free(size, intake.held, intake.limit(size)):
             self.take(size)
         else:
             self._refuse_for_now(size)

@@ -56,9 +56,9 @@ class Keeper:
 
     def close(self) -> None:
         """Fold the WAL into the file and let go of it."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _reopen(self) -> Writer:
         if time.monotonic() < self._reopen_at:

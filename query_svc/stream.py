@@ -29,7 +29,7 @@ HEARTBEAT_S: Final = 15.0
 PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are long:
 IDS: Final = 10_000  # of a chain, looked for at a time: for each look the whole chain is gone through
 REOPEN_S: Final = 0.5  # between looks for a file that has gone
-DRAINING_S: Final = 1.0  # for the last event, to a client that may have stopped reading
+LAST_EVENT_S: Final = 1.0  # for the last event, to a client that may have stopped reading
 
 _GREETING: Final = b"retry: %d\n: TraceHub\n\n" % RETRY_MS
 _TIMEOUT: Final = b'data: {"type":"timeout"}\n\n'
@@ -100,7 +100,7 @@ class Stream:
                 await self._response.write(_GREETING)
                 await self._run()
             try:
-                async with asyncio.timeout(DRAINING_S):
+                async with asyncio.timeout(LAST_EVENT_S):
                     await self._response.go_on()
                     if not windows.closing:
                         await self._response.write(_TIMEOUT)

@@ -215,7 +215,7 @@ def _several(text: str) -> tuple[str, ...]:
 
 def volatile_folder(path: Path) -> str | None:
     """The folder above a file that a restart of the machine may empty; None where there is none."""
-    return next((folder for folder in VOLATILE if path.is_relative_to(folder)), None)
+    return next((folder for folder in VOLATILE if path.is_relative_to(os.path.realpath(folder))), None)
 
 
 def is_loopback(host: str) -> bool:

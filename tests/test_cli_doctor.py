@@ -51,6 +51,13 @@ def findings(path: Path, *before: str) -> Found:
     return [one for one in wrong if one[1] not in ("ingest", "query")]
 
 
+def test_a_link_to_itself_is_no_file_to_be_made(path: Path) -> None:
+    """What starts there would end again."""
+    path.unlink()
+    path.symlink_to(path)
+    assert ("problem", "database", f"{path} is a link to itself") in findings(path)
+
+
 def test_a_file_that_nobody_serves_below_tmp(path: Path) -> None:
     """Two warnings, and nothing else is wrong with it; looking leaves no claim behind."""
     assert findings(path) == [
@@ -158,8 +165,10 @@ def test_a_file_in_a_directory_that_this_user_may_not_enter(path: Path) -> None:
         shell = Shell(path.parent.parent, server.url)
         path.parent.chmod(0)
         command = [*powerless, BIN / "tracehub", "doctor", "--json"]
-        ended = subprocess.run(command, env=shell.environ, capture_output=True, text=True, timeout=60, check=False)
-        path.parent.chmod(0o700)
+        try:
+            ended = subprocess.run(command, env=shell.environ, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            path.parent.chmod(0o700)
     assert (ended.returncode, ended.stderr) == (1, "")
     told = {one["name"]: (one["level"], one["detail"]) for one in json.loads(ended.stdout)["findings"]}
     assert told["query"][0] == "ok"

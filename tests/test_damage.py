@@ -54,12 +54,12 @@ async def test_values_of_the_wrong_type(path: Path) -> None:
     """Where a number should be stands something else: every way to read it says so, that of a stream, too."""
     _change(path, "UPDATE chain SET base = 1e300", "UPDATE arrival SET at = 'x'")
     await _read_all(path)
-    with closing(TailReader(path)) as newest:
+    with closing(TailReader(path)) as tail_reader:
         with pytest.raises(BadFile, match="restore a snapshot"):
-            newest.entries_after(0)
+            tail_reader.entries_after(0)
         _change(path, "DELETE FROM entry", "INSERT INTO last_expired VALUES ('x')")
         with pytest.raises(BadFile, match="restore a snapshot"):
-            newest.newest()
+            tail_reader.newest()
     reader = await Reader.open(path, 1)
     with pytest.raises(BadFile, match="restore a snapshot"):
         await reader.newest()

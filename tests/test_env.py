@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared import env
 from shared.env import VERSION, SettingError, Settings, read_settings, refuse_open_address
 
 SERVICES = ["ingest_svc", "query_svc"]
@@ -209,6 +210,15 @@ def test_an_address_of_another_machine_is_a_bad_setting(service: str, host: str,
     ended = start(service, "--host", host, "--db", "/nowhere/t.db", TRACEHUB_INSECURE="1")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert f"TRACEHUB_HOST='{host}': {why}" in ended.stderr
+
+
+def test_a_folder_that_a_restart_empties_is_known_by_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS /tmp is a link, and the path of the file has been followed."""
+    link = tmp_path / "tmp"
+    link.symlink_to(tmp_path / "private", target_is_directory=True)
+    monkeypatch.setattr(env, "VOLATILE", (str(link),))
+    assert env.volatile_folder(tmp_path / "private" / "tracehub.db") == str(link)
+    assert env.volatile_folder(tmp_path / "tracehub.db") is None
 
 
 def test_a_file_that_is_a_link_to_itself(tmp_path: Path) -> None:

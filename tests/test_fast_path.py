@@ -41,7 +41,7 @@ class Wire:
         self._writer.close()
 
     @property
-    def long_ways(self) -> int:
+    def ordinary(self) -> int:
         """Requests that aiohttp handled."""
         return int(self._server.requests_count)
 
@@ -85,17 +85,17 @@ class Wire:
         (403, GOOD, {"Sec_Fetch_Site": "cross-site"}),
     ],
 )
-async def test_both_ways_answer_alike(ingest: Client, status: int, body: bytes, headers: dict[str, str]) -> None:
+async def test_both_paths_answer_alike(ingest: Client, status: int, body: bytes, headers: dict[str, str]) -> None:
     """The same request, in one piece and in chunks, has the same answer."""
     answers = []
     async with Wire(ingest) as wire:
         wire.send(GOOD)
         await wire.answer()
         for chunked in (False, True):
-            before = wire.long_ways
+            before = wire.ordinary
             wire.send(body, chunked=chunked, **headers)
             line, of_answer, text = await wire.answer()
-            assert wire.long_ways - before == chunked
+            assert wire.ordinary - before == chunked
             answers.append(
                 (line, {name: of_answer[name] for name in sorted(of_answer) if name not in OF_ITS_OWN}, text)
             )
@@ -112,7 +112,7 @@ async def test_the_secret_is_asked_for(start_ingest: Any, settings: Settings, se
         wire.send(GOOD, **({"X_TraceHub_Secret": secret} if secret else {}))
         line, *_ = await wire.answer()
         assert f" {status} " in line
-        assert wire.long_ways == 0
+        assert wire.ordinary == 0
     assert rows(settings.path, "SELECT count(*) FROM entry") == [(int(status == 200),)]
 
 

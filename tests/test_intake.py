@@ -13,10 +13,10 @@ from aiohttp import StreamReader, web
 from conftest import Client, Server, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ingest_svc.pieces import Pieces
 from test_inflate import PACK, gzip_bomb
 
 from ingest_svc import intake as room
+from ingest_svc.body_buffer import BodyBuffer
 from ingest_svc.intake import Intake
 from shared.errors import BadRequest
 from shared.web import CANCEL_HANDLERS, answer, make_runner, problems
@@ -143,8 +143,7 @@ async def test_half_a_body_goes_with_its_connection(start: Start, rest: bytes, c
             await asyncio.sleep(0.05)
             writer.close()
             await until(lambda: not intake.held)
-        await asyncio.sleep(0.05)
-        assert [one for one in gc.get_objects() if type(one) in (Pieces, StreamReader)] == []
+        await until(lambda: not [one for one in gc.get_objects() if type(one) in (BodyBuffer, StreamReader)])
     finally:
         gc.enable()
 
@@ -229,6 +228,40 @@ async def test_a_small_body_in_two_pieces_passes_as_well(start: Start, monkeypat
     go_on.set()
     assert [(await response).status for response in large] == [200, 200]
     assert intake.held == 0
+
+
+async def test_a_small_body_that_becomes_large_keeps_its_appointment(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room that was promised to a compressed body is not promised on when the body comes for it."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 100)
+    go_on = asyncio.Event()
+
+    async def use(body: bytes) -> None:
+        if len(body) == 30_000:
+            await go_on.wait()
+
+    client, intake = await start(use)
+    packed = gzip.compress(bytes(33_000))
+
+    async def send() -> int:
+        reader, writer = await connect(client)
+        writer.write(head(len(packed)).replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        await asyncio.sleep(0.05)
+        writer.write(packed)
+        code = await status(reader)
+        writer.close()
+        return code
+
+    large = [asyncio.create_task(client.post("/", data=bytes(30_000))) for _ in range(2)]
+    await until(lambda: intake.held == 60_000)
+    assert await send() == 503
+    assert len(intake.timetable) == 1
+    go_on.set()
+    assert [(await response).status for response in large] == [200, 200]
+    await asyncio.sleep(1)
+    assert await send() == 200
+    assert len(intake.timetable) == 0
 
 
 async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

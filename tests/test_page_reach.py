@@ -56,6 +56,7 @@ async def test_little_height(page: Any, hub: Services, view: str) -> None:
     await page.goto(f"{hub.query_url}/#/{view}")
     await page.wait_for_selector(DRAWN, state="attached")
     await page.keyboard.press("j")
+    await page.wait_for_function("() => document.activeElement.closest('.row')")
     await page.wait_for_timeout(300)
     box = await page.evaluate(
         "(({ top, bottom }) => [top, bottom])(document.activeElement.closest('.row').getBoundingClientRect())"

@@ -121,9 +121,9 @@ async def test_entries_that_share_an_instant(reader: Reader, tmp_path: Path) -> 
         return [one.suffix for one in found]
 
     expected = [*suffixes(crowd), "x"]
-    with closing(TailReader(writer.path)) as newest:
-        assert suffixes(one for _, one in newest.entries_after(0)[0]) == expected
-        assert suffixes(one for _, one in newest.entries_after(60)[0]) == expected[60:]
+    with closing(TailReader(writer.path)) as tail_reader:
+        assert suffixes(one for _, one in tail_reader.entries_after(0)[0]) == expected
+        assert suffixes(one for _, one in tail_reader.entries_after(60)[0]) == expected[60:]
     after, _ = await reader.entries_after(10, 40, 20, 10**9)
     assert suffixes(one for _, one in after) == expected[10:30]
     these, _ = await reader.entries([3, 50, 99, 101], 10**9)

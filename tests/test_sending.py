@@ -112,18 +112,18 @@ async def test_who_takes_nothing_is_hung_up_on(
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
-async def test_a_farewell_waits_for_short_answers_too(ingest: Client, query: Client) -> None:
+async def test_draining_waits_for_short_answers_too(ingest: Client, query: Client) -> None:
     """A client that takes its time for answers that are not sent in pieces has each of them whole."""
     await megabytes(ingest, 1)
     request = b"GET /traces/chain?limit=20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with unread(query, "/traces/chain?limit=20") as connection:
         connection.sendall(request * 60)
         await until(lambda: is_stuck(query))
-        bidding = asyncio.create_task(query.app[DRAINING].drain(20))
+        draining = asyncio.create_task(query.app[DRAINING].drain(20))
         await asyncio.sleep(0.1)
-        assert not bidding.done()
+        assert not draining.done()
         rest = b"".join(await to_thread(lambda: list(iter(lambda: connection.recv(2**20), b""))))
-        await bidding
+        await draining
     while rest:
         head, _, rest = rest.partition(b"\r\n\r\n")
         (length,) = re.findall(rb"Content-Length: (\d+)", head)

@@ -89,7 +89,10 @@ class Reserve:
                 raise self._too_little() from None
 
     def _free_bytes(self) -> int:
-        disk = os.statvfs(self._path.parent)
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:  # the directory has gone
+            return 0
         return disk.f_bavail * disk.f_frsize
 
     def _kept_bytes(self) -> int:

@@ -133,7 +133,7 @@ def translated(path: Path) -> Iterator[None]:
     except DAMAGE as error:
         raise BadFile(f"{path} is damaged ({_on_one_line(error)}): move it away or restore a snapshot") from error
     except OSError as error:
-        raise BadFile(f"cannot use {path}: {error.strerror}") from None
+        raise Unavailable(f"cannot use {path}: {error.strerror}", retry_after=5) from None
 
 
 def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:

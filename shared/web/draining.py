@@ -34,11 +34,11 @@ class Draining:
                     self._none_left.clear()
                     await self._none_left.wait()
 
-    def begin(self) -> None:
+    def request_begins(self) -> None:
         """A request is being answered."""
         self._requests += 1
 
-    def end(self) -> None:
+    def request_ends(self) -> None:
         """One was answered."""
         self._requests -= 1
         if not self._requests:
@@ -47,7 +47,7 @@ class Draining:
     def _counted(self) -> Middleware:
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.begin()
+            self.request_begins()
             answering = asyncio.current_task()
             assert answering is not None
             answering.add_done_callback(self._answered)  # what the handler returns is still to be written
@@ -56,7 +56,7 @@ class Draining:
         return counted
 
     def _answered(self, _: asyncio.Task[Any]) -> None:
-        self.end()
+        self.request_ends()
 
     async def _end_connection(self, _: web.Request, response: web.StreamResponse) -> None:
         if self.is_draining:

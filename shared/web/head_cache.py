@@ -1,4 +1,4 @@
-"""HeadCache of requests that aiohttp has parsed: a sender repeats its own, but for the length of the body."""
+"""Heads of requests that aiohttp has parsed: a sender repeats its own, but for the length of the body."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The writer process: whoever asks is answered in order, each with its own count, in one transaction where possible."""
+"""Group commit: whoever asks is answered in order, each with its own count, in one transaction where possible."""
 
 import re
 import socket
@@ -32,7 +32,7 @@ from ingest_svc.messages import (
     framed,
 )
 from shared.doorbell import Doorbell
-from shared.errors import BadFile, DiskFull, FileFault, Unavailable
+from shared.errors import DiskFull, FileFault, Unavailable
 from shared.storage.columns import columns
 from shared.storage.writer import Writer
 from shared.wire import Entry
@@ -239,9 +239,24 @@ async def test_a_directory_that_has_gone_is_told_and_may_come_back(
         assert service.ask(batch(1))[0].counts == [1]
         data.rename(elsewhere)
         (failed,) = service.ask(batch(2))
-        assert isinstance(failed.fault.error(), BadFile)
+        assert isinstance(failed.fault.error(), Unavailable)
         assert str(failed.fault.error()) == f"cannot use {data / 'tracehub.db'}: No such file or directory"
         assert "Traceback" not in caplog.text
+        elsewhere.rename(data)
+        await until(lambda: _works(service))
+
+
+async def test_a_directory_that_goes_while_there_is_no_reserve(tmp_path: Path) -> None:
+    """After a full disk, what is asked of the file system for the reserve is no reason to stay closed."""
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.mkdir()
+    with writing(data / "tracehub.db") as service:
+        assert service.ask(batch(1))[0].counts == [1]
+        service.keeper.call(lambda writer: writer._reserve.let_go())
+        data.rename(elsewhere)
+        for number in (2, 3):
+            (failed,) = service.ask(batch(number))
+            assert isinstance(failed.fault.error(), Unavailable)
         elsewhere.rename(data)
         await until(lambda: _works(service))
 
@@ -249,7 +264,7 @@ async def test_a_directory_that_has_gone_is_told_and_may_come_back(
 def _works(service: Service) -> bool:
     (answer,) = service.ask(batch(1, 2))
     if isinstance(answer, Failed):
-        assert isinstance(answer.fault.error(), Unavailable | BadFile)
+        assert isinstance(answer.fault.error(), Unavailable)
         return False
     return bool(answer.counts == [1])
 
