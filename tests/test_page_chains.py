@@ -93,6 +93,19 @@ async def test_new_chains_do_not_move_rows_under_the_pointer(page: Any, hub: Ser
     await page.wait_for_function("() => document.querySelector('a.id').textContent === 'pill-16'")
 
 
+async def test_only_new_chains_are_counted_as_new(page: Any, hub: Services) -> None:
+    """What scrolling brought into the list is there already: it is not counted with what came meanwhile."""
+    send(hub, [entry(correlation_id=f"deep/{number:03}") for number in range(120)])
+    await page.goto(f"{hub.query_url}/#/?q=deep%2F")
+    await page.wait_for_function(LIVE)
+    await page.evaluate("moving = setInterval(() => document.querySelector('.scroll').scrollTop = 1e6, 30)")
+    await page.wait_for_selector("[data-id='deep/000']")
+    await page.evaluate("clearInterval(moving)")
+    send(hub, [entry(correlation_id="deep/new")])
+    await page.wait_for_selector(".pill:not([hidden])")
+    assert await page.locator(".pill").text_content() == "1 new"
+
+
 async def test_rows_change_in_place(page: Any, hub: Services) -> None:
     """The exit that comes makes the row complete, where it stands."""
     send(hub, [entry(correlation_id="place-1"), entry(correlation_id="place-2")])

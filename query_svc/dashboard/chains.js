@@ -128,7 +128,11 @@ export function chainsView(context, route) {
       const answer = await page(next);
       if (mine !== searching) return;
       next = answer.next;
-      for (const chain of answer.found) if (!rows.has(chain.correlation_id)) list.append(put(chain).node);
+      for (const chain of answer.found.filter((each) => !rows.has(each.correlation_id))) {
+        const row = put(chain);
+        row.shown = true;
+        list.append(row.node);
+      }
       tell();
       sayFound();
     } catch (error) {
