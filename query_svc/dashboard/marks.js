@@ -1,7 +1,7 @@
 // The small things that every view shows: a source's mark, a chain's state, a time, what to do where there is nothing.
 
 import { h, button, copy, setText } from './element.js';
-import { clock, code, utc, visible } from './format.js';
+import { clock, code, count, utc, visible } from './format.js';
 import { address, serverNow } from './api.js';
 import { sourceClass } from './theme.js';
 
@@ -52,6 +52,26 @@ export function copyButton(label, text) {
     setTimeout(() => setText(node, label), 1_200);
   }, { class: 'small' });
   return node;
+}
+
+// Holds what a view shows: `turned(held)` does so. Where that is not decided by the button, `show` says what is true.
+export function pauseButton(title, say, turned, more) {
+  const node = button('Pause', title, () => pause.turn(), { 'aria-pressed': 'false', ...more });
+  const pause = {
+    node,
+    held: false,
+    show(held, waiting = 0) {
+      pause.held = held;
+      node.setAttribute('aria-pressed', String(held));
+      setText(node, held ? `Go on${waiting > 0 ? ` · ${count(waiting)} new` : ''}` : 'Pause');
+    },
+    turn() {
+      pause.show(!pause.held);
+      say(pause.held ? 'Paused' : 'Going on');
+      turned(pause.held);
+    },
+  };
+  return pause;
 }
 
 export function nothing(title, ...rest) {
