@@ -78,6 +78,25 @@ async def test_filters_are_typed_and_kept_in_the_address(page: Any, hub: Service
     assert "endpoint=%2Ftail-glob%2F*" in page.url
 
 
+async def test_a_new_filter_holds_from_the_first_row_on(page: Any, hub: Services) -> None:
+    """What the stream before brings while the new one is looked for is not in the list."""
+    send(hub, some(1, "tail-before"))
+    await open_tail(page, hub)
+    await shows(page, "/tail-before/0")
+
+    async def late(route: Any) -> None:
+        send(hub, some(5, "tail-before", start=1))
+        await page.wait_for_timeout(300)
+        await route.continue_()
+
+    await page.route(re.compile(r"/recent\?"), late)
+    await page.get_by_label("Source, the whole name").fill("tail-narrow")
+    await page.wait_for_selector(".nothing")
+    send(hub, some(1, "tail-narrow"))
+    await shows(page, "/tail-narrow/0")
+    assert await endpoints(page) == ["/tail-narrow/0"]
+
+
 async def test_a_pause_loses_nothing(page: Any, hub: Services) -> None:
     """Paused, nothing moves; going on, everything that came meanwhile is there, from where it was paused."""
     send(hub, some(2, "tail-pause"))

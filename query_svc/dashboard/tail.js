@@ -83,10 +83,11 @@ export function tailView(context, route) {
   }
 
   function go(from) {
+    const mine = loading;
     live.follow({
       path: 'stream', parameters: filter, from,
       entry(text, id) {
-        if (id <= position) return;
+        if (mine !== loading || id <= position) return;
         if (held) {
           counted += 1;
           passed = id;
