@@ -1,5 +1,6 @@
 """The dashboard's list of chains, in a real browser over both real services."""
 
+import re
 from typing import Any
 
 import pytest
@@ -104,6 +105,26 @@ async def test_only_new_chains_are_counted_as_new(page: Any, hub: Services) -> N
     send(hub, [entry(correlation_id="deep/new")])
     await page.wait_for_selector(".pill:not([hidden])")
     assert await page.locator(".pill").text_content() == "1 new"
+
+
+async def test_a_chain_that_comes_while_the_list_is_read(page: Any, hub: Services) -> None:
+    """The newest chains are looked at again once a page is there that is older than what came."""
+    send(hub, [entry(correlation_id="meanwhile/0")])
+    first = True
+
+    async def late(route: Any) -> None:
+        nonlocal first
+        answer = await route.fetch()
+        if first:
+            first = False
+            await page.wait_for_function(LIVE)
+            send(hub, [entry(correlation_id="meanwhile/1")])
+            await page.wait_for_timeout(500)
+        await route.fulfill(response=answer)
+
+    await page.route(re.compile(r"/correlations\?"), late)
+    await page.goto(f"{hub.query_url}/#/?q=meanwhile%2F")
+    await page.wait_for_selector("[data-id='meanwhile/1']")
 
 
 async def test_rows_change_in_place(page: Any, hub: Services) -> None:

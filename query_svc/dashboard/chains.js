@@ -143,12 +143,16 @@ class ChainsView {
   }
 
   async _readNewest() {
-    if (this._busy || !this.node.isConnected) return;
+    if (!this.node.isConnected) return;
+    if (this._busy) return this._refresh(); // what is being read may be older than what came
     const mine = this._search;
     const touched = this._chains.takeTouched();
     try {
       const page = await pageOfChains(this._filter, null, 1);
-      if (mine !== this._search || this._busy) return;
+      if (mine !== this._search || this._busy) {
+        touched.forEach((id) => this._chains.touch(id));
+        return this._refresh();
+      }
       for (const known of this._chains.merge(page, touched)) known.row?.update();
       this._show(false);
     } catch { /* the banner tells of a lost connection */ }
