@@ -59,7 +59,7 @@ async def test_three_answers(page: Any, hub: Services) -> None:
     assert "WK charge" in where
     assert "WS reserve" in slow and "80 ms" in slow
     assert "2 exits of WK charge, MA /orders" in missing
-    assert "1 entry of JW notify, though its exit came" in missing and "1 error in WS reserve" in missing
+    assert "1 entry of JW notify, though its exit arrived" in missing and "1 error in WS reserve" in missing
 
 
 async def test_a_step_is_selected_by_key_and_by_click(page: Any, hub: Services) -> None:
@@ -69,7 +69,7 @@ async def test_a_step_is_selected_by_key_and_by_click(page: Any, hub: Services) 
     await page.keyboard.press("j")
     panel = page.locator(".details")
     assert "/orders" in await panel.inner_text()
-    assert "has not come" in await panel.inner_text()
+    assert "has not arrived" in await panel.inner_text()
     assert "a raw line" in await panel.inner_text()
     assert "A1" in await panel.inner_text()
     await page.keyboard.press("j")
@@ -122,7 +122,7 @@ async def test_a_pause_holds_what_is_shown(page: Any, hub: Services) -> None:
 async def test_a_chain_that_is_not_there_yet(page: Any, hub: Services) -> None:
     """Its page waits, says how to send an entry, and shows the first one when it comes."""
     await page.goto(f"{hub.query_url}/#/traces/not-there-yet")
-    await page.wait_for_selector(".nothing h2:has-text('Nothing of this chain yet')")
+    await page.wait_for_selector(".nothing h2:has-text('No entries of this chain yet')")
     assert "curl" in await page.locator(".nothing pre").inner_text()
     await page.wait_for_function("() => document.body.dataset.live === 'open'")
     send(hub, [step("not-there-yet", 0, "->")])
@@ -252,8 +252,8 @@ async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page
     await page.wait_for_selector(".facts:not([hidden])")
     assert "2 of 4 entries" in await page.locator(".numbers").inner_text()
     told = await page.locator(".facts").inner_text()
-    assert "nothing of what is left is open" in told
-    assert "the 2 entries that came first, past retention; 2 entries of WS cart, MA /order" in told
+    assert "none of what is left is open" in told
+    assert "the first 2 entries, which have expired; 2 entries of WS cart, MA /order" in told
 
 
 async def test_what_is_pressed_is_not_taken_away(page: Any, hub: Services) -> None:

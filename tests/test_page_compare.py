@@ -116,9 +116,9 @@ async def test_a_chain_that_is_partly_gone(services: Services, page: Any) -> Non
     await asyncio.to_thread(clean_until_expired, services, "part%2Fa")
     send(services, chain("part/b", ("MA", "/early", 0, 10), ("MA", "/late", 20, 30)))
     await compare(page, services, "part/a", "part/b")
-    assert "2 entries before" in await page.locator(".gist").first.inner_text()
+    assert "2 earlier entries expired" in await page.locator(".gist").first.inner_text()
     said = await page.locator(".verdict p").inner_text()
-    assert "Of A only a part is compared" in said
+    assert "Only a part of A is compared" in said
     assert "took" not in said
 
 

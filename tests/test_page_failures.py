@@ -65,7 +65,7 @@ async def test_a_list_that_fails_once(page: Any, hub: Services) -> None:
     await page.wait_for_function(LIVE)
     send(hub, chains(1, "list-once", 80))
     await page.wait_for_timeout(900)
-    assert "all that retention" not in await page.locator(".foot").inner_text()
+    assert "all that are stored" not in await page.locator(".foot").inner_text()
     await page.wait_for_selector("[data-id='list-once/60']")
 
 
@@ -110,11 +110,11 @@ async def test_a_chain_that_is_half_read(page: Any, hub: Services) -> None:
     await page.goto(f"{hub.query_url}/#/traces/half-read")
     await page.wait_for_selector(".numbers:has-text('50,000 entries')", timeout=30_000)
     await asyncio.wait_for(asked.wait(), 10)
-    assert "reading on" in await page.locator(".numbers").inner_text()
+    assert "loading more" in await page.locator(".numbers").inner_text()
     await page.click("button:has-text('NDJSON')")
-    await page.wait_for_selector("button:has-text('still reading')")
+    await page.wait_for_selector("button:has-text('still loading')")
     go.set()
-    await page.wait_for_selector(".numbers:has-text('50,001 entries'):not(:has-text('reading on'))", timeout=30_000)
+    await page.wait_for_selector(".numbers:has-text('50,001 entries'):not(:has-text('loading more'))", timeout=30_000)
     async with page.expect_download() as download:
         await page.click("button:has-text('NDJSON')")
     assert lines_of(await (await download.value).path()) == 50_001

@@ -163,7 +163,7 @@ async def test_a_list_on_a_busy_server(page: Any, hub: Services) -> None:
     send(hub, chains(120, "busy", 5))
     await page.wait_for_selector("[data-id='busy/124']")
     await page.evaluate("list = document.querySelector('.scroll'), setInterval(() => list.scrollTop = 1e6, 30)")
-    await page.wait_for_selector(".foot:has-text('all that retention')")
+    await page.wait_for_selector(".foot:has-text('all that are stored')")
     shown = await page.locator("a.id").all_text_contents()
     assert shown == [f"busy/{each}" for each in reversed(range(125))]
 
@@ -287,7 +287,7 @@ async def test_a_chain_that_leaves_its_state(page: Any, hub: Services) -> None:
     await page.wait_for_selector("[data-id='leaves/0']")
     await page.mouse.move(600, 400)
     send(hub, [entry(correlation_id="leaves/0", direction="<-")])
-    await page.wait_for_selector("[data-id='leaves/0']:has-text('no longer so')")
+    await page.wait_for_selector("[data-id='leaves/0']:has-text('state changed')")
     await page.mouse.move(600, 20)
     send(hub, [entry(correlation_id="leaves/1", source_id="WS")])
     await page.wait_for_selector("[data-id='leaves/0']", state="detached")

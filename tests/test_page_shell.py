@@ -132,7 +132,7 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
     await page.wait_for_selector(".banner.lost:has-text('Connection lost')")
     send(services, [entry(correlation_id="meanwhile"), entry(correlation_id="meanwhile")])
     services.start("query_svc")
-    await page.wait_for_selector(".banner.back:has-text('2 entries came meanwhile')")
+    await page.wait_for_selector(".banner.back:has-text('2 entries arrived meanwhile')")
     await page.wait_for_selector("[data-id]:has-text('meanwhile')")
     await page.wait_for_selector(".health.well:has-text('healthy')")
     assert "3 entries" in str(await page.locator(".health").get_attribute("title"))
@@ -174,7 +174,7 @@ async def test_a_stream_that_is_held_back(page: Any, hub: Services) -> None:
     """Where a proxy keeps the stream to itself the page says that what it shows may be old, and why."""
     await page.route("**/stream?*", lambda _: None)
     await page.goto(hub.query_url)
-    await page.wait_for_selector(".banner.lost:has-text('the stream does not begin')", timeout=60_000)
+    await page.wait_for_selector(".banner.lost:has-text('the stream did not start')", timeout=60_000)
     await page.unroute("**/stream?*")
     await page.wait_for_function(LIVE)
 
@@ -235,7 +235,7 @@ async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> Non
     send(services, [entry(endpoint="/two"), entry(endpoint="/two", direction="<-")])
     services.start("query_svc")
     await page.wait_for_selector(".numbers:has-text('3 entries')")
-    await page.wait_for_selector(".banner.back:has-text(': what came meanwhile is shown now')")
+    await page.wait_for_selector(".banner.back:has-text(': what arrived meanwhile is shown now')")
 
 
 async def test_the_rate_where_not_all_comes_by(page: Any, hub: Services) -> None:
@@ -279,7 +279,7 @@ async def test_the_secret_is_asked_for(services: Services, page: Any) -> None:
     await page.goto(f"{services.query_url}/#/traces/guarded")
     await page.get_by_label("Secret").fill("a guess")
     await page.keyboard.press("Enter")
-    await page.wait_for_selector(".problem:has-text('not the secret')")
+    await page.wait_for_selector(".problem:has-text('Wrong secret')")
     await page.get_by_label("Secret").fill("a reader's secret")
     await page.keyboard.press("Enter")
     await page.wait_for_selector(".facts:not([hidden])")

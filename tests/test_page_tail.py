@@ -105,7 +105,7 @@ async def test_a_pause_loses_nothing(page: Any, hub: Services) -> None:
     await page.keyboard.press("p")
     await page.wait_for_selector(".pace.held")
     send(hub, [*some(300, "tail-pause", start=2), *some(50, "tail-others")])
-    await page.wait_for_selector(".pace:has-text('paused · 300 came meanwhile')")  # the filtered ones
+    await page.wait_for_selector(".pace:has-text('paused · 300 arrived meanwhile')")  # the filtered ones
     assert await length(page) == 2
     await page.keyboard.press("p")
     await page.wait_for_function("() => parseInt(document.querySelector('.tail .virtual').style.height) > 300 * 20")

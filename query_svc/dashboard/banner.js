@@ -36,22 +36,22 @@ export function makeBanner(live) {
       if (state !== 'lost') return;
       timer = setTimeout(() => {
         shown = true;
-        const what = why ? `Nothing comes since ${clock(lostAt, 0)}: ${why}` : `Connection lost at ${clock(lostAt, 0)}`;
-        show('lost', `${what}. What is shown may be old; trying again …`, 'Try now', () => live.retry());
+        const what = why ? `No entries since ${clock(lostAt, 0)}: ${why}` : `Connection lost at ${clock(lostAt, 0)}`;
+        show('lost', `${what}. What is shown may be out of date; retrying …`, 'Try now', () => live.retry());
       }, shown ? 0 : PATIENCE_MS);
     },
     back({ lostAt, missed, passedOver, upgraded }) {
       clearTimeout(timer);
       const away = duration(Math.max(1_000, Date.now() - lostAt));
       if (shown) {
-        const came = live.isWhole ? `${plural(missed, 'entry', 'entries')} came meanwhile and` : 'what came meanwhile';
+        const came = live.isWhole ? `${plural(missed, 'entry', 'entries')} arrived meanwhile and` : 'what arrived meanwhile';
         const many = live.isWhole && missed > 1;
-        const what = passedOver ? `${came} ${many ? 'were' : 'was'} passed over` : `${came} ${many ? 'are' : 'is'} shown now`;
+        const what = passedOver ? `${came} ${many ? 'were' : 'was'} skipped` : `${came} ${many ? 'are' : 'is'} shown now`;
         show('back', `Back after ${away}: ${missed ? what : 'nothing was missed'}.`);
         stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
       }
       shown = false;
-      if (upgraded) show('back', 'TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
+      if (upgraded) show('back', 'TraceHub was upgraded.', 'Reload', () => location.reload());
     },
     tell(text, label, action) {
       show('back', text, label, action);

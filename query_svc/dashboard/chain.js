@@ -38,12 +38,14 @@ class ChainView {
     this._note = atMostEvery(NOTED_MS, () => this._noteAddress());
     this._drawSmall = atMostEvery(30, () => this._draw());
     this._drawLarge = atMostEvery(400, () => this._draw());
-    this._askSoon = atMostEvery(1_000, () => this._record.whenItArrived(this._reading.signal).then(() => this._showHead(), () => {}));
+    this._askSoon = atMostEvery(1_000, () =>
+      this._record.whenItArrived(this._reading.signal).then(() => this._showHead(), () => {}));
     this._ticking = setInterval(() => this._tick(), 1_000);
     this.keys = this._keys();
     this.help = [
       ['v', 'timeline or sequence'], ['j k ↓ ↑', 'next, previous step'], ['Enter', 'zoom to the step'],
-      ['+ -', 'zoom (also Ctrl and wheel)'], ['← →', 'pan (also drag)'], ['0', 'all that was recorded'], ['9', 'up to now'],
+      ['+ -', 'zoom (also Ctrl and wheel)'], ['← →', 'pan (also drag)'], ['0', 'show the whole record'],
+      ['9', 'show everything up to now'],
       ['r', 'ruler (also Shift and drag)'], ['/', 'find a step'], ...(saved ? [] : [['c', 'compare with another chain']]),
     ];
     this.node = this._build();
@@ -59,10 +61,8 @@ class ChainView {
       r: () => this._measure(),
       p: () => this._pause?.turn(),
       '+': zoom(1 / 1.6), '=': zoom(1 / 1.6), '-': zoom(1.6),
-      0: () => this._timeline.fit(),
-      9: () => this._timeline.fitNow(),
-      ArrowLeft: () => this._timeline.pan(-0.15),
-      ArrowRight: () => this._timeline.pan(0.15),
+      0: () => this._timeline.fit(), 9: () => this._timeline.fitNow(),
+      ArrowLeft: () => this._timeline.pan(-0.15), ArrowRight: () => this._timeline.pan(0.15),
       Enter: () => this._focusOnSelected(),
       c: () => { if (!this._saved) location.hash = link('compare', [this._record.id]); },
       Escape: (event) => this._escape(event),
@@ -89,11 +89,11 @@ class ChainView {
     const kind = (name, label, title) => button(label, title, () => this._turn(name));
     this._kinds = {
       timeline: kind('timeline', 'Timeline', 'Bars on an axis of time (v)'),
-      sequence: kind('sequence', 'Sequence', 'Who follows whom (v)'),
+      sequence: kind('sequence', 'Sequence', 'Entries as arrows between sources (v)'),
     };
     this._ruler = button('Ruler', 'Measure between two points: drag (r, or Shift and drag)', () => this._measure(),
       { 'aria-pressed': 'false', class: 'only-timeline' });
-    this._pause = this._saved ? null : pauseButton('Hold what is shown (p); nothing is lost', this._context.say,
+    this._pause = this._saved ? null : pauseButton('Pause updates (p); nothing is lost', this._context.say,
       (held) => { if (!held) this._draw(); });
     return h('div', { class: 'bar' },
       h('span', { class: 'group', role: 'group', 'aria-label': 'View' }, this._kinds.timeline, this._kinds.sequence),
@@ -152,7 +152,7 @@ class ChainView {
         record.forget();
         this._load();
       },
-      gap: () => banner.tell('Some entries of this chain passed retention before this page had them.'),
+      gap: () => banner.tell('Retention removed some entries of this chain before this page could load them.'),
     });
   }
 
@@ -218,7 +218,7 @@ class ChainView {
 
   _fillBody() {
     const some = this._found.bars.length > 0;
-    const wanted = some ? [this._current.node, this._side] : [this._record.loaded ? noChain(this._record.id) : nothing('Reading …')];
+    const wanted = some ? [this._current.node, this._side] : [this._record.loaded ? noChain(this._record.id) : nothing('Loading …')];
     if (this._body.firstChild !== wanted[0] || !some) this._body.replaceChildren(...wanted);
     this.node.dataset.kind = this._kind;
     for (const [name, each] of Object.entries(this._kinds)) each.setAttribute('aria-pressed', String(name === this._kind));
@@ -241,7 +241,9 @@ class ChainView {
     this._note();
     this._current.choose(bar);
     this._showSide();
-    if (bar) this._context.say(`${this._words(bar)}, step ${count(this._found.bars.indexOf(bar) + 1)} of ${count(this._found.bars.length)}`);
+    if (!bar) return;
+    const { bars } = this._found;
+    this._context.say(`${this._words(bar)}, step ${count(bars.indexOf(bar) + 1)} of ${count(bars.length)}`);
   }
 
   _words(bar) {
@@ -291,7 +293,7 @@ class ChainView {
 }
 
 function noChain(id) {
-  return nothing('Nothing of this chain yet',
-    h('p', {}, 'No entry with this id is stored: it has not come, has another name, or is past retention. ', 'What comes shows here at once. ',
-      h('a', { href: link('chains', [], { q: id }) }, 'Look for chains like it')), curlLine(id));
+  return nothing('No entries of this chain yet',
+    h('p', {}, 'No entry with this id is stored: it has not arrived, has another id, or has expired. ',
+      'New entries appear here at once. ', h('a', { href: link('chains', [], { q: id }) }, 'Search for similar ids')), curlLine(id));
 }

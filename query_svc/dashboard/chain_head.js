@@ -53,7 +53,7 @@ export class ChainHead {
       h('span', {}, plural(found.groups.length, 'source')),
       h('span', {}, plural(hosts.size, 'host')),
       moment(found.origin),
-      cut ? h('strong', {}, 'and more that this page cannot hold') : reading ? h('strong', {}, 'reading on …') : null,
+      cut ? h('strong', {}, 'and more than this page can hold') : reading ? h('strong', {}, 'loading more …') : null,
     ];
   }
 }

@@ -1,7 +1,7 @@
 // A row of the list of chains: what is known of one chain, and how long ago it was heard of.
 
 import { h, setText } from './element.js';
-import { age, clock, count, duration, shorten, utc, visible } from './format.js';
+import { age, clock, count, duration, plural, shorten, utc, visible } from './format.js';
 import { mark, quietMs, stateMark, stateOf } from './marks.js';
 import { chainLink, go } from './router.js';
 
@@ -36,7 +36,7 @@ export class ChainRow {
     if (chain.sources.join() !== this._sourcesShown) this._showSources(chain.sources);
     setText(this._entries, count(chain.trace_count));
     this._entries.classList.toggle('one', chain.trace_count === 1);
-    this._entries.title = chain.expired ? `what is left; ${count(chain.expired)} that came first passed retention` : '';
+    this._entries.title = chain.expired ? `${plural(chain.expired, 'earlier entry has', 'earlier entries have')} expired` : '';
     this._age.title = `newest entry ${clock(chain.last_ts)}\n${utc(chain.last_ts)}`;
     if (chain.trace_count !== this._entriesShown) {
       this._entriesShown = chain.trace_count;
@@ -52,7 +52,7 @@ export class ChainRow {
     const now = left ? 'left' : stateOf(chain);
     if (this._state.dataset.state !== now) {
       this._state.dataset.state = now;
-      this._state.replaceChildren(left ? 'no longer so' : stateMark(now));
+      this._state.replaceChildren(left ? 'state changed' : stateMark(now));
     }
     if (left) return;
     const open = chain.complete === false && now !== 'alone';

@@ -21,7 +21,7 @@ export function chainsView(context, route) {
 class ChainsView {
   constructor(context, route) {
     this.title = 'Chains';
-    this.help = [['n', 'show the new ones'], ['x', 'pick a chain'], ['c', 'compare the two picked']];
+    this.help = [['n', 'show the new chains'], ['x', 'pick a chain'], ['c', 'compare the two picked']];
     this.keys = {
       '/': () => this._filters.search.focus(),
       j: () => step(this._links(), 1),
@@ -45,10 +45,10 @@ class ChainsView {
 
   _build() {
     this._filters = filters(this._filter, () => { remember(this._here()); this._reload(); });
-    this._pause = pauseButton('Count what is new and move nothing (p)', this._context.say, (held) => { if (!held) this._show(false); });
+    this._pause = pauseButton('Hold the list (p); new chains are counted', this._context.say, (held) => { if (!held) this._show(false); });
     this._filters.bar.append(this._pause.node);
     this._list = h('div', { class: 'rows', role: 'rowgroup' });
-    this._pill = button('', 'Show them', () => this._show(true), { class: 'pill', hidden: true });
+    this._pill = button('', 'Show the new chains (n)', () => this._show(true), { class: 'pill', hidden: true });
     this._foot = h('div', { class: 'foot' });
     this._empty = h('div', {});
     this._table = h('div', { class: 'table chains', role: 'table', 'aria-label': 'Chains, newest activity first' },
@@ -102,7 +102,7 @@ class ChainsView {
     const mine = (this._search += 1);
     clearTimeout(this._retrying);
     this._busy = true;
-    setText(this._foot, 'Looking …');
+    setText(this._foot, 'Loading …');
     try {
       const page = await pageOfChains(this._filter, null);
       if (mine !== this._search) return;
@@ -126,7 +126,7 @@ class ChainsView {
     if (this._busy || this._chains.next === null) return;
     const mine = this._search;
     this._busy = true;
-    setText(this._foot, 'Looking further back …');
+    setText(this._foot, 'Loading older chains …');
     try {
       const page = await pageOfChains(this._filter, this._chains.next);
       if (mine !== this._search) return;
@@ -240,9 +240,9 @@ class ChainsView {
     const { longestMs } = this._chains;
     this._eachRow((row) => row.scale(longestMs));
     if (none && end) setText(this._foot, '');
-    else if (end) setText(this._foot, `${plural(this._list.childElementCount, 'chain')}: all that retention has kept`);
+    else if (end) setText(this._foot, `${plural(this._list.childElementCount, 'chain')}: all that are stored`);
     else if (!this._foot.firstElementChild) {
-      this._foot.replaceChildren(button('Look further back', 'Older chains', () => this._readOlder()));
+      this._foot.replaceChildren(button('Look further back', 'Load older chains', () => this._readOlder()));
     }
   }
 

@@ -26,11 +26,11 @@ export function compareView(context, route) {
 
   function begin() {
     if (ids.length < 2) {
-      body.replaceChildren(nothing('Two chains, side by side', h('p', {}, 'Put in two correlation ids, or pick two in the list of chains: '),
-        h('p', {}, h('kbd', {}, 'x'), ' picks the one that has the focus, ', h('kbd', {}, 'c'), ' compares the two picked last.')));
+      body.replaceChildren(nothing('Two chains, side by side', h('p', {}, 'Enter two correlation ids, or pick two in the list of chains: '),
+        h('p', {}, h('kbd', {}, 'x'), ' picks the chain in focus, ', h('kbd', {}, 'c'), ' compares the two picked last.')));
       return;
     }
-    body.replaceChildren(h('p', { class: 'hint', role: 'status' }, 'Reading both chains …'));
+    body.replaceChildren(h('p', { class: 'hint', role: 'status' }, 'Loading both chains …'));
     load();
   }
 
@@ -40,7 +40,7 @@ export function compareView(context, route) {
       if (!stopped) show(chains);
     } catch (error) {
       if (stopped) return;
-      body.replaceChildren(nothing('That did not work', h('p', {}, error.message)));
+      body.replaceChildren(nothing('The chains did not load', h('p', {}, error.message)));
       retrying = setTimeout(load, AGAIN_MS);
     }
   }
@@ -48,7 +48,7 @@ export function compareView(context, route) {
   function show(chains) {
     const missing = chains.findIndex((chain) => !chain.count);
     if (missing >= 0) {
-      body.replaceChildren(nothing('No such chain', h('p', {}, `Nothing is kept of ${shorten(visible(ids[missing]), 90)}. It may have expired.`)));
+      body.replaceChildren(nothing('No such chain', h('p', {}, `No entries of ${shorten(visible(ids[missing]), 90)} are stored. They may have expired.`)));
       return;
     }
     const [a, b] = chains.map((chain) => model(chain.traces));
@@ -68,7 +68,7 @@ export function compareView(context, route) {
     const card = (name, chain, parts) => h('div', { class: 'card' }, h('b', { class: 'letter' }, name),
       h('a', { href: chainLink(chain.correlation_id), title: visible(chain.correlation_id) }, shorten(visible(chain.correlation_id), 48)),
       h('span', { class: 'gist' }, duration(parts.last), ' · ', plural(chain.count, 'entry', 'entries'), ' · ', moment(parts.origin),
-        chain.next ? ' · only its beginning' : '', chain.expired ? ` · ${plural(chain.expired, 'entry', 'entries')} before, past retention` : ''));
+        chain.next ? ' · only its beginning' : '', chain.expired ? ` · ${plural(chain.expired, 'earlier entry', 'earlier entries')} expired` : ''));
     const words = [
       outcome(chains, [a, b]),
       only('a') ? h('span', { class: 'absent' }, `${plural(only('a'), 'step')} missing in B`) : null,
@@ -76,8 +76,8 @@ export function compareView(context, route) {
       h('span', {}, changed.length ? `${plural(changed.length, 'step differs', 'steps differ')} in duration` : 'no step differs in duration'),
     ];
     return h('div', { class: 'summary' }, h('div', { class: 'cards' }, card('A', chains[0], a), card('B', chains[1], b)),
-      h('div', { class: 'verdict' }, h('p', { role: 'status' }, words.filter(Boolean)), most ? button('Largest difference', 'Where most of it was lost or won (l)', () => to(found.indexOf(most)), { class: 'small' }) : null,
-        button('Next difference', 'd', () => next(1), { class: 'small' }), button('A ⇄ B', 'Swap (s)', swap, { class: 'small' })));
+      h('div', { class: 'verdict' }, h('p', { role: 'status' }, words.filter(Boolean)), most ? button('Largest difference', 'The step that explains most of the difference (l)', () => to(found.indexOf(most)), { class: 'small' }) : null,
+        button('Next difference', 'To the next difference (d)', () => next(1), { class: 'small' }), button('A ⇄ B', 'Swap (s)', swap, { class: 'small' })));
   }
 
   function to(number) { rows.nodeOf(number).focus({ preventScroll: true }); }
@@ -117,7 +117,7 @@ function outcome(chains, found) {
   const letters = (is) => ['A', 'B'].filter((_, at) => is(at)).join(' and ');
   const open = letters((at) => found[at].opens.length);
   const parts = letters((at) => chains[at].expired || chains[at].next);
-  if (parts) return h('b', { class: 'slower' }, `Of ${parts} only a part is compared`);
+  if (parts) return h('b', { class: 'slower' }, `Only a part of ${parts} is compared`);
   if (open) return h('b', { class: 'slower' }, `${open} ${open.length > 1 ? 'are' : 'is'} open, as of ${clock(serverNow(), 0)}`);
   const gain = found[1].last - found[0].last;
   return h('b', { class: gain > 0 ? 'slower' : 'faster' }, Math.abs(gain) < LARGE_MS ? 'B took as long as A' : `B took ${duration(Math.abs(gain))} ${gain > 0 ? 'longer' : 'less'}`);

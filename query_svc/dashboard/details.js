@@ -32,7 +32,7 @@ export function details({ choose, close }) {
       within.hidden = !bar.parent;
       if (bar.parent) {
         renew(within, h('p', {}, 'within ', button(`${visible(first(bar.parent).source_id)} ${visible(first(bar.parent).endpoint)}`,
-          'Go to the step around it', () => { choose(bar.parent); node.focus(); }, { class: 'link' })));
+          'Go to the enclosing step', () => { choose(bar.parent); node.focus(); }, { class: 'link' })));
       }
       entry.show(bar.entry, origin, false);
       exit.show(bar.exit, origin, bar.kind === 'open');
@@ -56,7 +56,7 @@ function makeSide(name) {
       if (entry && entry === shown) return;
       shown = entry;
       node.replaceChildren(...(entry ? known(name, entry, offset) : [h('h3', {}, name),
-        h('p', { class: 'missing' }, open ? 'has not come' : 'was never recorded, or has expired')]));
+        h('p', { class: 'missing' }, open ? 'has not arrived' : 'was never recorded, or has expired')]));
     },
   };
 }

@@ -19,9 +19,9 @@ function fact(name, [kind, ...parts]) {
 }
 
 function where(model, { now, complete, expired, stuck, choose }) {
-  if (!model.bars.length) return ['calm', 'nothing has come yet'];
+  if (!model.bars.length) return ['calm', 'no entries yet'];
   const leaves = whereItIs(model);
-  if (!leaves.length && expired) return ['calm', `nothing of what is left is open; it spans ${duration(model.last)}`];
+  if (!leaves.length && expired) return ['calm', `none of what is left is open; it spans ${duration(model.last)}`];
   if (!leaves.length) return ['calm', complete ? `done, after ${duration(model.last)}` : `nothing is open, after ${duration(model.last)}`];
   const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
   if (leaves.length > NAMED) parts.push(`, and ${plural(leaves.length - NAMED, 'more', 'more')}`);
@@ -38,9 +38,9 @@ function slow(model, expired, choose) {
 function missing(model, expired, choose) {
   const parts = [];
   const add = (...more) => parts.push(...(parts.length ? ['; '] : []), ...more);
-  if (expired) add(expired === 1 ? 'the entry that came first, past retention' : `the ${count(expired)} entries that came first, past retention`);
+  if (expired) add(expired === 1 ? 'the first entry, which has expired' : `the first ${count(expired)} entries, which have expired`);
   if (model.opens.length) add(`${plural(model.opens.length, 'exit')} of `, ...named([...model.opens].reverse(), choose));
-  if (model.orphans.length) add(`${plural(model.orphans.length, 'entry', 'entries')} of `, ...named(model.orphans, choose), model.orphans.length > 1 ? ', though their exits came' : ', though its exit came');
+  if (model.orphans.length) add(`${plural(model.orphans.length, 'entry', 'entries')} of `, ...named(model.orphans, choose), model.orphans.length > 1 ? ', though their exits arrived' : ', though its exit arrived');
   if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', ...named(model.errors, choose));
   if (!parts.length) return ['calm', 'nothing: each entry has its exit'];
   return [model.errors.length ? 'bad' : model.opens.length || (model.orphans.length && !expired) ? 'warn' : 'calm', ...parts];

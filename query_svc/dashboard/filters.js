@@ -37,9 +37,9 @@ export function filters(filter, changed) {
 
 export function emptiness(filter, more) {
   if (filter.q || filter.source || filter.state || filter.minutes) {
-    return nothing(more ? 'Nothing yet' : 'No chain like this', h('p', {}, more
-      ? 'The newest chains were looked through. Look further back, or ask for less.'
-      : 'None that retention has kept. A source is its whole name; an id may be a part of one.'));
+    return nothing(more ? 'No matches yet' : 'No matching chains', h('p', {}, more
+      ? 'None of the newest chains match. Look further back, or loosen the filter.'
+      : 'No stored chain matches. The source must be its whole name; a part of the id is enough.'));
   }
-  return nothing('No chains yet', h('p', {}, 'Waiting for the first entry. It shows here at once. Send one:'), curlLine());
+  return nothing('No chains yet', h('p', {}, 'Waiting for the first entry; it appears here at once. Send one:'), curlLine());
 }

@@ -5,7 +5,7 @@ import { h, button } from './element.js';
 
 const GLOBAL = [
   ['/', 'search'], ['1 2 3 4', 'chains, tail, sources, compare'], ['j k', 'next, previous'], ['Enter', 'open'], ['Esc', 'back'],
-  ['p', 'pause, go on'], ['t', 'light, dark, as the system'], ['?', 'this help'],
+  ['p', 'pause or resume'], ['t', 'light, dark or system colours'], ['?', 'this help'],
 ];
 const SERVED = ['1 2 3 4', 'Enter', 'Esc', 'p']; // not in a chain that was saved
 const KEY = 'tracehub.letters';
@@ -59,8 +59,8 @@ export function showHelp() {
     h('h2', { id: 'help-title' }, 'Keys'),
     words.length ? [h('h3', {}, 'In this view'), list(words)] : null,
     h('h3', {}, 'Everywhere'), list(GLOBAL.filter(([keys]) => served || !SERVED.includes(keys))),
-    h('label', {}, h('input', { type: 'checkbox', checked: letters, onchange: (event) => useLetters(event.target.checked) }), ' Letters and signs are keys'),
-    served ? h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' lists the calls behind this page.') : null,
+    h('label', {}, h('input', { type: 'checkbox', checked: letters, onchange: (event) => useLetters(event.target.checked) }), ' Single-character keys'),
+    served ? h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' describes the API behind this page.') : null,
     button('Close', 'Close', () => dialog.close()));
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);

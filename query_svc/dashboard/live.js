@@ -108,7 +108,7 @@ export class Live {
     const parameters = { ...wanted.parameters, timeout: 3600, last_event_id: wanted.position };
     const source = new EventSource(address(wanted.path, parameters));
     this._source = source;
-    this._timer = setTimeout(() => this._cut('the stream does not begin, as where a proxy holds it back'), PATIENCE_MS);
+    this._timer = setTimeout(() => this._cut('the stream did not start; a proxy may be buffering it'), PATIENCE_MS);
     source.onopen = () => {
       clearTimeout(this._timer);
       this._tries = 0;
@@ -129,7 +129,8 @@ export class Live {
     };
     source.addEventListener('gap', (event) => wanted.gap?.(JSON.parse(event.data)));
     source.addEventListener('reset', () => { wanted.position = this.newest = this.old = 0; wanted.again?.('replaced'); });
-    source.onerror = () => this._cut(source.readyState === EventSource.CLOSED ? 'the stream was refused, as where too many are open' : '');
+    source.onerror = () =>
+      this._cut(source.readyState === EventSource.CLOSED ? 'the stream was refused; too many may be open' : '');
   }
 
   // Something else had no answer: a stream that hangs says nothing of it.

@@ -10,7 +10,7 @@ export function loginView(done) {
   const problem = h('p', { class: 'problem', role: 'alert' });
   const submit = h('button', { type: 'submit', class: 'primary' }, 'Log in');
   const form = h('form', { class: 'login' }, h('h1', {}, 'TraceHub'),
-    h('p', {}, 'This server shows traces to those who know its secret.'),
+    h('p', {}, 'Enter the secret of this server to see its traces.'),
     h('label', { for: 'secret' }, 'Secret'), secret, submit, problem);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -22,8 +22,9 @@ export function loginView(done) {
       remember(true);
       done();
     } catch (error) {
-      if (error instanceof Refused) problem.textContent = 'That is the secret, but the cookie for it does not come back: this browser, or a proxy, keeps it away.';
-      else problem.textContent = error.status === 401 || error.status === 403 ? 'That is not the secret.' : error.message;
+      if (error instanceof Refused) {
+        problem.textContent = 'The secret is right, but the login cookie did not come back: the browser or a proxy blocks it.';
+      } else problem.textContent = error.status === 401 || error.status === 403 ? 'Wrong secret.' : error.message;
       secret.select();
     } finally {
       submit.disabled = false;

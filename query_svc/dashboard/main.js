@@ -32,7 +32,7 @@ const said = h('div', { class: 'offscreen', role: 'status', 'aria-live': 'polite
 const context = { live, say: (text) => setText(said, text), banner, back, list: link('chains'), left: null };
 const status = statusBar(live, () => { if (locked) location.reload(); }); // somebody logged in elsewhere, or need not any more
 const tabs = TABS.map(([name, label]) => h('a', { href: link(name), 'data-name': name }, label));
-const themeButton = button('', 'Light, dark, or as the system wishes (t)', () => switchTheme(), { class: 'plain' });
+const themeButton = button('', 'Light, dark or system colours (t)', () => switchTheme(), { class: 'plain' });
 const main = h('main', { id: 'main', tabindex: -1 });
 let view = null;
 let locked = false;
@@ -101,7 +101,7 @@ async function route() {
       make = await VIEWS[at.name]();
     } catch {
       if (mine !== walked) return;
-      banner.tell('This view did not load: the server is away, or TraceHub was upgraded meanwhile.', 'Reload', () => location.reload());
+      banner.tell('This view did not load: the server is unreachable, or TraceHub was upgraded.', 'Reload', () => location.reload());
       return;
     }
   }
@@ -128,7 +128,7 @@ live.onstate = (state, lostAt, why) => {
 live.onback = (news) => banner.back(news);
 
 document.body.append(
-  h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to the content'),
+  h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to content'),
   h('header', {}, h('a', { class: 'brand', href: '#/', 'aria-label': 'TraceHub, chains' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), 'TraceHub'),
     h('nav', { 'aria-label': 'Views' }, tabs), status.node,
     h('div', { class: 'tools' }, wasLoggedIn() ? button('Log out', 'Log out', leave, { class: 'plain' }) : null,

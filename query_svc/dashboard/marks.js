@@ -63,11 +63,11 @@ export function pauseButton(title, say, turned, more) {
     show(held, waiting = 0) {
       pause.held = held;
       node.setAttribute('aria-pressed', String(held));
-      setText(node, held ? `Go on${waiting > 0 ? ` · ${count(waiting)} new` : ''}` : 'Pause');
+      setText(node, held ? `Resume${waiting > 0 ? ` · ${count(waiting)} new` : ''}` : 'Pause');
     },
     turn() {
       pause.show(!pause.held);
-      say(pause.held ? 'Paused' : 'Going on');
+      say(pause.held ? 'Paused' : 'Resumed');
       turned(pause.held);
     },
   };

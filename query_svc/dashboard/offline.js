@@ -18,7 +18,7 @@ document.title = `${view.title} · TraceHub`;
 document.body.append(
   h('header', {}, h('span', { class: 'brand' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), 'TraceHub'),
     h('span', { class: 'saved', title: utc(saved.now) }, `saved as of ${clock(saved.now, 0)}`), h('span', { class: 'spring' }),
-    h('div', { class: 'tools' }, button('◐', 'Light, dark, or as the system wishes (t)', () => nextTheme(), { class: 'plain', 'aria-label': 'Colours' }),
+    h('div', { class: 'tools' }, button('◐', 'Light, dark or system colours (t)', () => nextTheme(), { class: 'plain', 'aria-label': 'Colours' }),
       button('?', 'Keys (?)', () => showHelp(), { class: 'plain', 'aria-label': 'Keys' }))),
   h('main', {}, view.node), said);
 view.start();

@@ -14,7 +14,7 @@ export function keepAndShare(record) {
   const keep = (label, title, type, text) => {
     const node = button(label, title, async () => {
       try {
-        if (record.reading) throw new Error('still reading');
+        if (record.reading) throw new Error('still loading');
         save(`${name()}.${label.toLowerCase()}`, type, await text());
       } catch (error) {
         say(node, error.message, label);
@@ -22,9 +22,9 @@ export function keepAndShare(record) {
     });
     return node;
   };
-  const lines = keep('NDJSON', 'Download the entries, one a line; the command line imports them', 'application/x-ndjson',
+  const lines = keep('NDJSON', 'Download the entries, one per line; the command line can import them', 'application/x-ndjson',
     () => `${record.entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`);
   const file = keep('HTML', 'Download this chain as one file that opens anywhere', 'text/html', () => fileOf(record));
-  return h('span', { class: 'group', role: 'group', 'aria-label': 'Keep and share' }, address, lines, file,
+  return h('span', { class: 'group', role: 'group', 'aria-label': 'Save and share' }, address, lines, file,
     h('a', { class: 'button', href: link('compare', [record.id]), title: 'Compare with another chain (c)' }, 'Compare'));
 }

@@ -42,8 +42,8 @@ export function sourcesView(context, route) {
   const map = h('div', { class: 'map-room', tabindex: 0, role: 'region', 'aria-label': 'Map of who follows whom' });
   const table = h('details', { class: 'as-table' }, h('summary', {}, 'The map as a table'));
   const full = h('div', { class: 'sources-room' },
-    h('div', { class: 'sources-top' }, h('section', { 'aria-labelledby': 'who' }, h('h2', { id: 'who' }, 'Who talks'), h('p', { class: 'quiet' }, 'Calls of the window, entries a second'), talkers),
-      h('section', { 'aria-labelledby': 'whom' }, h('h2', { id: 'whom' }, 'Who follows whom'), h('p', { class: 'quiet' }, 'How often an entry of one source came directly after one of another, in the same chains'), map, table)),
+    h('div', { class: 'sources-top' }, h('section', { 'aria-labelledby': 'who' }, h('h2', { id: 'who' }, 'Active sources'), h('p', { class: 'quiet' }, 'Calls in the window, entries per second'), talkers),
+      h('section', { 'aria-labelledby': 'whom' }, h('h2', { id: 'whom' }, 'Who follows whom'), h('p', { class: 'quiet' }, 'How often an entry of one source directly followed one of another in the same chain'), map, table)),
     h('section', { class: 'steps-room', 'aria-labelledby': 'long' }, h('div', { class: 'bar' }, h('h2', { id: 'long' }, 'How long steps take'), search), windowed, rows.node));
   const empty = h('div', {});
   const node = h('section', { class: 'view sources-view', 'aria-label': 'Sources' }, empty, full);
@@ -56,7 +56,7 @@ export function sourcesView(context, route) {
       const none = !sources?.sources.length && !endpoints?.endpoints.length;
       full.hidden = none;
       if (none && came) begin(); // answers may be a second old
-      empty.replaceChildren(...(none ? [nothing('Nobody talks', h('p', {}, 'No entry came within the last hour. A source shows here as soon as it sends one:'), curlLine())] : []));
+      empty.replaceChildren(...(none ? [nothing('No active sources', h('p', {}, 'No entries in the last hour. A source appears here as soon as it sends one:'), curlLine())] : []));
       showTalkers(sources?.sources ?? [], endpoints?.endpoints ?? []);
       showFollows(follows?.follows ?? []);
       all = endpoints?.endpoints ?? [];
@@ -81,7 +81,7 @@ export function sourcesView(context, route) {
       fill.style.width = `${(100 * each.calls) / most}%`;
       return h('li', {}, h('a', { href: link('chains', [], { source }), title: `${visible(source)}: its chains` }, mark(source),
         h('span', { class: 'name' }, shorten(visible(source), 60)), h('span', { class: 'number' }, fill, h('span', {}, count(each.calls))),
-        h('span', { class: 'number', title: 'Entries a second, over the last minute' }, rate(each.rate))));
+        h('span', { class: 'number', title: 'Entries per second over the last minute' }, rate(each.rate))));
     })));
   }
 
@@ -89,7 +89,7 @@ export function sourcesView(context, route) {
     const now = JSON.stringify(follows);
     if (now === drawn || map.contains(document.activeElement) || map.matches(':hover')) return;
     drawn = now;
-    map.replaceChildren(follows.length ? drawMap(follows) : h('p', { class: 'hint' }, 'No source has followed another one yet.'));
+    map.replaceChildren(follows.length ? drawMap(follows) : h('p', { class: 'hint' }, 'No source has followed another yet.'));
     table.hidden = !follows.length;
     table.replaceChildren(table.firstChild, followsTable(follows));
   }
@@ -128,16 +128,16 @@ export function sourcesView(context, route) {
       k: () => rows.step(-1),
       m: () => step([...map.querySelectorAll('a')], 1),
     },
-    help: [['m', 'to the next source of the map']],
+    help: [['m', 'to the next source on the map']],
   };
 }
 
 // Which of the limits applied.
 function windowWords(answer) {
-  if (!answer) return 'This server has no figures of durations.';
+  if (!answer) return 'This server has no duration figures.';
   const pairs = plural(answer.pairs, 'pair', 'pairs');
-  if (answer.limited_by === 'pairs') return `The last ${pairs} of entry and exit, the most that are counted: ${duration(answer.window_s * 1000)} of a possible hour.`;
-  if (answer.limited_by === 'entries') return `The last ${pairs} of entry and exit among the newest entries that are looked at: ${duration(answer.window_s * 1000)} of a possible hour.`;
+  if (answer.limited_by === 'pairs') return `The last ${pairs} of entry and exit, the maximum: ${duration(answer.window_s * 1000)} of the last hour.`;
+  if (answer.limited_by === 'entries') return `The last ${pairs} of entry and exit among the newest entries, the maximum: ${duration(answer.window_s * 1000)} of the last hour.`;
   return `The last hour: ${pairs} of entry and exit.`;
 }
 

@@ -10,7 +10,7 @@ const BARS = 60; // seconds in the little curve
 export function statusBar(live, onanswer) {
   const line = svg('polyline', { fill: 'none', 'stroke-width': 1.25, 'vector-effect': 'non-scaling-stroke' });
   const curve = svg('svg', { class: 'curve', viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, line);
-  const speed = h('span', { class: 'speed number', title: 'Entries a second' });
+  const speed = h('span', { class: 'speed number', title: 'Entries per second' });
   const health = h('span', { class: 'health', role: 'status' }, '…');
   const node = h('div', { class: 'status' }, curve, speed, health);
   const past = new Array(BARS).fill(0);

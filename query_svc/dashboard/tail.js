@@ -25,7 +25,7 @@ export function tailView(context, route) {
 class TailView {
   constructor(context, route) {
     this.title = 'Tail';
-    this.help = [['p', 'pause, go on from there'], ['n G', 'to the newest'], ['g', 'to the oldest that is kept']];
+    this.help = [['p', 'pause or resume'], ['n G', 'to the newest'], ['g', 'to the oldest kept']];
     this.keys = {
       '/': () => this._filters.search.focus(),
       p: () => this._pause.turn(),
@@ -55,7 +55,7 @@ class TailView {
     this._pace = h('span', { class: 'pace number' });
     this._filters.bar.append(this._pause.node, this._pace);
     this._rows = new VirtualRows({
-      make: () => new TailRow((number) => this._buffer.at(number)), head: tailHead(), label: 'Entries as they come', name: 'tail',
+      make: () => new TailRow((number) => this._buffer.at(number)), head: tailHead(), label: 'Entries as they arrive', name: 'tail',
     });
     this._rows.sticky = true;
     this._rows.onscroll = (up) => this._scrolled(up);
@@ -97,7 +97,7 @@ class TailView {
       if (buffer !== this._buffer) return;
       const found = traces.filter(matcher(this._filter));
       if (traces.length === BACK && found.length < BACK) {
-        buffer.push({ note: `Of what is older, the newest ${count(BACK)} entries were looked through` });
+        buffer.push({ note: `Only the newest ${count(BACK)} earlier entries were searched` });
       }
       for (const entry of found) buffer.push(entry);
       buffer.position = traces.at(-1)?.id ?? stats.newest_id;
@@ -127,7 +127,7 @@ class TailView {
         if (why === 'replaced') this._load();
         else if (!buffer.held) {
           const missed = plural(this._live.newest - buffer.position, 'entry', 'entries');
-          this._note(`${missed} of all sources passed over while the connection was lost`);
+          this._note(`${missed} of all sources skipped while the connection was lost`);
           buffer.position = this._live.newest;
         }
       },
@@ -172,7 +172,7 @@ class TailView {
   _hold(why) {
     this._buffer.hold(why);
     if (!this._buffer.filtered) this._live.hold();
-    if (why === 'full') this._context.say('Held, for you read further up');
+    if (why === 'full') this._context.say('Held while you read');
     this._showPace();
   }
 
@@ -194,7 +194,7 @@ class TailView {
     if (this._buffer.held) {
       const missed = this._missed;
       this._buffer.passOver(this._live.newest);
-      if (missed > 0) this._note(`${plural(missed, 'entry', 'entries')} passed over`);
+      if (missed > 0) this._note(`${plural(missed, 'entry', 'entries')} skipped`);
       this._listen();
     }
     this._rows.toEnd();
@@ -249,8 +249,8 @@ class TailView {
   _words(shown, later) {
     const { held } = this._buffer;
     if (held) {
-      const why = held === 'full' ? 'held, for you read further up' : 'paused';
-      return later ? `${why} · ${count(later)} came meanwhile` : why;
+      const why = held === 'full' ? 'held while you read' : 'paused';
+      return later ? `${why} · ${count(later)} arrived meanwhile` : why;
     }
     if (this._following && this._speed > FAST && shown < this._speed * 0.95) return `showing ${count(shown)} of ${rate(this._speed)}`;
     return rate(this._speed);
@@ -265,7 +265,7 @@ class TailView {
 }
 
 function emptiness(filtered) {
-  if (!filtered) return nothing('No entries yet', h('p', {}, 'Waiting for the first. It shows here at once. Send one:'), curlLine());
-  return nothing('Nothing like this yet',
-    h('p', {}, 'It shows as soon as it comes. Source and operation are whole words; endpoint and id may hold * and ?.'));
+  if (!filtered) return nothing('No entries yet', h('p', {}, 'Waiting for the first; it appears here at once. Send one:'), curlLine());
+  return nothing('No matching entries yet',
+    h('p', {}, 'They appear as they arrive. Source and operation must match exactly; endpoint and id may contain * and ?.'));
 }

@@ -14,7 +14,7 @@ export function tree(value, level = 0) {
   const pairs = Object.entries(value);
   const list = Array.isArray(value);
   if (!pairs.length) return h('span', { class: 'leaf' }, list ? '[]' : '{}');
-  const next = h('li', {}, button('', 'Show the next ones', () => more(), { class: 'small' }));
+  const next = h('li', {}, button('', 'Show more', () => more(), { class: 'small' }));
   const body = h('ul', {}, next);
   let from = 0;
   const more = () => {
@@ -36,6 +36,6 @@ function leaf(value) {
   const text = typeof value === 'string' ? visible(value) : String(value);
   if (text.length <= LONG) return h('span', { class: `leaf ${value === null ? 'null' : typeof value}` }, text);
   const node = h('span', { class: 'leaf string' }, `${text.slice(0, LONG)}… `);
-  node.append(button('all of it', 'Show the whole text', () => { node.textContent = text; }, { class: 'small' }));
+  node.append(button('show all', 'Show the whole text', () => { node.textContent = text; }, { class: 'small' }));
   return node;
 }
