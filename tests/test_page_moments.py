@@ -315,12 +315,8 @@ async def test_a_chain_that_outgrows_the_page(page: Any, hub: Services) -> None:
     assert grown == [200_000, True]
 
 
-async def test_a_list_that_was_away_while_much_came(page: Any, hub: Services) -> None:
-    """Who looks at the list again finds it where it was, with what is new on the button, however much that is."""
-    send(hub, chains(60, "was-away"))
-    await page.goto(hub.query_url)
-    await page.wait_for_function(LIVE)
-    await page.locator("[data-id='was-away/30'] a").focus()
+async def look_away(page: Any) -> None:
+    """Hide the tab for as long as it takes until it has no stream any more."""
     await page.evaluate(
         """() => {
             Object.defineProperty(document, 'hidden', {value: true, configurable: true});
@@ -328,6 +324,15 @@ async def test_a_list_that_was_away_while_much_came(page: Any, hub: Services) ->
         }"""
     )
     await page.wait_for_function("() => document.body.dataset.live === 'asleep'")
+
+
+async def test_a_list_that_was_away_while_much_came(page: Any, hub: Services) -> None:
+    """Who looks at the list again finds it where it was, with what is new on the button, however much that is."""
+    send(hub, chains(60, "was-away"))
+    await page.goto(hub.query_url)
+    await page.wait_for_function(LIVE)
+    await page.locator("[data-id='was-away/30'] a").focus()
+    await look_away(page)
     send(hub, chains(20_100, "came-meanwhile"))
     await look_at(page)
     await page.wait_for_function(LIVE)
@@ -335,3 +340,17 @@ async def test_a_list_that_was_away_while_much_came(page: Any, hub: Services) ->
     assert await page.evaluate("document.activeElement.textContent") == "was-away/30"
     await page.locator(".pill").click()
     await page.wait_for_selector("[data-id='came-meanwhile/20099']")
+
+
+async def test_a_list_of_one_state_after_much_that_nobody_read(page: Any, hub: Services) -> None:
+    """Chains that left the state while the tab was away are not in it, although no entry told so."""
+    running = entry(correlation_id="state-away")
+    send(hub, [running])
+    await page.goto(f"{hub.query_url}/#/?state=running&q=state-away")
+    await page.wait_for_selector("[data-id='state-away']")
+    await page.wait_for_function(LIVE)
+    await look_away(page)
+    send(hub, [entry(**{**running, "suffix": "exit", "direction": "<-"})])
+    send(hub, chains(20_100, "unread"))
+    await look_at(page)
+    await page.wait_for_function("() => !document.querySelector('[data-id=state-away]')")

@@ -158,6 +158,20 @@ async def test_a_full_list_holds_the_stream_for_who_reads(page: Any, hub: Servic
     await shows(page, "/tail-full/12059")
 
 
+async def test_a_full_list_goes_on_when_its_row_is_left(page: Any, hub: Services) -> None:
+    """A row in focus holds the stream of a list without room; it goes on by itself when the focus has gone."""
+    await open_tail(page, hub, "source=tail-left")
+    send(hub, some(10_500, "tail-left"))
+    await shows(page, "/tail-left/10499")
+    await page.keyboard.press("j")
+    await page.wait_for_function("() => document.activeElement.closest('.row')")
+    send(hub, some(1, "tail-left", start=10_500))
+    await page.wait_for_selector(".pace.held")
+    await page.evaluate("document.activeElement.blur()")
+    send(hub, some(9, "tail-left", start=10_501))
+    await shows(page, "/tail-left/10509")
+
+
 async def test_keys_move_and_open(page: Any, hub: Services) -> None:
     """k goes up from the end, Enter opens the chain of the row."""
     send(hub, some(5, "tail-keys"))

@@ -288,7 +288,7 @@ class ChainView {
     const at = here();
     if (at.name !== 'traces' || at.parts.join('/') !== id) return; // left already
     const view = this._kind === 'sequence' ? this._kind : '';
-    remember(chainLink(id, { view, step: this._selected && keyOf(first(this._selected)) }));
+    remember(chainLink(id, { view, step: this._selected ? keyOf(first(this._selected)) : this._linked }));
   }
 }
 

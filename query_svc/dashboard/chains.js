@@ -72,7 +72,8 @@ class ChainsView {
         if (this._filter.state) this._chains.touch(JSON.parse(text).correlation_id); // it may leave the state
         this._refresh();
       },
-      again: (why) => (why === 'replaced' ? this._reload() : this._refresh()),
+      // of the entries that were passed over nobody knows whose chains left the state
+      again: (why) => (why === 'replaced' || this._filter.state ? this._reload() : this._refresh()),
       gap: () => this._refresh(),
     });
   }

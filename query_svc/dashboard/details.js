@@ -40,7 +40,7 @@ export function details({ choose, close }) {
   };
 }
 
-export function told(bar, end) {
+function told(bar, end) {
   if (bar.kind === 'exit') return 'an exit without its entry';
   return `${bar.kind === 'open' ? 'still open, for' : 'took'} ${duration(lengthOf(bar, end))}`;
 }

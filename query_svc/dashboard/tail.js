@@ -225,6 +225,7 @@ class TailView {
 
   // How fast it comes, and how much of it was really on the screen.
   _measure() {
+    if (this._buffer.held === 'full' && this._following) this._scrolled(false); // the row that had the focus has lost it
     const { came } = this._buffer;
     const { fills } = this._rows;
     const at = performance.now();
@@ -242,7 +243,7 @@ class TailView {
     setText(this._pace, this._words(shown, later));
     this._pace.classList.toggle('held', Boolean(held));
     this._pause.show(held === 'pause');
-    this._pill.hidden = this._following || more < 1;
+    this._pill.hidden = (this._following && held !== 'full') || more < 1;
     setText(this._pill, `${count(more)} newer ↓`);
   }
 
