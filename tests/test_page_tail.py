@@ -163,10 +163,12 @@ async def test_a_full_list_goes_on_when_its_row_is_left(page: Any, hub: Services
     await open_tail(page, hub, "source=tail-left")
     send(hub, some(10_500, "tail-left"))
     await shows(page, "/tail-left/10499")
+    await page.wait_for_selector(".pace:text-is('0/s')")  # nothing scrolls any more
     await page.keyboard.press("j")
     await page.wait_for_function("() => document.activeElement.closest('.row')")
     send(hub, some(1, "tail-left", start=10_500))
     await page.wait_for_selector(".pace.held")
+    await page.wait_for_timeout(500)
     await page.evaluate("document.activeElement.blur()")
     send(hub, some(9, "tail-left", start=10_501))
     await shows(page, "/tail-left/10509")
