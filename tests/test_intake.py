@@ -181,89 +181,6 @@ async def test_a_body_that_could_never_fit_is_too_large(start: Start) -> None:
         assert response.status == 200
 
 
-async def test_small_bodies_pass_by_large_ones(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Part of the queue is for small bodies alone, and they become entries while large ones wait for their turn."""
-    monkeypatch.setattr(room, "DECODED_BYTES", 10)
-    monkeypatch.setattr(room, "SMALL_BYTES", 10)
-    go_on = asyncio.Event()
-
-    async def use(body: bytes) -> None:
-        if len(body) > 10:
-            await go_on.wait()
-
-    client, intake = await start(use)
-    large = [asyncio.create_task(client.post("/", data=bytes(30_000))) for _ in range(2)]
-    await until(lambda: intake.held == 60_000)
-    async with client.post("/", data=bytes(30_000)) as response:
-        assert response.status == 503
-    for _ in range(3):  # also from the one that has an appointment for more
-        async with client.post("/", data=bytes(10)) as response:
-            assert response.status == 200
-        await asyncio.sleep(0.4)
-    go_on.set()
-    assert [(await response).status for response in large] == [200, 200]
-
-
-async def test_a_small_body_in_two_pieces_passes_as_well(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its head comes first with most clients; that all room is promised to large ones does not matter to it either."""
-    monkeypatch.setattr(room, "SMALL_BYTES", 10)
-    go_on = asyncio.Event()
-
-    async def use(body: bytes) -> None:
-        if len(body) > 10:
-            await go_on.wait()
-
-    client, intake = await start(use)
-    large = [asyncio.create_task(client.post("/", data=bytes(30_000))) for _ in range(2)]
-    await until(lambda: intake.held == 60_000)
-    refused = await asyncio.gather(*(client.post("/", data=bytes(30_000)) for _ in range(4)))
-    assert {response.status for response in refused} == {503}
-    monkeypatch.setattr(intake.pace, "bytes_per_s", lambda: 0.0)
-    reader, writer = await connect(client)
-    writer.write(head(10))
-    await asyncio.sleep(0.1)
-    writer.write(bytes(10))
-    assert await status(reader) == 200
-    writer.close()
-    go_on.set()
-    assert [(await response).status for response in large] == [200, 200]
-    assert intake.held == 0
-
-
-async def test_a_small_body_that_becomes_large_keeps_its_appointment(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The room that was promised to a compressed body is not promised on when the body comes for it."""
-    monkeypatch.setattr(room, "SMALL_BYTES", 100)
-    go_on = asyncio.Event()
-
-    async def use(body: bytes) -> None:
-        if len(body) == 30_000:
-            await go_on.wait()
-
-    client, intake = await start(use)
-    packed = gzip.compress(bytes(33_000))
-
-    async def send() -> int:
-        reader, writer = await connect(client)
-        writer.write(head(len(packed)).replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
-        await asyncio.sleep(0.05)
-        writer.write(packed)
-        code = await status(reader)
-        writer.close()
-        return code
-
-    large = [asyncio.create_task(client.post("/", data=bytes(30_000))) for _ in range(2)]
-    await until(lambda: intake.held == 60_000)
-    assert await send() == 503
-    assert len(intake.timetable) == 1
-    go_on.set()
-    assert [(await response).status for response in large] == [200, 200]
-    await asyncio.sleep(1)
-    assert await send() == 200
-    assert len(intake.timetable) == 0
-
-
 async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was announced has its room for a while; of a body that dawdles only what has come of it counts then."""
     monkeypatch.setattr(room, "SMALL_BYTES", 10)
@@ -275,39 +192,6 @@ async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkey
     await until(lambda: intake.held == 500)
     assert await status(reader) == 408
     assert intake.held == 0
-    writer.close()
-
-
-async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender that comes back when told finds the room that others wanted meanwhile, before its body is read."""
-    monkeypatch.setattr(room, "SMALL_BYTES", 10)
-    monkeypatch.setattr(room, "DECODED_BYTES", QUEUE)
-    doors = [asyncio.Event() for _ in range(3)]
-    waiting = iter(doors)
-
-    async def use(body: bytes) -> None:
-        if body[:1] == b"w":
-            await next(waiting).wait()
-
-    client, intake = await start(use)
-    first = [asyncio.create_task(client.post("/", data=b"w" * 33_000)) for _ in range(2)]
-    await until(lambda: intake.held == 66_000)
-    reader, writer = await connect(client)
-    writer.write(head(33_000))
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    assert b" 503 " in answer and b"Retry-After: 1\r\n" in answer
-    await reader.readuntil(b"}")
-    writer.write(b"x" * 33_000)
-    await asyncio.sleep(1)
-    doors[0].set()
-    await until(lambda: intake.held == 33_000)
-    async with client.post("/", data=b"x" * 33_000) as response:
-        assert response.status == 503  # room there is, for another
-    writer.write(head(33_000) + b"x" * 33_000)
-    assert await status(reader) == 200
-    for door in doors:
-        door.set()
-    assert [(await response).status for response in first] == [200, 200]
     writer.close()
 
 

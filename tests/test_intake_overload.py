@@ -1,0 +1,127 @@
+"""The way in under overload: what small bodies, and senders who come back when told, have room for."""
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+
+import pytest
+from conftest import Client, until
+from test_intake import QUEUE, Start, connect, head, start, status
+
+from ingest_svc import intake as room
+from ingest_svc.intake import Intake
+
+__all__ = ["start"]  # a fixture
+
+LARGE = 30_000
+Overloaded = Callable[[int], Awaitable[tuple[Client, Intake, Callable[[], Awaitable[None]]]]]
+
+
+@pytest.fixture
+def overloaded(start: Start, monkeypatch: pytest.MonkeyPatch) -> Overloaded:  # the fixture
+    """A service that two large bodies keep busy until they are released; up to so many bytes, others are small."""
+
+    async def overloaded(small_bytes: int) -> tuple[Client, Intake, Callable[[], Awaitable[None]]]:
+        monkeypatch.setattr(room, "SMALL_BYTES", small_bytes)
+        go_on = asyncio.Event()
+
+        async def use(body: bytes) -> None:
+            if len(body) == LARGE:
+                await go_on.wait()
+
+        async def release() -> None:
+            go_on.set()
+            assert [(await response).status for response in large] == [200, 200]
+
+        client, intake = await start(use)
+        large = [asyncio.create_task(client.post("/", data=bytes(LARGE))) for _ in range(2)]
+        await until(lambda: intake.held == 2 * LARGE)
+        return client, intake, release
+
+    return overloaded
+
+
+async def test_small_bodies_pass_by_large_ones(overloaded: Overloaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part of the queue is for small bodies alone, and they become entries while large ones wait for their turn."""
+    monkeypatch.setattr(room, "DECODED_BYTES", 10)
+    client, _, release = await overloaded(10)
+    async with client.post("/", data=bytes(LARGE)) as response:
+        assert response.status == 503
+    for _ in range(3):  # also from the one that has an appointment for more
+        async with client.post("/", data=bytes(10)) as response:
+            assert response.status == 200
+        await asyncio.sleep(0.4)
+    await release()
+
+
+async def test_a_small_body_in_two_pieces_passes_as_well(
+    overloaded: Overloaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head comes first with most clients; that all room is promised to large ones does not matter to it either."""
+    client, intake, release = await overloaded(10)
+    refused = await asyncio.gather(*(client.post("/", data=bytes(LARGE)) for _ in range(4)))
+    assert {response.status for response in refused} == {503}
+    monkeypatch.setattr(intake.pace, "bytes_per_s", lambda: 0.0)
+    reader, writer = await connect(client)
+    writer.write(head(10))
+    await asyncio.sleep(0.1)
+    writer.write(bytes(10))
+    assert await status(reader) == 200
+    writer.close()
+    await release()
+    assert intake.held == 0
+
+
+async def test_a_small_body_that_becomes_large_keeps_its_appointment(overloaded: Overloaded) -> None:
+    """The room that was promised to a compressed body is not promised on when the body comes for it."""
+    client, intake, release = await overloaded(100)
+    packed = gzip.compress(bytes(33_000))
+
+    async def send() -> int:
+        reader, writer = await connect(client)
+        writer.write(head(len(packed)).replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        await asyncio.sleep(0.05)
+        writer.write(packed)
+        code = await status(reader)
+        writer.close()
+        return code
+
+    assert await send() == 503
+    assert len(intake.timetable) == 1
+    await release()
+    await asyncio.sleep(1)
+    assert await send() == 200
+    assert len(intake.timetable) == 0
+
+
+async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that comes back when told finds the room that others wanted meanwhile, before its body is read."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    monkeypatch.setattr(room, "DECODED_BYTES", QUEUE)
+    doors = [asyncio.Event() for _ in range(3)]
+    waiting = iter(doors)
+
+    async def use(body: bytes) -> None:
+        if body[:1] == b"w":
+            await next(waiting).wait()
+
+    client, intake = await start(use)
+    first = [asyncio.create_task(client.post("/", data=b"w" * 33_000)) for _ in range(2)]
+    await until(lambda: intake.held == 66_000)
+    reader, writer = await connect(client)
+    writer.write(head(33_000))
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 503 " in answer and b"Retry-After: 1\r\n" in answer
+    await reader.readuntil(b"}")
+    writer.write(b"x" * 33_000)
+    await asyncio.sleep(1)
+    doors[0].set()
+    await until(lambda: intake.held == 33_000)
+    async with client.post("/", data=b"x" * 33_000) as response:
+        assert response.status == 503  # room there is, for another
+    writer.write(head(33_000) + b"x" * 33_000)
+    assert await status(reader) == 200
+    for door in doors:
+        door.set()
+    assert [(await response).status for response in first] == [200, 200]
+    writer.close()
