@@ -101,10 +101,17 @@ def _machine(run: dict[str, Any]) -> str:
         f"Python {machine['python']}, SQLite {machine['sqlite']}, aiohttp {machine['aiohttp']}, ",
         f"msgspec {machine['msgspec']}.",
         f" It took {run['seconds'] / 60:.0f} min; the machine's load before it was {machine['load_before']}.",
+        _pace(run),
     ]
     failed = [f"`{failure['section']}` failed: {failure['why']}" for failure in run["failures"]]
     absent = [f"No {line['absent']}: {line['why']}" for line in run["lines"] if "absent" in line]
     return "\n\n".join(["".join(said), *failed, *absent])
+
+
+def _pace(run: dict[str, Any]) -> str:
+    samples = Figures([{"pace_s": seconds} for seconds in run.get("paces_s", [])])
+    pace = samples.spread("pace_s")
+    return f" Between its sections 10 million additions took {spread(pace)} s." if pace else ""
 
 
 def _goals(figures: Figures) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import report
-from machine import describe
+from machine import describe, paces
 from service import BENCH, CACHE
 
 GROWN = CACHE / "grown"  # the file that `growth` leaves for those after it
@@ -70,6 +70,7 @@ class Run:
             "command": "",
             "machine": describe(),
             "seconds": 0,
+            "paces_s": kept.get("paces_s", []),
             "failures": [failure for failure in kept.get("failures", []) if failure["section"] not in names],
             "lines": [line for line in kept.get("lines", []) if line["section"] not in names],
         }
@@ -78,6 +79,7 @@ class Run:
         """One section after the other."""
         for number, section in enumerate(self._sections):
             self._left_s = sum(later.seconds for later in self._sections[number:])
+            self.results["paces_s"] += paces()
             self._run(section)
         self.results["seconds"] = round(time.monotonic() - self._started)
 
