@@ -3,9 +3,10 @@
     python bench/ingest.py [--rounds 3] [--seconds 3] [--batches 10,100] [--peers tracehub,decode] [--directory DIR]
 
 All services of a round run at the same time, one of them busy; each round begins with new files. A round measures, for
-each batch size, every peer flat out over 16 connections, then the product paced at 70 % of what it just did; then
-SQLite alone in commits of 1,000 rows, with the product's layout and with the earlier one; and the disk's own rate of
-syncs beside a single connection that sends one by one. One line of JSON for each measurement.
+each batch size, every peer flat out over 16 connections, in turns, so that a machine whose speed changes changes for
+all of them; then the product paced at 70 % of what it just did; then SQLite alone in commits of 1,000 rows, with the
+product's layout and with the earlier one; and the disk's own rate of syncs beside a single connection that sends one by
+one. One line of JSON for each measurement.
 """
 
 import argparse
@@ -15,18 +16,19 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from load import Generator, Load, post
+from load import Generator, Load, joined, post
 from peers import earlier_release
 from progress import Progress
 from service import BENCH, Service, free_port, ingest, metrics, running, scratch
 from workload import bodies
 
 CONNECTIONS = 16
-WARM_UP_S = 0.5
+TURNS = 3  # that the seconds of a measurement are taken in
+WARM_UP_S = 0.3
 EARLIER_WARM_UP_S = 0.5
 PACE = 0.7  # of the top rate
 POOL_BYTES = 400 * 2**20  # of requests made ahead of time; when the product has used them up, its run is over
@@ -70,18 +72,13 @@ class Round:
 
     def _batch(self, batch: int, services: dict[str, Service], folder: Path) -> None:
         source = bodies(batch, seed=batch)
-        pool = _pool(source, batch, WARM_UP_S + self._chosen.seconds)
-        top = 0.0
-        for peer, service in services.items():
-            requests: Iterable[bytes] = pool if peer == "tracehub" else itertools.cycle(pool)
-            self._progress.step(f"batch {batch}: {peer}")
-            load = Generator(service.port, iter(requests), CONNECTIONS, [service.pid]).run(
-                WARM_UP_S, self._chosen.seconds
-            )
-            self._tell("top", peer, batch, CONNECTIONS, load, peak_mb=round(service.peak_bytes() / 2**20, 1))
-            if peer == "tracehub":
-                top = load.per_second
-        if top and self._chosen.paced:
+        pool = _pool(source, batch, TURNS * WARM_UP_S + self._chosen.seconds)
+        loads = self._in_turn(batch, services, pool)
+        for peer, load in loads.items():
+            peak_mb = round(services[peer].peak_bytes() / 2**20, 1)
+            self._tell("top", peer, batch, CONNECTIONS, load, peak_mb=peak_mb)
+        if "tracehub" in loads and self._chosen.paced:
+            top = loads["tracehub"].per_second
             self._progress.step(f"batch {batch}: tracehub at {PACE:.0%} of its top rate")
             product, seconds = services["tracehub"], self._chosen.seconds
             requests = _pool(source, batch, WARM_UP_S + seconds)
@@ -91,6 +88,17 @@ class Round:
             self._tell("paced", "tracehub", batch, CONNECTIONS, load, asked=round(top * PACE * batch))
         if "earlier" in self._chosen.peers and batch > 1:
             self._earlier(batch, pool, folder)
+
+    def _in_turn(self, batch: int, services: dict[str, Service], pool: list[bytes]) -> dict[str, Load]:
+        """What each service takes in flat out."""
+        turns: dict[str, list[Load]] = {peer: [] for peer in services}
+        requests = {peer: iter(pool) if peer == "tracehub" else itertools.cycle(pool) for peer in services}
+        for turn in range(1, TURNS + 1):
+            for peer, service in services.items():
+                self._progress.step(f"batch {batch}: {peer}, {turn} of {TURNS}")
+                generator = Generator(service.port, requests[peer], CONNECTIONS, [service.pid])
+                turns[peer].append(generator.run(WARM_UP_S, self._chosen.seconds / TURNS))
+        return {peer: joined(loads) for peer, loads in turns.items()}
 
     def _earlier(self, batch: int, pool: list[bytes], folder: Path) -> None:
         """Its rate is counted in its file, since a batch of 1,000 takes it many seconds to answer."""

@@ -11,7 +11,7 @@ import select
 import socket
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from service import cpu_s
@@ -43,6 +43,21 @@ class Load:
     def p50_ms(self) -> float:
         """The median latency."""
         return statistics.median(self.latencies) * 1000
+
+
+def joined(loads: Sequence[Load]) -> Load:
+    """Several runs of the same load as one."""
+    seconds = sum(load.seconds for load in loads)
+
+    def mean(shares: Iterable[float]) -> float:
+        return sum(share * load.seconds for share, load in zip(shares, loads, strict=True)) / seconds
+
+    return Load(
+        seconds,
+        [latency for load in loads for latency in load.latencies],
+        mean(load.cpu_share for load in loads),
+        [mean(shares) for shares in zip(*(load.service_cpu_shares for load in loads), strict=True)],
+    )
 
 
 class Connection:
