@@ -36,7 +36,7 @@ class Section(NamedTuple):
 
 FULL = [
     Section("ingest", 200, ["ingest.py", "--seconds", "2.5"]),
-    Section("steady", 85, ["steady.py", "--retention-s", "4"]),
+    Section("steady", 140, ["steady.py", "--rounds", "5", "--retention-s", "3"]),
     Section("growth", 160, ["growth.py", "--keep", str(GROWN)]),
     Section("reads", 90, ["reads.py", str(GROWN / "tracehub.db")]),
     Section("reads-small", 20, ["reads.py", str(GROWN / "small.db"), "--cases", "recent,stats"]),
