@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,9 +59,12 @@ def wait_until_up(hub: Hub) -> None:
             try:
                 urllib.request.urlopen(f"{url}/health", timeout=2).close()
                 break
+            except urllib.error.HTTPError as unhealthy:
+                unhealthy.close()
             except OSError:
-                assert time.monotonic() < until, f"{url} did not come up"
-                time.sleep(0.05)
+                pass
+            assert time.monotonic() < until, f"{url} did not come up"
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

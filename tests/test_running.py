@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,8 +64,11 @@ class Terminal:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[service]}/health", timeout=5) as response:
                 health: dict[str, Any] = json.load(response)
                 return health
+        except urllib.error.HTTPError as unhealthy:
+            unhealthy.close()
         except OSError:
-            return None
+            pass
+        return None
 
     def pid(self, service: str) -> int:
         """The process of a service, once it is healthy."""

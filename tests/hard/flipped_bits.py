@@ -1,6 +1,7 @@
 """Bits that flipped on the disk."""
 
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -28,6 +29,7 @@ async def run(scale: Scale, report: Report) -> None:
             for number in range(40):
                 batch = [entry(correlation_id=f"c{place % 50}", data={"n": number}) for place in range(200)]
                 assert (await connection.post(batch)).status == 200
+        os.kill(services.writer_pid(), signal.SIGSTOP)  # or it may fold its WAL when it sees its service go
         services.kill("ingest_svc")
         with started() as folded:
             _copy(services.db, folded.db, with_wal=True)
