@@ -18,6 +18,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 LIVE = "() => document.body.dataset.live === 'open'"  # the page follows its stream
+FAILED = "Failed to load resource"  # what the browser says of an answer that is an error
 NO_CHROMIUM = "no Chromium: the tests of the dashboard did not run (apt-get install chromium)"
 
 

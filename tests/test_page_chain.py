@@ -51,17 +51,6 @@ async def open_chain(page: Any, hub: Services, chain: str, query: str = "") -> N
     await page.wait_for_selector(".facts:not([hidden])")
 
 
-async def test_three_answers(page: Any, hub: Services) -> None:
-    """Where it is, what was slow and what is missing stand at the top."""
-    send(hub, order("three-answers"))
-    await open_chain(page, hub, "three-answers")
-    where, slow, missing = await page.locator(".fact").all_inner_texts()
-    assert "WK charge" in where
-    assert "WS reserve" in slow and "80 ms" in slow
-    assert "2 exits of WK charge, MA /orders" in missing
-    assert "1 entry of JW notify, though its exit arrived" in missing and "1 error in WS reserve" in missing
-
-
 async def test_a_step_is_selected_by_key_and_by_click(page: Any, hub: Services) -> None:
     """j walks through the steps; a click on a bar selects it; Escape lets go."""
     send(hub, order("select-me"))
@@ -289,3 +278,17 @@ async def test_a_step_is_told_anew_when_more_is_known(page: Any, hub: Services) 
     assert await page.locator(".found").inner_text() == "2 of 3"
     await page.keyboard.press("Enter")
     assert "/look/2" in await page.locator(".details h2").inner_text()
+
+
+async def test_a_chain_that_outgrows_the_page(page: Any, hub: Services) -> None:
+    """What comes beyond 200,000 entries is not taken in, and the page knows that there is more."""
+    await page.goto(hub.query_url)
+    grown = await page.evaluate(
+        """async () => {
+            const record = document.querySelector('script[type=module]').src.replace('main.js', 'record.js');
+            const chain = new (await import(record)).ChainRecord('grows');
+            for (let at = 0; at < 200_001; at += 1) chain.add({ timestamp: at, suffix: '' });
+            return [chain.entries.length, chain.cut];
+        }"""
+    )
+    assert grown == [200_000, True]

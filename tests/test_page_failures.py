@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import LIVE, send
+from browser import FAILED, LIVE, send
 from conftest import Services, entry
-from test_page_moments import FAILED, chains
+from test_page_moments import chains
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from conftest import Services
+from browser import send
+from conftest import Services, entry
 from test_page_pairing import pairing
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -36,3 +37,17 @@ async def test_what_is_invisible_is_spelled_out(page: Any, hub: Services) -> Non
     )
     assert told[: len(seen)] == seen
     assert told[len(seen) :] == [f"\\u{ord(c):04x}" for c in hidden[:-1]] + ["\\u{e0061}"]
+
+
+async def test_no_letter_is_cut_in_two(page: Any, hub: Services) -> None:
+    """Text that is too long is cut between letters, also those that take two units."""
+    for start in ("", "x"):
+        wide = {"endpoint": start + chr(0x1F600) * 500, "source_id": start + chr(0x20000) * 9}
+        send(hub, [entry(correlation_id=f"{start}letters-{chr(0x1F600) * 200}", **wide)])
+    await page.goto(f"{hub.query_url}/#/?q=letters-")
+    await page.wait_for_function("() => document.querySelectorAll('[data-id]').length === 2")
+    whole = "() => [...document.querySelectorAll('a.id, .mark, .facts')].every(each => each.textContent.isWellFormed())"
+    assert await page.evaluate(whole)
+    await page.locator("a.id").first.click()
+    await page.wait_for_selector(".facts:not([hidden])")
+    assert await page.evaluate(whole)

@@ -159,3 +159,14 @@ async def test_a_step_in_focus_stays_where_it_is(own_hub: Services, page: Any) -
     await page.wait_for_function(
         "() => document.querySelector('.steps .virtual .row').textContent.includes('seldom')", timeout=20_000
     )
+
+
+async def test_who_falls_silent_is_told(own_hub: Services, page: Any) -> None:
+    """The figures of the sources are looked at again when nothing comes any more."""
+    send(own_hub, [entry(source_id="SI")])
+    await open_sources(page, own_hub)
+    await page.wait_for_selector(".talkers li")
+    await page.route(
+        "**/stats/sources", lambda route: route.fulfill(json={"sources": [{"source_id": "SI", "rate": 0}]})
+    )
+    await page.wait_for_selector(".talkers li:has-text('0/s')")

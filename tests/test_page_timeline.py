@@ -187,3 +187,26 @@ async def test_names_from_the_right(page: Any, hub: Services) -> None:
     for took, words in (("85 ms", f"REST {name}"), ("1 ms", name)):
         text = f"{chr(0x2068)}{words}{chr(0x2069)}  {took}"
         await page.wait_for_function("text => window.painted.has(text)", arg=text)
+
+
+@pytest.mark.parametrize("width", [1280, 2560])
+async def test_as_close_as_it_gets_within_a_century(page: Any, hub: Services, width: int) -> None:
+    """A chain from 1970 to 2100 can be looked at as closely as any other."""
+    await page.set_viewport_size({"width": width, "height": 800})
+    send(hub, [entry(correlation_id="century", timestamp=at) for at in (0, 4_102_444_800_000.5)])
+    await page.goto(f"{hub.query_url}/#/traces/century")
+    await page.wait_for_selector(".facts:not([hidden])")
+    box = await page.locator(".stage:not(.map)").bounding_box()
+    await page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60)
+    await page.evaluate(
+        """() => {
+            const stage = document.querySelector('.stage:not(.map)');
+            const box = stage.getBoundingClientRect();
+            const place = { clientX: box.left + box.width * 0.9, clientY: box.top + 60 };
+            for (let at = 0; at < 60; at += 1) {
+                stage.dispatchEvent(new WheelEvent('wheel', { deltaY: -400, ctrlKey: true, ...place }));
+            }
+        }"""
+    )
+    await page.wait_for_timeout(200)
+    await page.wait_for_function("() => new Promise((painted) => requestAnimationFrame(() => painted(true)))")

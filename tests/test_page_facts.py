@@ -1,0 +1,55 @@
+"""The facts at the top of a chain in the dashboard: where it is and for how long, what was slow, what is missing."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from browser import FAILED, LIVE, send
+from conftest import Services, entry
+from test_page_chain import open_chain, order
+from test_page_moments import chains
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_three_answers(page: Any, hub: Services) -> None:
+    """Where it is, what was slow and what is missing stand at the top."""
+    send(hub, order("three-answers"))
+    await open_chain(page, hub, "three-answers")
+    where, slow, missing = await page.locator(".fact").all_inner_texts()
+    assert "WK charge" in where
+    assert "WS reserve" in slow and "80 ms" in slow
+    assert "2 exits of WK charge, MA /orders" in missing
+    assert "1 entry of JW notify, though its exit arrived" in missing and "1 error in WS reserve" in missing
+
+
+async def test_steps_that_took_no_time(page: Any, hub: Services) -> None:
+    """A step that began and ended at one time has ended."""
+    send(hub, [entry(correlation_id="instant", timestamp=1.0, direction=each) for each in ("->", "<-")])
+    await page.goto(f"{hub.query_url}/#/traces/instant")
+    await page.wait_for_selector(".fact:has-text('no step took time of its own')")
+
+
+async def test_an_id_that_many_others_hold(page: Any, hub: Services) -> None:
+    """How long a step is open goes by its arrival, whatever its sender's clock, however many ids are like this one."""
+    send(hub, [entry(correlation_id="within", timestamp=1_000.0), *chains(120, "within")])
+    await page.goto(f"{hub.query_url}/#/traces/within")
+    await page.wait_for_selector(".fact:has-text('in MA /api for'):not(:has-text(' d'))")
+
+
+async def test_what_came_during_a_cut_is_old(services: Services, page: Any) -> None:
+    """An entry that was stored while the connection was lost counts from its arrival, not from when the page had it."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR", FAILED]
+    send(services, [entry(endpoint="/one")])
+    await page.goto(f"{services.query_url}/#/traces/chain")
+    await page.wait_for_function(LIVE)
+    services.kill("query_svc")
+    send(services, [entry(endpoint="/two")])
+    await asyncio.sleep(4)
+    services.start("query_svc")
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    await page.wait_for_timeout(1_500)
+    where = await page.locator(".fact").first.inner_text()
+    assert int(where.rsplit(" for ", 1)[1].split(".")[0].split()[0]) >= 5, where
