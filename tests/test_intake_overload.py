@@ -4,8 +4,9 @@ import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
-from conftest import Client, until
+from conftest import Client, Services, entry, until
 from test_intake import QUEUE, Start, connect, head, start, status
 
 from ingest_svc import intake as room
@@ -125,3 +126,37 @@ async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch
         door.set()
     assert [(await response).status for response in first] == [200, 200]
     writer.close()
+
+
+async def test_a_flood_takes_no_more_than_the_queue(services: Services, http: aiohttp.ClientSession) -> None:
+    """Bodies that never end fill the queue and no more: 503 for the rest, and room again when their senders leave."""
+    services.environ["TRACEHUB_QUEUE_MB"] = "4"
+    services.start("ingest_svc")
+
+    async def metric(name: str) -> float:
+        async with http.get(f"{services.ingest_url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith(f"tracehub_{name} ")))
+
+    async def flood() -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", services.ingest_port)
+        writer.write(b"POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b" " * 900_000)
+        try:
+            return await asyncio.wait_for(reader.readline(), 1.5), writer
+        except TimeoutError:
+            return b"", writer
+
+    before = await metric("memory_bytes")
+    answers = await asyncio.gather(*(flood() for _ in range(60)))
+    assert {line for line, _ in answers} == {b"", b"HTTP/1.1 503 Service Unavailable\r\n"}
+    assert 0 < await metric("queue_bytes") <= 4 * 2**20
+    assert await metric("memory_bytes") - before < 40 * 2**20
+    for _, writer in answers:
+        writer.close()
+
+    async def is_free() -> bool:
+        return await metric("queue_bytes") == 0
+
+    await until(is_free)
+    async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
+        assert response.status == 200

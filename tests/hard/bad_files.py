@@ -24,11 +24,11 @@ HOW = (
     "the file while both services run, which then get the good one back"
 )
 SHORT = (
-    "test_desk.py::test_a_file_that_cannot_be_used_is_one_clear_line",
-    "test_desk.py::test_a_place_that_cannot_be_used_is_one_clear_line",
-    "test_desk.py::test_a_second_ingest_process_is_refused",
-    "test_desk.py::test_a_disk_that_fails_is_left_and_taken_again",
-    "test_desk.py::test_a_file_that_is_taken_away_is_missed",
+    "test_unusable_files.py::test_a_file_that_cannot_be_used_is_one_clear_line",
+    "test_unusable_files.py::test_a_place_that_cannot_be_used_is_one_clear_line",
+    "test_unusable_files.py::test_a_second_ingest_process_is_refused",
+    "test_unusable_files.py::test_a_disk_that_fails_is_left_and_taken_again",
+    "test_unusable_files.py::test_a_file_that_is_taken_away_is_missed",
     "test_ingest.py::test_a_locked_file_is_a_503_and_passes",
     "test_pool.py::test_files_that_cannot_be_read",
     "test_end_to_end.py::test_query_first",
