@@ -8,7 +8,6 @@ from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
 from shared.errors import FileFault
 from shared.storage import chains, eras
-from shared.storage import writer as storage
 from shared.storage.chains import hash48
 from shared.storage.writer import Writer
 
@@ -16,7 +15,7 @@ from shared.storage.writer import Writer
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of 25 chains in three eras of ten."""
-    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 10)
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 10)
     monkeypatch.setattr(eras, "KEYS_AT_A_TIME", 3)
     monkeypatch.setattr(chains, "KEYS_TOGETHER", 1)
     path = tmp_path / "tracehub.db"
@@ -94,7 +93,7 @@ def test_a_chain_that_returns_after_it_has_gone_has_one_key(path: Path) -> None:
 def test_keys_are_written_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until there are enough new chains they are known without their keys, also after a start; then all get theirs."""
     monkeypatch.setattr(chains, "KEYS_TOGETHER", 4)
-    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 1_000)
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 1_000)
     of_last = "SELECT count(*) FROM chain_key WHERE era = (SELECT max(id) FROM era)"
     there = rows(path, of_last)[0][0]
     with closing(Writer(path, HOUR_MS, synced=False)) as writer:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
 
+from shared.errors import BadFile
 from shared.storage import chains, eras
-from shared.storage import writer as storage
 from shared.storage.columns import Columns, columns
 from shared.storage.expiry import SHORT
 from shared.storage.writer import Writer
@@ -44,6 +44,19 @@ def test_entries_expire_by_arrival(writer: Writer) -> None:
     for count in range(1, 7):
         due_ms = NOW_MS + HOUR_MS + (count - 1) * 10 * SECOND_MS
         assert expired(writer, due_ms + 2 * SECOND_MS) == count
+
+
+def test_a_mark_that_was_undone_is_made_again(writer: Writer) -> None:
+    """What arrives right after a commit that failed has a time of arrival of its own."""
+    arrive(writer, NOW_MS)
+    writer._db.execute("PRAGMA foreign_keys=ON")
+    writer._db.execute("CREATE TABLE loose (sender REFERENCES sender DEFERRABLE INITIALLY DEFERRED)")
+    writer._db.execute("CREATE TRIGGER fails AFTER INSERT ON arrival BEGIN INSERT INTO loose VALUES ('nobody'); END")
+    with pytest.raises(BadFile, match="FOREIGN KEY"):
+        arrive(writer, NOW_MS + HOUR_MS)
+    writer._db.execute("DROP TRIGGER fails")
+    arrive(writer, NOW_MS + HOUR_MS)
+    assert expired(writer, NOW_MS + HOUR_MS + 2 * SECOND_MS) == 1
 
 
 def test_the_senders_clock_does_not_matter(writer: Writer) -> None:
@@ -143,7 +156,7 @@ def test_a_slice_is_no_larger_than_asked(writer: Writer) -> None:
 
 def test_marks_eras_and_sites_go_with_their_entries(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Years of turnover leave no more behind than the entries that are there need."""
-    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 20)
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 20)
     monkeypatch.setattr(eras, "LEAST", 50)
 
     def leftovers() -> list[Any]:
@@ -228,7 +241,7 @@ def test_a_file_that_keeps_its_pages_ends_the_giving(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_turning_over_is_to_expire_and_to_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """In one transaction or in two, the same entries stay, come, and are told to be duplicates; so do all summaries."""
-    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 50)
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 50)
     monkeypatch.setattr(chains, "KEYS_TOGETHER", 7)
     random = Random(seed)
     with (
@@ -259,7 +272,7 @@ def test_turning_over_is_to_expire_and_to_store(tmp_path: Path, monkeypatch: pyt
 
 def test_keys_that_a_duplicate_took_back_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chains that were new with one that goes are found later, also where what came with it had to be undone."""
-    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 4)
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 4)
     with closing(Writer(tmp_path / "tracehub.db", HOUR_MS, synced=False)) as writer:
         writer.write([[checkpoint(1, correlation_id="goes"), checkpoint(2, correlation_id="stays")]], NOW_MS)
         again = [checkpoint(2, correlation_id="stays"), checkpoint(3, correlation_id="comes")]

@@ -155,7 +155,7 @@ async def test_sites_that_leave_while_their_chain_is_read(
     reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chain whose era goes between its entries and their sites is read as it was, and is gone the next time."""
-    monkeypatch.setattr("shared.storage.writer.MIN_ERA_ENTRIES", 2)
+    monkeypatch.setattr("shared.storage.eras.MIN_ERA_ENTRIES", 2)
     with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
         for id in ("old", "new"):
             writer.write([[Entry("MA", id, 1.0, suffix, "->", "REST", f"/{suffix}") for suffix in "ab"]], 1_000)
@@ -169,7 +169,7 @@ async def test_what_a_chain_lost_with_an_era_is_not_known(
     reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the keys of then have gone a chain may have had entries there; behind it, it is known to have had none."""
-    monkeypatch.setattr("shared.storage.writer.MIN_ERA_ENTRIES", 2)
+    monkeypatch.setattr("shared.storage.eras.MIN_ERA_ENTRIES", 2)
     with closing(Writer(tmp_path / "tracehub.db", 3_600_000)) as writer:
         for id in ("old", "young", "other"):
             writer.write([[Entry("MA", id, 1.0, suffix, "->", "REST", "/a") for suffix in "ab"]], 1_000)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from shared.errors import DiskFull, Unavailable
 from shared.storage import chains, eras, insertion, sites
-from shared.storage import writer as storage
 from shared.storage.chains import decode_sources, hash48, open_in
 from shared.storage.ids import TEXT, unpacked
 from shared.storage.instants import timestamp
@@ -168,7 +167,7 @@ steps = st.one_of(writes, st.integers(0, 12), st.just("reopen"))
 def test_the_file_holds_what_was_written_and_not_expired(script: list[Any]) -> None:
     """After any writes with duplicates, slices of expiry and reopening, entries and summaries are exactly right."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(storage, "MIN_ERA_ENTRIES", 6)  # everything that has a size is at its edge soon
+        patch.setattr(eras, "MIN_ERA_ENTRIES", 6)  # everything that has a size is at its edge soon
         patch.setattr(insertion, "ROWS", 4)
         patch.setattr(eras, "LEAST", 2)
         patch.setattr(eras, "KEYS_AT_A_TIME", 2)
@@ -241,7 +240,7 @@ def test_what_came_first_stays(writer: Writer) -> None:
 
 def test_a_chain_that_outlives_its_era_is_still_found(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Duplicates of a long chain are known after the era it began in has gone."""
-    monkeypatch.setattr(storage, "MIN_ERA_ENTRIES", 10)
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 10)
     for number in range(100):
         others = [checkpoint(number, correlation_id=f"{number}-{n}", endpoint=f"/{number}") for n in range(9)]
         assert writer.write([[checkpoint(number)], others], NOW_MS) == [1, 9]

@@ -10,6 +10,9 @@ from typing import Final
 from shared.storage.sieve import Sieve, Sieves
 from shared.storage.sound import shape, sound
 
+ERAS: Final = 8  # that the entries, and the time of retention, are divided into
+MIN_ERA_ENTRIES: Final = 1_000_000
+MIN_ERA_MS: Final = 60_000  # in a new era all sites begin anew
 KEYS_AT_A_TIME: Final = 1_000  # that are read again after a start
 LEAST: Final = 500  # keys and sites that leave at a time
 
@@ -30,10 +33,17 @@ _KEY: Final = shape(int)
 
 
 class Eras:
-    """The eras of a file."""
+    """The eras of a file.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    `is_limited` is set where its size has a limit: eras have their share of the entries then, however few these are,
+    for sites and keys leave with their era, and would soon take all of the room.
+    """
+
+    def __init__(self, db: sqlite3.Connection, retention_ms: float) -> None:
         self._db = db
+        self._era_ms = max(retention_ms / ERAS, MIN_ERA_MS)
+        self._share = MIN_ERA_ENTRIES  # of the entries, for the newest
+        self.is_limited = False
         self.recall()
 
     def recall(self) -> None:
@@ -52,8 +62,19 @@ class Eras:
         self._keys = 0  # in it
         self._read: int | None = -1  # the greatest key that was read into it from the file; None: it holds all
 
-    def begin(self, first_entry: int, first_site: int, now_ms: int, entries: int) -> None:
-        """End the newest era and begin the next, which will have about so many entries."""
+    def goes_on(self, oldest: int, newest: int, now_ms: int) -> bool:
+        """Read on in the newest era; False if it has had its share of the entries or of the time, or there is none."""
+        self._share = max(1 if self.is_limited else MIN_ERA_ENTRIES, (newest - oldest + 1) // ERAS)
+        in_era = newest - self.first_entry + 1
+        is_old = in_era and abs(now_ms - self.started_ms) >= self._era_ms
+        if not self.newest or in_era >= self._share or is_old:
+            return False
+        if self._unread or self._read is not None:
+            self._read_on()
+        return True
+
+    def begin(self, first_entry: int, first_site: int, now_ms: int) -> None:
+        """End the newest era and begin the next, when this one does not go on."""
         if self._sieve and self._read is None:
             bits = self._sieve.folded(self._keys)
             self._db.execute("UPDATE era SET sieve = ? WHERE id = ?", (bits, self.newest))
@@ -63,10 +84,10 @@ class Eras:
         self.newest = self._db.execute(_BEGIN, (first_entry, first_site, now_ms, self.keyed)).lastrowid or 0
         self.first_entry, self.started_ms = first_entry, now_ms
         self._keys = 0
-        self._sieve, self._read = Sieve.sized(entries), None
+        self._sieve, self._read = Sieve.sized(self._share), None
 
-    def read_on(self, entries: int) -> None:
-        """Read a sieve, and some keys of the newest era, of about so many entries, into its own; until all is there."""
+    def _read_on(self) -> None:
+        """Read a sieve, and some keys of the newest era into its own, until all is there."""
         if self._unread:
             era = self._unread[-1]
             (row,) = sound(self._db.execute("SELECT sieve FROM era WHERE id = ?", (era,)).fetchall(), _SIEVE)
@@ -74,7 +95,7 @@ class Eras:
             self._unread.pop()  # if reading fails it stays, or its chains would be taken for new ones
         if self._read is None:
             return
-        self._sieve = self._sieve or Sieve.sized(entries)
+        self._sieve = self._sieve or Sieve.sized(self._share)
         rows = self._db.execute(_AFTER, (self.newest, self._read, KEYS_AT_A_TIME)).fetchall()
         keys = [key for (key,) in sound(rows, _KEY)]
         for key in keys:

@@ -12,6 +12,7 @@ from typing import Final
 from shared.storage.chains import Chains, decode_sources, encode_sources
 from shared.storage.eras import Eras
 from shared.storage.ids import unpacked
+from shared.storage.marks import Marks
 from shared.storage.sound import number, shape, sound
 
 SHORT: Final = 100  # entries of a chain that are all gone through for those that go
@@ -42,22 +43,6 @@ _COUNT: Final = shape(int, str, int, int)
 _SUMMARY: Final = shape(int, str | bytes, int, str)
 
 
-def horizon(db: sqlite3.Connection, old_ms: float, now_ms: float, end: int) -> int:
-    """The row id before which every entry follows a mark of `old_ms` or earlier; `end` if that is true of all.
-
-    A wrong clock leaves marks that lie. One in the past is not believed behind a mark that is young, one in the future
-    goes with the old one behind it.
-    """
-    (young,) = db.execute("SELECT min(first_entry) FROM arrival WHERE at > ? AND at <= ?", (old_ms, now_ms)).fetchone()
-    (last,) = db.execute(
-        "SELECT max(first_entry) FROM arrival WHERE at <= ? AND first_entry < ?", (old_ms, young or end)
-    ).fetchone()
-    if last is None:
-        return 0
-    (following,) = db.execute("SELECT min(first_entry) FROM arrival WHERE first_entry > ?", (last,)).fetchone()
-    return end if following is None else int(following)
-
-
 class Leaving:
     """The oldest entries on their way out, within a transaction; afterwards how many `seconds` deleting them took.
 
@@ -76,10 +61,10 @@ class Leaving:
         self.has_keyed = chains.expire(gone, shorter)
         self.seconds += time.perf_counter() - started
 
-    def clear_up(self, db: sqlite3.Connection, eras: Eras, newest: int) -> None:
+    def clear_up(self, db: sqlite3.Connection, eras: Eras, marks: Marks, newest: int) -> None:
         """Delete what nothing refers to any more. `newest`: the row id that was given last before the transaction."""
         started = time.perf_counter()
-        _delete_marks(db, self.ids.stop)
+        marks.leave(self.ids.stop)
         if self.ids.stop > newest:
             _remember_newest(db, newest)
         eras.leave(self.ids.stop, 2 * len(self.ids))
@@ -134,14 +119,6 @@ def _less(sources: str, gone: Counter[str]) -> str:
     """The numbers of entries by source, less those that have gone: more than it has, of a source listed late."""
     left = {source_id: number - gone[source_id] for source_id, number in decode_sources(sources).items()}
     return encode_sources({source_id: number for source_id, number in left.items() if number > 0})
-
-
-def _delete_marks(db: sqlite3.Connection, oldest: int) -> None:
-    """Delete marks that no entry from row id `oldest` on refers to."""
-    db.execute(
-        "DELETE FROM arrival WHERE first_entry < (SELECT max(first_entry) FROM arrival WHERE first_entry <= ?)",
-        (oldest,),
-    )
 
 
 def _remember_newest(db: sqlite3.Connection, newest: int) -> None:

@@ -18,17 +18,14 @@ from shared.storage.eras import Eras
 from shared.storage.expiry import Leaving
 from shared.storage.insertion import staged
 from shared.storage.ledger import Ledger
+from shared.storage.marks import Marks
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
 from shared.storage.sound import number
 from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, identity, translated
 from shared.wire import Entry
 
-ERAS: Final = 8  # that the entries, and the time of retention, are divided into
-MIN_ERA_ENTRIES: Final = 1_000_000
-MIN_ERA_MS: Final = 60_000  # in a new era all sites begin anew
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
-MARK_MS: Final = 1_000  # arrival times are known to within this, or a hundredth of the retention if that is less
 NO_DROPS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -50,14 +47,11 @@ class Writer:
     def __init__(self, path: Path, retention_ms: float, *, synced: bool = True) -> None:
         """Open the file, or lay out a missing or empty one. `retention_ms` shapes the eras and deletes nothing."""
         self.path = path
+        self._retention_ms = retention_ms
         self._synced = synced
         self._at_leisure = False
-        self._era_ms = max(retention_ms / ERAS, MIN_ERA_MS)
-        self._mark_ms = min(MARK_MS, retention_ms / 100)
-        self._has_a_size = False
         self.oldest: int
         self.newest: int
-        self._last_mark_ms: int
         with translated(path):
             self._reserve = Reserve(path, wanted=synced)
         with_room(path, self._open)
@@ -76,14 +70,15 @@ class Writer:
         self._identity = identity(self.path)
         if file_kind(self._db, self.path) is FileKind.EMPTY:
             create_schema(self._db)
-        self._eras = Eras(self._db)
+        self._eras = Eras(self._db, self._retention_ms)
+        self._marks = Marks(self._db, self._retention_ms)
         self._chains = Chains(self._db, self._eras)
         self._sites = Sites(self._db)
         self._ledger = Ledger(self._db)
         self._recall()
 
     def close(self) -> None:
-        """Let go of the file; what the WAL holds is folded into it, whoever else has it open."""
+        """Fold into the file what the WAL holds, whoever else has it open, and let go of it."""
         if self._undone:
             self._bury()
         with contextlib.suppress(sqlite3.Error):  # the file may be why; its WAL stays and is read next time
@@ -102,9 +97,8 @@ class Writer:
     def store(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """Store all batches in one synced transaction; returns how many entries of each were new.
 
-        `drops` is what senders report for the ledger: sender -> entries dropped since its start.
-
         A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
+        `drops` is what senders report for the ledger: sender -> entries dropped since its start.
         """
         return self._store(batches, now_ms, drops, Leaving(range(0)))
 
@@ -126,7 +120,7 @@ class Writer:
         if leaving.ids:
             with self._transaction(at_leisure=True):
                 leaving.delete(self._db, self._chains)
-                leaving.clear_up(self._db, self._eras, self.newest)
+                leaving.clear_up(self._db, self._eras, self._marks, self.newest)
             self.oldest += len(leaving.ids)
         return len(leaving.ids)
 
@@ -140,15 +134,11 @@ class Writer:
         return range(self.oldest, min(horizon, self.newest + 1, self.oldest + limit))
 
     def excess(self, most_bytes: int, limit: int) -> range:
-        """The row ids of the oldest entries, about as many as are too much and at most `limit`, if more bytes are used.
-
-        From then on eras have their share of the entries however few these are: sites and keys leave with their era,
-        and would soon take all of the room.
-        """
+        """Where more bytes are used than that: the row ids of the oldest entries that are too many, at most `limit`."""
         used = self.used_bytes()
         if used <= most_bytes:
             return range(0)
-        self._has_a_size = True
+        self._eras.is_limited = True
         entries = self.newest - self.oldest + 1
         too_many = max(entries * (used - most_bytes) // used, entries // LEAST_PART)
         return self.due(self.newest + 1, min(limit, too_many + 1))
@@ -172,7 +162,7 @@ class Writer:
     def horizon(self, cutoff_ms: float, now_ms: float) -> int:
         """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time)."""
         with translated(self.path):
-            return expiry.horizon(self._db, cutoff_ms - self._mark_ms, now_ms, self.newest + 1)
+            return self._marks.horizon(cutoff_ms, now_ms, self.newest + 1)
 
     def used_bytes(self) -> int:
         """The size of the file less its unused pages."""
@@ -231,9 +221,9 @@ class Writer:
             self._chains.save(touched)
             self._ledger.save(drops, now_ms)
             if entries.size:  # a mark without any would stand where the next entry's belongs
-                self._mark_arrival(now_ms, first)
+                self._marks.add(first, now_ms)
             if leaving.ids:
-                leaving.clear_up(self._db, self._eras, self.newest)
+                leaving.clear_up(self._db, self._eras, self._marks, self.newest)
         self.oldest += len(leaving.ids)
         self.newest += entries.size
         self._chains.let_go(self.oldest, self.newest)
@@ -251,21 +241,13 @@ class Writer:
     def _turn_era(self, now_ms: int) -> None:
         """Begin a new era when the newest one has had its share of the entries or of the time."""
         self._look_again_if_undone()
-        eras, in_era = self._eras, self.newest - self._eras.first_entry + 1
-        share = max(1 if self._has_a_size else MIN_ERA_ENTRIES, (self.newest - self.oldest + 1) // ERAS)
-        if eras.newest and in_era < share and (not in_era or abs(now_ms - eras.started_ms) < self._era_ms):
-            eras.read_on(share)
+        if self._eras.goes_on(self.oldest, self.newest, now_ms):
             return
         with self._transaction():
-            if eras.newest:
+            if self._eras.newest:
                 self._chains.write_keys()
-            eras.begin(self.newest + 1, self._sites.next_id, now_ms, share)
+            self._eras.begin(self.newest + 1, self._sites.next_id, now_ms)
         self._sites.forget()
-
-    def _mark_arrival(self, now_ms: int, first: int) -> None:
-        if abs(now_ms - self._last_mark_ms) >= self._mark_ms:  # the clock may have been set back
-            self._db.execute("INSERT INTO arrival VALUES (?, ?)", (first, now_ms))
-            self._last_mark_ms = now_ms
 
     @contextlib.contextmanager
     def _transaction(self, *, at_leisure: bool = False) -> Iterator[None]:
@@ -307,14 +289,13 @@ class Writer:
     def _recall(self) -> None:
         """Believe nothing but the file."""
         self._eras.recall()
+        self._marks.recall()
         self._chains.recall()
         self._sites.recall()
         self._ledger.recall()
-        self.newest = self._value(queries.NEWEST, 0)
-        self.oldest = self._value(queries.OLDEST, 1)
-        self._last_mark_ms = self._value("SELECT at FROM arrival ORDER BY first_entry DESC LIMIT 1", 0)
+        self.newest = self._number(queries.NEWEST)
+        self.oldest = self._number(queries.OLDEST)
         self._undone = False
 
-    def _value(self, query: str, default: int) -> int:
-        row = self._db.execute(query).fetchone()
-        return default if row is None or row[0] is None else number(row[0])
+    def _number(self, query: str) -> int:
+        return number(*self._db.execute(query).fetchone())
