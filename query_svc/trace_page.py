@@ -116,7 +116,7 @@ async def _read_on(reader: Reader, query: TraceQuery, chain: Chain, first: Stret
 async def _answer(reader: Reader, ready: Ready, query: TraceQuery, chain: Chain, stretches: list[Stretch]) -> Answer:
     found, end = sum(stretch.found for stretch in stretches), stretches[-1].end
     more = stretches[-1].may_go_on and found < chain.entries
-    more = more and await reader.place(chain, 1, query.source, end) is not None
+    more = more and await reader.position(chain, 1, query.source, end) is not None
     page = TracePage(
         query.correlation_id,
         [],
@@ -157,7 +157,7 @@ async def _read_many(
 ) -> list[Stretch]:
     middle = None
     if query.source is None and first >= PAIR_ENTRIES and second > 0:
-        middle = await reader.place(chain, first, None, after)
+        middle = await reader.position(chain, first, None, after)
     if middle is None:
         return [await reader.in_time(chain, first, query.source, after)]
     one, two = await asyncio.gather(

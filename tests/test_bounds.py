@@ -20,7 +20,7 @@ from test_stream import ids, take
 from query_svc import trace_page
 from query_svc.long_entries import LONG_ENTRIES, LongEntries
 from shared.storage import reader as reading
-from shared.storage import rendering
+from shared.storage import rendering, stretches
 from shared.storage.reader import Reader
 from shared.storage.writer import Writer
 from shared.wire import Entry
@@ -112,14 +112,15 @@ async def test_what_is_too_long_at_once_is_read_one_by_one(
     sent = await mixed(ingest)
     monkeypatch.setattr(trace_page, "FEW_ENTRIES", 2)
     most = 10**6
-    for first, stretch, sites, places in (
-        (most, most, most, most), (500, most, most, most), (most, 4_000, most, most), (500, 500, most, most),
-        (most, most, 3_000, most), (most, most, most, 3_000),
+    # That of the sites comes first, while none of them is known.
+    for first, stretch, sites, repeated in (
+        (most, most, 3_000, most), (most, most, most, most), (500, most, most, most), (most, 4_000, most, most),
+        (500, 500, most, most), (most, most, most, 3_000),
     ):  # fmt: skip
         monkeypatch.setattr(reading, "FIRST_BYTES", first)
         monkeypatch.setattr(reading, "STRETCH_BYTES", stretch)
-        monkeypatch.setattr(reading, "SITES_BYTES", sites)
-        monkeypatch.setattr(rendering, "STRETCH_BYTES", places)
+        monkeypatch.setattr(stretches, "SITES_BYTES", sites)
+        monkeypatch.setattr(rendering, "REPEATED_BYTES", repeated)
         for answer_bytes, read_bytes in ((10**7, 10**6), (9_000, 3_000)):
             monkeypatch.setattr(trace_page, "ANSWER_BYTES", answer_bytes)
             monkeypatch.setattr(trace_page, "READ_BYTES", read_bytes)
@@ -156,7 +157,7 @@ async def test_the_list_of_chains_ends_at_its_bytes(
     """Chains of many sources make shorter pages, which together are all chains."""
     for number in range(12):
         await post(ingest, *(entry(correlation_id=f"{number}", source_id=f"{n:0100}") for n in range(number)), entry())
-    monkeypatch.setattr(reading, "PAGE_BYTES", 1_200)
+    monkeypatch.setattr(reading, "SOURCES_BYTES", 1_200)
     found, page = [], {"next": None}
     for _ in range(20):
         page = await get(query, "/correlations", **({"before": page["next"]} if page["next"] else {}))

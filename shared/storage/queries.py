@@ -51,9 +51,15 @@ NAMED: Final = f"""
             AND correlation_id = :correlation_id))"""
 NUMBERED: Final = "chain.id = :chain"
 SUMMARY: Final = f"SELECT id, base, entries, expired, balance = 0, newest FROM chain WHERE {NAMED}"
-OF_SOURCE: Final = """
+_OF_SOURCE: Final = """
     (SELECT source_id FROM entry CROSS JOIN site ON site.id = entry.site WHERE entry.id = once.entry) = :source"""
-OF_ANY_SOURCE: Final = "1"
+
+
+def of(source: str | None) -> str:
+    """What holds for `once.entry` where it is of the source that is asked for; any, if none is."""
+    return "1" if source is None else _OF_SOURCE
+
+
 _LONG: Final = "iif(length({}) > 65536, zeroblob(2147483647), {})"  # a long value is an error at once, not at the end
 IN_TIME: Final = f"""
     SELECT chain, base, entries, expired, balance = 0, newest, count(id), group_concat(id), group_concat(base + at),
@@ -74,7 +80,7 @@ _BEHIND: Final = """
     FROM chain CROSS JOIN entry_once AS once ON once.chain = chain.id AND {source}
     WHERE chain.id = :chain AND at >= :instant - base AND (at > :instant - base OR entry > :id) AND entry <= :newest
     ORDER BY at, entry LIMIT"""
-PLACE: Final = f"SELECT base + at, entry {_BEHIND} 1 OFFSET :limit - 1"
+POSITION: Final = f"SELECT base + at, entry {_BEHIND} 1 OFFSET :limit - 1"
 ONE_BY_ONE: Final = _ENTRIES_OF.format(
     suffix="found.suffix",
     entries=f"(SELECT entry, suffix {_BEHIND} :limit) AS found CROSS JOIN entry ON entry.id = found.entry",

@@ -2,9 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from shared.answers import SenderDrops
 from shared.storage import queries
@@ -12,8 +12,7 @@ from shared.storage.chains import hash48
 from shared.storage.found import Active, Chain, Chosen, Extent, Page, Position, Stretch
 from shared.storage.ids import in_digits, packed
 from shared.storage.instants import instant
-from shared.storage.pool import CONNECTIONS, VALUE_BYTES, Pool, Row, TooLong, all_rows, one_moment, some_rows
-from shared.storage.rendering import Parts, Rendering, integers, rendered
+from shared.storage.pool import CONNECTIONS, VALUE_BYTES, Pool, Row, all_rows, one_moment, some_rows
 from shared.storage.rows import (
     Checkpoint,
     Numbered,
@@ -22,10 +21,10 @@ from shared.storage.rows import (
     entry_size,
     numbered,
     numbered_entries,
-    site_size,
     summary_size,
 )
 from shared.storage.sound import number, shape, sound
+from shared.storage.stretches import Stretches
 from shared.wire import NumberedEntry, encode
 
 SCAN_CHAINS: Final = 20_000  # that a filtered page of /correlations looks at
@@ -33,21 +32,10 @@ SCAN_ENTRIES: Final = 50_000  # that a look for a source goes through at a time
 CENSUS_S: Final = 10.0  # how old the number of chains may be
 FIRST_BYTES: Final = 2**20  # that the first entries of a chain may have in a column; with more they are read otherwise
 STRETCH_BYTES: Final = 8 * 2**20  # the same, of those that follow
-SITES_BYTES: Final = 8 * 2**20  # of the sites that are learnt for a stretch
-PAGE_BYTES: Final = 2**20  # of the sources on a page of /correlations; the chain that would pass it begins the next
+SOURCES_BYTES: Final = 2**20  # of the sources on a page of /correlations; the chain that would pass it begins the next
 MAX_INT64: Final = 2**63 - 1
 
-_STRETCH: Final = shape(int, str, str, str, str, str, str)  # how many; columns as text
-_NAMED: Final = shape(int, int, int, int, int, int)  # of a chain; its stretch may follow
-
-
-class _Found(NamedTuple):
-    """A chain and a stretch of it as a row, the site of each entry, how those read that are known, and the others."""
-
-    row: Row
-    sites: Sequence[int]
-    parts: dict[int, Parts]
-    new: list[Row]
+_CHAIN: Final = shape(int, int, int, int, int, int)
 
 
 class Reader:
@@ -55,7 +43,7 @@ class Reader:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._rendering = Rendering()
+        self._stretches = Stretches(pool)
         self._census: tuple[float, int] | None = None
         self.close = pool.close
         self.is_current = pool.is_current
@@ -81,10 +69,10 @@ class Reader:
         Raises TooLong where they have more than FIRST_BYTES.
         """
         asked = {"newest": MAX_INT64, "source": source, "instant": after.instant, "id": after.id, "limit": limit}
-        found = await self._in_time(queries.NAMED, {**asked, **_named(correlation_id)}, FIRST_BYTES)
-        if found.row[0] is None:
+        found = await self._stretches.find(queries.NAMED, {**asked, **_named(correlation_id)}, FIRST_BYTES)
+        if found.chain[0] is None:
             return None
-        return self._summary(correlation_id, found.row), self._stretch(correlation_id, found, limit, after)
+        return self._summary(correlation_id, found.chain), self._stretches.render(correlation_id, found, limit, after)
 
     async def summary(self, correlation_id: str) -> Chain | None:
         """The chain of an id, without its entries."""
@@ -96,23 +84,24 @@ class Reader:
 
         What came after `chain` was read is left out. Raises TooLong where they have more than STRETCH_BYTES.
         """
-        found = await self._in_time(queries.NUMBERED, _behind(chain, limit, source, after), STRETCH_BYTES)
-        return self._stretch(chain.correlation_id, found, limit, after)
+        found = await self._stretches.find(queries.NUMBERED, _behind(chain, limit, source, after), STRETCH_BYTES)
+        return self._stretches.render(chain.correlation_id, found, limit, after)
 
     async def one_by_one(
         self, chain: Chain, limit: int, source: str | None, after: Position, most_bytes: int
     ) -> Stretch:
         """The same row by row, which takes longer: entries of `most_bytes` together, or one of whatever size."""
-        query = queries.ONE_BY_ONE.format(source=_of(source))
+        query = queries.ONE_BY_ONE.format(source=queries.of(source))
         rows, more = await self._pool.some(query, _behind(chain, limit, source, after), entry_size, most_bytes)
         with self._pool.decoding():
             text = b",".join([encode(entry) for _, entry in numbered(rows)])
         end = Position(rows[-1][3], rows[-1][0]) if rows else after
         return Stretch(text, len(rows), end, more or len(rows) == limit)
 
-    async def place(self, chain: Chain, number: int, source: str | None, after: Position) -> Position | None:
+    async def position(self, chain: Chain, number: int, source: str | None, after: Position) -> Position | None:
         """The position behind that many entries of a chain, found without them; None if there are fewer."""
-        row = await self._pool.row(queries.PLACE.format(source=_of(source)), _behind(chain, number, source, after))
+        query = queries.POSITION.format(source=queries.of(source))
+        row = await self._pool.row(query, _behind(chain, number, source, after))
         return None if row is None else Position(*row)
 
     async def count(self, chain: Chain, source: str | None, since: int) -> int:
@@ -185,7 +174,7 @@ class Reader:
     async def correlations(self, limit: int, before: int | None, chosen: Chosen) -> Page:
         """Chains, newest activity first; a page that looks into chains ends after SCAN_CHAINS even when it is not full.
 
-        A page of more than PAGE_BYTES ends there. Times cost nothing: they are a range of row ids.
+        A page whose sources have more than SOURCES_BYTES ends there. Times cost nothing: they are a range of row ids.
         """
         source, q, complete, errors, active_after, active_before = chosen
         filtered = bool(source or q or complete is not None or errors is not None)
@@ -207,7 +196,7 @@ class Reader:
 
         def look(db: sqlite3.Connection) -> tuple[list[Row], bool, list[Row]]:
             with one_moment(db):  # a chain that gets an entry makes room in the range for one that was not looked at
-                rows, more = some_rows(db, queries.SUMMARIES, {**among, **test}, summary_size, PAGE_BYTES)
+                rows, more = some_rows(db, queries.SUMMARIES, {**among, **test}, summary_size, SOURCES_BYTES)
                 is_full = more or len(rows) > limit
                 last = [] if is_full or not filtered else all_rows(db, queries.SCANNED, among, VALUE_BYTES)
                 return rows, is_full, last
@@ -271,45 +260,10 @@ class Reader:
         with self._pool.decoding():
             return numbered(rows), more
 
-    async def _in_time(self, chain: str, parameters: dict[str, Any], most_bytes: int) -> _Found:
-        query = queries.IN_TIME.format(chain=chain, source=_of(parameters["source"]))
-
-        def found_in(db: sqlite3.Connection) -> _Found:
-            with one_moment(db):  # sites leave with the last entry of their era
-                return self._found(db, query, parameters, most_bytes)
-
-        found = await self._pool.call(found_in)
-        found.parts.update(self._rendering.learn(found.new))
-        return found
-
-    def _found(self, db: sqlite3.Connection, query: str, parameters: dict[str, Any], most_bytes: int) -> _Found:
-        """A stretch and its sites, for which nobody waits for the thread a second time."""
-        (row,) = all_rows(db, query, parameters, most_bytes)
-        if not row[6]:
-            return _Found(row, (), {}, [])
-        sound([row[6:]], _STRETCH)
-        sites = integers(row[9])
-        parts = self._rendering.known(sites)
-        if not (unknown := [site for site in set(sites) if site not in parts]):
-            return _Found(row, sites, parts, [])
-        new, more = some_rows(db, queries.SITES, (encode(unknown).decode(),), site_size, SITES_BYTES)
-        if more:
-            raise TooLong
-        return _Found(row, sites, parts, new)
-
     def _summary(self, correlation_id: str, row: Row) -> Chain:
         with self._pool.decoding():
-            ((id, base, entries, expired, balanced, newest, *_),) = sound([row], _NAMED)
+            ((id, base, entries, expired, balanced, newest),) = sound([row], _CHAIN)
         return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
-
-    def _stretch(self, correlation_id: str, of: _Found, limit: int, after: Position) -> Stretch:
-        found, ids, instants, _, *columns = of.row[6:]
-        if not found:
-            return Stretch(b"", 0, after, may_go_on=False)
-        with self._pool.decoding():
-            times = integers(instants)
-            text = rendered(correlation_id, times, of.sites, columns, of.parts).encode()
-            return Stretch(text, found, Position(times[-1], int(ids.rpartition(",")[2])), found == limit)
 
     async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
@@ -319,10 +273,6 @@ class Reader:
     def _within(self, chain: Chain, source: str | None, since: int) -> dict[str, Any]:
         at = max(-MAX_INT64, min(since - chain.base, MAX_INT64))
         return {"chain": chain.id, "at": at, "newest": chain.newest, "source": source}
-
-
-def _of(source: str | None) -> str:
-    return queries.OF_ANY_SOURCE if source is None else queries.OF_SOURCE
 
 
 def _behind(chain: Chain, limit: int, source: str | None, after: Position) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from shared.wire import encode
 
 MAX_BYTES: Final = 16 * 2**20  # of sites that are rendered and kept; past it all are let go
 SITE_BYTES: Final = 128  # of them, that a site takes which reads as another
-STRETCH_BYTES: Final = 16 * 2**20  # of what entries have of their sites, if each had the longest
+REPEATED_BYTES: Final = 16 * 2**20  # of what entries have of their sites, if each had the longest
 LINE: Final = "\n"  # between the values of a column: JSON text on one line holds none
 
 Parts = tuple[str, str, str]  # of an entry: before the correlation id, before the data, behind the data
@@ -65,14 +65,14 @@ def rendered(
 ) -> str:
     """Entries with commas in between; `columns` are suffixes, data and raw lines, each as JSON.
 
-    Raises TooLong where their sites, whose `parts` are given, may have more than STRETCH_BYTES of them.
+    Raises TooLong where their sites, whose `parts` are given, may have more than REPEATED_BYTES of them.
     """
     suffixes, data, lines = (column.split(LINE) for column in columns)
     if not len(instants) == len(sites) == len(suffixes) == len(data) == len(lines):
         raise BadFile("an entry holds a line break where none can be: restore a snapshot")
     id = _json(correlation_id)
     own = {site: _of_chain(site, parts, id) for site in set(sites)}
-    if len(sites) * max(sum(map(len, part)) for part in own.values()) > STRETCH_BYTES:
+    if len(sites) * max(sum(map(len, part)) for part in own.values()) > REPEATED_BYTES:
         raise TooLong
     starts, middles, ends = zip(*[own[site] for site in sites], strict=True)
     times = encode(timestamps(instants)).decode()[1:-1].split(",")
