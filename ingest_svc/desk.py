@@ -17,7 +17,7 @@ from ingest_svc.messages import (
     Done,
     Failed,
     Fault,
-    Frames,
+    Messages,
     Report,
     Standing,
     Written,
@@ -214,7 +214,7 @@ class _Line(asyncio.Protocol):
 
     def __init__(self, heard: Callable[[Answer], None]) -> None:
         self._heard = heard
-        self._frames = Frames(Answer)
+        self._messages = Messages(Answer)
         self.batches = Batches()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -222,7 +222,7 @@ class _Line(asyncio.Protocol):
         self._transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
-        for answer in self._frames.feed(data):
+        for answer in self._messages.feed(data):
             self._heard(answer)
 
     def connection_lost(self, _: Exception | None) -> None:

@@ -2,7 +2,7 @@
 
 import socket
 
-from ingest_svc.messages import READ_BYTES, Answer, Ask, Frames, framed
+from ingest_svc.messages import READ_BYTES, Answer, Ask, Messages, framed
 
 
 class Gone(Exception):
@@ -14,7 +14,7 @@ class Line:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._frames = Frames(Ask)
+        self._messages = Messages(Ask)
         self.ended = False
 
     def receive(self, *, wait: bool) -> list[Ask]:
@@ -26,7 +26,7 @@ class Line:
         except ConnectionError:
             piece = b""
         self.ended = not piece
-        return self._frames.feed(piece)
+        return self._messages.feed(piece)
 
     def is_up(self) -> bool:
         """Whether somebody is at the other end, and might ask something."""

@@ -12,10 +12,10 @@ import msgspec
 
 from shared import errors
 from shared.storage.columns import Columns
-from shared.storage.sites import Place, characters
+from shared.storage.sites import Traits, characters
 
-MAX_PLACES: Final = 65_536  # that have a number at a time, and
-PLACE_CHARACTERS: Final = 4 * 2**20  # what they may have
+MAX_TRAITS: Final = 65_536  # that have a number at a time, and
+TRAITS_CHARACTERS: Final = 4 * 2**20  # what they may have
 READ_BYTES: Final = 256 * 1024
 _LENGTH: Final = struct.Struct("<I")
 
@@ -25,18 +25,18 @@ Report = tuple[str, int]  # of a sender: its id, and the entries it dropped sinc
 class Batch(msgspec.Struct, array_like=True, tag="batch", gc=False):
     """Entries to store, column by column, and what their sender says it dropped since its start.
 
-    A place is sent when it first occurs and has a number from then on. `first_new` is the number of the first of the
-    `new_places`; when it is 0, all that were sent before are forgotten.
+    Traits are sent when they first occur and have a number from then on. `first_new` is the number of the first of the
+    `new_traits`; when it is 0, all that were sent before are forgotten.
     """
 
     correlation_ids: list[str]
     instants: list[int]
     suffixes: list[str]
-    places: list[int]
+    traits: list[int]
     data: list[str]
     lines: list[tuple[int, str]]
     first_new: int
-    new_places: list[Place]
+    new_traits: list[Traits]
     sender: str | None = None
     dropped: int = 0
 
@@ -45,25 +45,25 @@ class Batches:
     """Entries to batches, in the order in which they are sent."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Place, int] = {}
+        self._numbers: dict[Traits, int] = {}
         self._characters = 0
 
     def framed(self, entries: Columns, report: Report | None = None) -> bytes:
-        """The message that has these entries stored. Where it cannot be made, the places have no number either."""
-        if len(self._numbers) >= MAX_PLACES or self._characters > PLACE_CHARACTERS:
+        """The message that has these entries stored. Where it cannot be made, the traits have no number either."""
+        if len(self._numbers) >= MAX_TRAITS or self._characters > TRAITS_CHARACTERS:
             self._numbers.clear()
             self._characters = 0
         numbers, first_new = self._numbers, len(self._numbers)
-        fresh: dict[Place, int] = {}
+        fresh: dict[Traits, int] = {}
         try:
-            places = list(map(numbers.__getitem__, entries.places))
+            traits = list(map(numbers.__getitem__, entries.traits))
         except KeyError:
-            new = dict.fromkeys(place for place in entries.places if place not in numbers)
+            new = dict.fromkeys(each for each in entries.traits if each not in numbers)
             fresh = dict(zip(new, itertools.count(first_new), strict=False))
-            places = [fresh[place] if place in fresh else numbers[place] for place in entries.places]
+            traits = [fresh[each] if each in fresh else numbers[each] for each in entries.traits]
         message = framed(
             Batch(
-                entries.correlation_ids, entries.instants, entries.suffixes, places, entries.data, entries.lines,
+                entries.correlation_ids, entries.instants, entries.suffixes, traits, entries.data, entries.lines,
                 first_new, list(fresh), *(report or ()),
             )
         )  # fmt: skip
@@ -76,14 +76,14 @@ class Arrivals:
     """Batches to what the Writer takes, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._places: list[Place] = []
+        self._traits: list[Traits] = []
 
     def columns(self, batch: Batch) -> Columns:
         """The entries of the next batch."""
-        if batch.new_places:
-            self._places[batch.first_new :] = batch.new_places
-        places = list(map(self._places.__getitem__, batch.places))
-        return Columns(batch.correlation_ids, batch.instants, batch.suffixes, places, batch.data, batch.lines)
+        if batch.new_traits:
+            self._traits[batch.first_new :] = batch.new_traits
+        traits = list(map(self._traits.__getitem__, batch.traits))
+        return Columns(batch.correlation_ids, batch.instants, batch.suffixes, traits, batch.data, batch.lines)
 
 
 class Call(msgspec.Struct, array_like=True, tag="call", gc=False):
@@ -158,7 +158,7 @@ def framed(message: Ask | Answer) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-class Frames:
+class Messages:
     """Bytes as they arrive, to messages."""
 
     def __init__(self, kind: Any) -> None:

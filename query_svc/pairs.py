@@ -16,11 +16,11 @@ from shared.storage.rows import Checkpoint
 
 MOST_ROWS: Final = 1_000  # of an answer; endpoints that hold ids could be without number
 
-Place = tuple[str, str, str]  # source_id, operation, endpoint
+Step = tuple[str, str, str]  # source_id, operation, endpoint
 
 
 class Calls:
-    """The calls of one place."""
+    """The calls of one step."""
 
     __slots__ = ("calls", "durations_ms", "errors")
 
@@ -29,21 +29,21 @@ class Calls:
         self.errors = 0
         self.durations_ms = array("d")
 
-    def answer(self, place: Place) -> EndpointStats:
+    def answer(self, step: Step) -> EndpointStats:
         """What the answer says of it; percentiles are nearest ranks, null without a pair."""
         ordered = sorted(self.durations_ms)
         p50, p95, p99, most = (_rank(ordered, part) for part in (0.5, 0.95, 0.99, 1.0))
-        return EndpointStats(*place, self.calls, self.calls - len(ordered), self.errors, p50, p95, p99, most)
+        return EndpointStats(*step, self.calls, self.calls - len(ordered), self.errors, p50, p95, p99, most)
 
 
-class _Places(dict[Place, Calls]):
-    """Calls by place, those of a new one when it is asked for; `size` is bytes of names."""
+class _Steps(dict[Step, Calls]):
+    """Calls by step, those of a new one when it is asked for; `size` is bytes of names."""
 
     size = 0
 
-    def __missing__(self, place: Place) -> Calls:
-        self.size += sum(map(getsizeof, place))
-        calls = self[place] = Calls()
+    def __missing__(self, step: Step) -> Calls:
+        self.size += sum(map(getsizeof, step))
+        calls = self[step] = Calls()
         return calls
 
 
@@ -53,16 +53,16 @@ class Tally:
     def __init__(self) -> None:
         self.pairs = 0
         self.entries = 0
-        self._places = _Places()
+        self._steps = _Steps()
         self._follows: Counter[tuple[str, str]] = Counter()
         self._chain = 0
         self._before = ""
-        self._open: dict[Place, list[int]] = {}
+        self._open: dict[Step, list[int]] = {}
 
     @property
     def size(self) -> int:
-        """Bytes of the names of places."""
-        return self._places.size
+        """Bytes of the names of steps."""
+        return self._steps.size
 
     def add(self, checkpoints: list[Checkpoint]) -> None:
         """Take the next ones, chain after chain, each in order of time; a chain may go on in the next call."""
@@ -70,23 +70,23 @@ class Tally:
         for chain, instant, _, source_id, direction, operation, endpoint, failed in checkpoints:
             if chain != self._chain:
                 self._chain, self._before, self._open = chain, source_id, {}
-            place = (source_id, operation, endpoint)
-            calls = self._places[place]
+            step = (source_id, operation, endpoint)
+            calls = self._steps[step]
             calls.errors += failed
             if direction == "->":
                 calls.calls += 1
-                self._open.setdefault(place, []).append(instant)
+                self._open.setdefault(step, []).append(instant)
                 if self._before != source_id:
                     self._follows[self._before, source_id] += 1
-            elif opened := self._open.get(place):
+            elif opened := self._open.get(step):
                 calls.durations_ms.append(timestamp(instant) - timestamp(opened.pop()))
                 self.pairs += 1
             self._before = source_id
 
     def endpoints(self) -> list[EndpointStats]:
-        """Places, most calls first."""
-        most = sorted(self._places.items(), key=lambda item: (-item[1].calls, item[0]))[:MOST_ROWS]
-        return [calls.answer(place) for place, calls in most]
+        """Steps, most calls first."""
+        most = sorted(self._steps.items(), key=lambda item: (-item[1].calls, item[0]))[:MOST_ROWS]
+        return [calls.answer(step) for step, calls in most]
 
     def follows(self) -> list[Follow]:
         """Pairs of sources, most frequent first."""

@@ -26,7 +26,7 @@ from shared.wire import encode
 
 RETRY_MS: Final = 2_000  # until a browser reconnects
 HEARTBEAT_S: Final = 15.0
-PAGE_ENTRIES: Final = 500  # read from the file at a time, fewer where they are long:
+REPLAY_ENTRIES: Final = 500  # read from the file at a time, fewer where they are long:
 IDS: Final = 10_000  # of a chain, looked for at a time: for each look the whole chain is gone through
 REOPEN_S: Final = 0.5  # between looks for a file that has gone
 LAST_EVENT_S: Final = 1.0  # for the last event, to a client that may have stopped reading
@@ -179,15 +179,15 @@ class Stream:
         """The next entries, and the row id up to which they are all."""
         if self._correlation_id is not None:
             return await self._page_of_chain(self._correlation_id, upto)
-        entries, more = await self._reader.entries_after(self._position, upto, PAGE_ENTRIES, LONG_BYTES)
-        return entries, entries[-1][0] if more or len(entries) == PAGE_ENTRIES else upto
+        entries, more = await self._reader.entries_after(self._position, upto, REPLAY_ENTRIES, LONG_BYTES)
+        return entries, entries[-1][0] if more or len(entries) == REPLAY_ENTRIES else upto
 
     async def _page_of_chain(self, correlation_id: str, upto: int) -> tuple[list[Numbered], int]:
         self._ids = self._ids[bisect.bisect_right(self._ids, self._position) :]
         if not self._ids:
             self._ids = await self._reader.ids_in_order(correlation_id, self._position, upto, IDS)
             self._ids_are_all = len(self._ids) < IDS
-        ids = self._ids[:PAGE_ENTRIES]
+        ids = self._ids[:REPLAY_ENTRIES]
         end = upto if self._ids_are_all and len(ids) == len(self._ids) else ids[-1]
         if not ids:
             return [], end

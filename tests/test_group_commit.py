@@ -26,7 +26,7 @@ from ingest_svc.messages import (
     Call,
     Done,
     Failed,
-    Frames,
+    Messages,
     Report,
     Written,
     framed,
@@ -46,7 +46,7 @@ class Service:
     def __init__(self, path: Path) -> None:
         self._socket, self._theirs = socket.socketpair()
         self._socket.settimeout(10)
-        self._answers = Frames(Answer)
+        self._answers = Messages(Answer)
         self.keeper = Keeper(path, 24 * HOUR_MS)
         self.keeper.open(lambda _: None, lambda: True)
         self._doorbell = Doorbell(path)
@@ -102,13 +102,13 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 def batch(*numbers: int, **fields: Any) -> Batch:
-    """Entries by their numbers, to a writer that knows no places yet."""
+    """Entries by their numbers, to a writer that knows no traits yet."""
     return sent(Batches(), [checkpoint(number, **fields) for number in numbers])
 
 
 def sent(batches: Batches, entries: list[Entry], report: Report | None = None) -> Batch:
     """The message as it arrives."""
-    (message,) = Frames(Ask).feed(batches.framed(columns(entries), report))
+    (message,) = Messages(Ask).feed(batches.framed(columns(entries), report))
     assert isinstance(message, Batch)
     return message
 
@@ -274,23 +274,23 @@ def test_messages_are_whole_however_they_arrive() -> None:
     asks: list[Ask] = [batch(1, 2), Call("horizon", (1.5, None, 3)), sent(Batches(), [], ("sender", 7))]
     data = b"".join(map(framed, asks))
     for size in (1, 3, 7, len(data)):
-        frames = Frames(Ask)
-        found = [ask for start in range(0, len(data), size) for ask in frames.feed(data[start : start + size])]
+        incoming = Messages(Ask)
+        found = [ask for start in range(0, len(data), size) for ask in incoming.feed(data[start : start + size])]
         assert found == asks
 
 
-def test_long_places_are_not_many() -> None:
-    """What both ends remember of places is bounded by how long they are."""
+def test_long_traits_are_not_many() -> None:
+    """What both ends remember of traits is bounded by how long they are."""
     batches, arrivals = Batches(), Arrivals()
     for number in range(10):
-        entries = [checkpoint(number, hostname=f"{number}" * messages.PLACE_CHARACTERS)]
+        entries = [checkpoint(number, hostname=f"{number}" * messages.TRAITS_CHARACTERS)]
         assert arrivals.columns(sent(batches, entries)) == columns(entries)
-    assert len(batches._numbers) == len(arrivals._places) == 1
+    assert len(batches._numbers) == len(arrivals._traits) == 1
 
 
 def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives is what was sent, also behind a batch that could not be sent and when numbers begin anew."""
-    monkeypatch.setattr(messages, "MAX_PLACES", 20)
+    monkeypatch.setattr(messages, "MAX_TRAITS", 20)
     batches, arrivals = Batches(), Arrivals()
     for turn in range(40):
         entries = [checkpoint(number, endpoint=f"/{(turn * number) % 30}") for number in range(turn % 7)]

@@ -66,7 +66,7 @@ async def test_follows_are_entries_directly_behind_another_source(ingest: Client
 
 
 def model(entries: list[dict[str, Any]]) -> tuple[dict[tuple[str, str], list[float]], Counter[tuple[str, str]]]:
-    """Durations by place, and follows, of entries in order of arrival."""
+    """Durations by step, and follows, of entries in order of arrival."""
     chains: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for one in entries:
         chains[one["correlation_id"]].append(one)

@@ -192,7 +192,7 @@ async def test_heartbeat(query: Client, monkeypatch: Any) -> None:
 async def test_a_long_chain_is_replayed_in_parts(ingest: Client, query: Client, monkeypatch: Any) -> None:
     """Its row ids are looked for some at a time, whatever stands in between, and what comes meanwhile follows."""
     monkeypatch.setattr("query_svc.stream.IDS", 40)
-    monkeypatch.setattr("query_svc.stream.PAGE_ENTRIES", 15)
+    monkeypatch.setattr("query_svc.stream.REPLAY_ENTRIES", 15)
     for size in (200, 40, 7, 1):
         chain = f"chain-{size}"
         for _ in range(size):

@@ -140,7 +140,7 @@ async def test_clients_that_come_go_resume_and_dawdle(
     for room in ("subscription", "stream", "tail"):
         monkeypatch.setattr(f"query_svc.{room}.PENDING_BYTES", 4_000)
     monkeypatch.setattr("shared.storage.tail_reader.TURN_ENTRIES", 40)
-    monkeypatch.setattr("query_svc.stream.PAGE_ENTRIES", 30)
+    monkeypatch.setattr("query_svc.stream.REPLAY_ENTRIES", 30)
     short = msgspec.structs.replace(settings, retention_hours=1 / 3600)
     ingest: Client = await start_ingest(short)
     queries: list[Client] = [await start_query(short) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Chain summaries as the writer keeps them: all of them in the file, the ones in use in memory as well."""
+"""Summaries of chains as the writer keeps them: all of them in the file, the ones in use in memory as well."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ def open_in(balance: int) -> int:
     return ((balance + half) & (2 * half - 1)) - half
 
 
-class Chain:
+class Summary:
     """The summary of one correlation id. Times are relative to `base`, an instant; `newest` is 0 for a new one.
 
     `counted` is how many of its sources are in the count of those that are in memory.
@@ -87,7 +87,7 @@ class Chain:
 
 
 class Chains:
-    """Correlation id -> Chain: from memory, else from the file, else new."""
+    """Correlation id -> Summary: from memory, else from the file, else new."""
 
     def __init__(self, db: sqlite3.Connection, eras: Eras) -> None:
         self._db = db
@@ -96,17 +96,17 @@ class Chains:
 
     def recall(self) -> None:
         """Believe nothing but the file; called when it was opened and when a transaction failed."""
-        self.known: dict[str, Chain] = {}
-        self._resting: dict[str, Chain] = {}
+        self.known: dict[str, Summary] = {}
+        self._resting: dict[str, Summary] = {}
         self._turned_at = 0  # the newest row id when the older half began to rest
         self._sources = 0  # of the known
-        self._fresh: dict[str, tuple[int, Chain]] = {}  # correlation id -> key and chain
+        self._fresh: dict[str, tuple[int, Summary]] = {}  # correlation id -> key and chain
         unkeyed = sound(self._db.execute(_UNKEYED, (self._eras.keyed,)).fetchall(), _IDS)
         ids = [(unpacked(stored), id) for stored, id in unkeyed]
         self._unkeyed = {correlation_id: (hash48(correlation_id), id) for correlation_id, id in ids}
         self._newest_id = unkeyed[-1][1] if unkeyed else self._eras.keyed
 
-    def open(self, correlation_id: str, instant: int) -> Chain:
+    def open(self, correlation_id: str, instant: int) -> Summary:
         """The chain of an id that is not among the `known`; `instant` becomes the base of a new one."""
         chain = self._resting.pop(correlation_id, None)
         if chain is None:
@@ -114,18 +114,18 @@ class Chains:
             chain = self._find(key, correlation_id)
             if chain is None:
                 self._newest_id += 1
-                chain = Chain(self._newest_id, instant)
+                chain = Summary(self._newest_id, instant)
                 self._fresh[correlation_id] = key, chain
         self.known[correlation_id] = chain
         self._sources += chain.counted
         return chain
 
-    def open_anew(self, correlation_id: str, instant: int) -> Chain:
+    def open_anew(self, correlation_id: str, instant: int) -> Summary:
         """The chain of an id of which the one in memory has gone."""
         self.forget((correlation_id,))
         return self.open(correlation_id, instant)
 
-    def save(self, touched: Sequence[Chain]) -> None:
+    def save(self, touched: Sequence[Summary]) -> None:
         """Write the summaries of the chains that a transaction opened new, and of the others that it touched."""
         self._count(touched)
         if self._fresh:
@@ -193,25 +193,25 @@ class Chains:
             self.known, self._resting = {}, self.known
             self._sources, self._turned_at = 0, newest
 
-    def _count(self, chains: Iterable[Chain]) -> None:
+    def _count(self, chains: Iterable[Summary]) -> None:
         for chain in chains:
             if (sources := len(chain.sources)) != chain.counted:
                 self._sources += sources - chain.counted
                 chain.counted = sources
 
-    def _find(self, key: int, correlation_id: str) -> Chain | None:
+    def _find(self, key: int, correlation_id: str) -> Summary | None:
         if unkeyed := self._unkeyed.get(correlation_id):
-            return _chain(self._db.execute(f"{_SUMMARY} = ?", unkeyed[1:]).fetchone())
+            return _summary(self._db.execute(f"{_SUMMARY} = ?", unkeyed[1:]).fetchone())
         for era in self._eras.may_hold(key):
             row = self._db.execute(_FIND, (era, key, packed(correlation_id))).fetchone()
             if row is not None:
-                return _chain(row)
+                return _summary(row)
         return None
 
 
-def _chain(row: tuple[Any, ...]) -> Chain:
+def _summary(row: tuple[Any, ...]) -> Summary:
     sound([row], _FOUND)
-    chain = Chain(row[0], row[1])
+    chain = Summary(row[0], row[1])
     chain.first_at, chain.last_at, chain.newest, chain.entries, chain.balance, chain.errors = row[2:8]
     chain.sources = decode_sources(row[8])
     chain.counted = len(chain.sources)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from shared.failure import may_report_error, reports_error
 from shared.storage.instants import instants
-from shared.storage.sites import Place
+from shared.storage.sites import Traits
 from shared.wire import Entry
 
 
@@ -16,7 +16,7 @@ class Columns(NamedTuple):
     correlation_ids: list[str]
     instants: list[int]
     suffixes: list[str]
-    places: list[Place]
+    traits: list[Traits]
     data: list[str]
     lines: list[tuple[int, str]]
 
@@ -33,7 +33,7 @@ class Columns(NamedTuple):
             list(compress(self.correlation_ids, stays)),
             list(compress(self.instants, stays)),
             list(compress(self.suffixes, stays)),
-            list(compress(self.places, stays)),
+            list(compress(self.traits, stays)),
             list(compress(self.data, stays)),
             [(moved[place], line) for place, line in self.lines if stays[place]],
         )
@@ -66,7 +66,7 @@ def joined(batches: Sequence[Columns]) -> Columns:
         [id for batch in batches for id in batch.correlation_ids],
         [instant for batch in batches for instant in batch.instants],
         [suffix for batch in batches for suffix in batch.suffixes],
-        [place for batch in batches for place in batch.places],
+        [traits for batch in batches for traits in batch.traits],
         [data for batch in batches for data in batch.data],
         [(start + place, line) for start, batch in zip(starts, batches, strict=False) for place, line in batch.lines],
     )

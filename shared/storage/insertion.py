@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from shared.storage.chains import LISTED_SOURCES, Chain, Chains
+from shared.storage.chains import LISTED_SOURCES, Chains, Summary
 from shared.storage.columns import Columns
 from shared.storage.sites import Sites
 
@@ -22,18 +22,18 @@ _ENTRIES: Final = _statements("INSERT INTO entry (id, chain, at, site, data)", 5
 _OWNER: Final = "SELECT entry FROM entry_once WHERE chain = ? AND at = ? AND suffix = ?"
 
 
-def staged(entries: Columns, oldest: int, newest: int, chains: Chains, sites: Sites) -> tuple["Rows", list[Chain]]:
+def staged(entries: Columns, oldest: int, newest: int, chains: Chains, sites: Sites) -> tuple["Rows", list[Summary]]:
     """Count the entries in their chains; gives what to insert behind row id `newest`, and the chains not new to it.
 
     A chain in memory of which no entry is from row id `oldest` on has gone.
     """
     known_chains, known_sites = chains.known, sites.known
-    touched: list[Chain] = []
+    touched: list[Summary] = []
     chain_ids, ats, site_ids = [], [], []
     row_id = newest
-    for id, instant, place in zip(entries.correlation_ids, entries.instants, entries.places, strict=True):
+    for id, instant, traits in zip(entries.correlation_ids, entries.instants, entries.traits, strict=True):
         row_id += 1
-        site = known_sites.get(place) or sites.open(place)
+        site = known_sites.get(traits) or sites.open(traits)
         chain = known_chains.get(id) or chains.open(id, instant)
         if 0 < chain.newest <= newest:
             if chain.newest < oldest:

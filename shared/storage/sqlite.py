@@ -79,9 +79,9 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def sync(place: Path) -> None:
+def sync(path: Path) -> None:
     """Return when the file, or the names in the directory, are on the disk."""
-    handle = os.open(place, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -177,18 +177,18 @@ def _full(path: Path) -> DiskFull:
     return DiskFull(f"no room left for {path}", retry_after=5)
 
 
-def _has_plenty(place: Path) -> bool:
+def _has_plenty(directory: Path) -> bool:
     """Whether there is room for any transaction; tried, since a quota may leave less than is free."""
     with contextlib.suppress(OSError):  # a file system that cannot tell: not known
-        disk = os.statvfs(place)
-        return disk.f_bavail * disk.f_frsize > PLENTY and _refusal(place) == 0
+        disk = os.statvfs(directory)
+        return disk.f_bavail * disk.f_frsize > PLENTY and _refusal(directory) == 0
     return False
 
 
-def _refusal(place: Path) -> int:
+def _refusal(directory: Path) -> int:
     """The system's error for a file of the size of a WAL; 0 where there is room for one."""
     try:
-        file = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        file = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(file, 0, WAL_LIMIT)
         finally:
