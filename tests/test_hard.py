@@ -32,6 +32,13 @@ def test_the_tests_that_stand_for_a_row_are_there() -> None:
     assert [test for test in named if not is_there(*test.partition("::")[::2])] == []
 
 
+def test_each_promise_is_documented() -> None:
+    """The table in docs/reliability.md has the rows in their order, each with its promise."""
+    lines = (PROJECT / "docs" / "reliability.md").read_text().splitlines()
+    found = [tuple(line.split(" | ")[:2]) for line in lines if line.startswith("| `")]
+    assert found == [(f"| `{name}`", row.PROMISE) for name, row in MODULES.items()]
+
+
 def is_there(file: str, test: str) -> bool:
     """Whether the suite has the file and, if one is named, the test in it."""
     path = PROJECT / "tests" / file

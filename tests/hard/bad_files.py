@@ -17,7 +17,10 @@ from hard.stage import Answer, connected, started
 from shared.storage.sqlite import VERSION, companions
 from shared.storage.writer import Writer
 
-PROMISE = "What cannot be used is named in one clear line and an exit code, or in a status while the service runs"
+PROMISE = (
+    "A file that cannot be used is named: at the start in one clear line with an exit code, while the services run in "
+    "the status of their answers"
+)
 HOW = (
     "Garbage, a foreign, a newer, a missing and a replaced file, a missing and an unwritable directory, a second "
     "ingest process, a lock of another program, a file that may not grow; bad files at the start, and in the place of "

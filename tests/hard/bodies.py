@@ -8,7 +8,7 @@ from hard.report import Report, Scale
 from hard.stage import started
 
 PROMISE = (
-    "A hostile body gets the contract's answer with the place named, costs no memory, and holds the event loop for "
+    "A hostile body gets the documented answer, which names the place, costs no memory, and holds the event loop for "
     "100 ms at most"
 )
 HOW = "The whole corpus: malformed, mistyped, huge, deep, lying and compressed bodies, a good request after each"

@@ -12,8 +12,11 @@ from hard.stage import Connection, connected
 from hard.trouble import Trouble, troubled
 from hard.truth import is_whole
 
-PROMISE = "Whatever the clocks say: nothing young is deleted, lists stay in the order of arrival, timeouts last as told"
-HOW = "The clock of both services jumps an hour ahead and back while they run; senders ten years behind and ahead"
+PROMISE = (
+    "Whatever the clocks say, nothing young is deleted, lists stay in order of arrival, and timeouts last as long as "
+    "asked"
+)
+HOW = "The clock of both services jumps an hour ahead and back while they run; senders are ten years behind and ahead"
 HOUR_S = 3_600
 TEN_YEARS_MS = 10 * 365.25 * 86_400_000
 

@@ -11,8 +11,11 @@ from hard.report import Report, Scale
 from hard.stage import beside, connected, percentile, started
 from hard.truth import is_whole, rows
 
-PROMISE = "An entry that was acknowledged outlives kill -9 of the ingest process, and is there once"
-HOW = "8 writers that send again what got no answer; SIGKILL at a random moment; after each restart the file is checked"
+PROMISE = "An acknowledged entry survives kill -9 of the ingest process, and is stored exactly once"
+HOW = (
+    "8 writers that send again what was not answered; SIGKILL at a random moment; after each restart the file is "
+    "checked"
+)
 WRITERS = 8
 
 

@@ -17,12 +17,12 @@ from hard.trouble import troubled
 from hard.truth import is_whole, rows
 
 PROMISE = (
-    "On a full disk writers get 507 within a second, memory stays flat, reading goes on, and with room writing goes on "
-    "by itself; a start and deletions work on it, and make room"
+    "On a full disk senders get 507 within a second, memory stays flat and reading goes on, and writing resumes by "
+    "itself when there is room; the ingest service can start and delete on a full disk, which makes room"
 )
 HOW = (
-    "A small tmpfs that entries fill and that is made larger, and one on which another program takes the last byte and "
-    "both services start anew; where none can be mounted, writes that find no room"
+    "A small tmpfs that entries fill and that is then enlarged; one on which another program takes the last byte and "
+    "the ingest service starts anew; where none can be mounted, writes that find no room"
 )
 WRITERS = 4
 FILLER = "x" * 2_000

@@ -5,8 +5,8 @@ from test_schemathesis import made_up, streams_made_up
 from hard.report import Report, Scale
 from hard.stage import memory_mb, started
 
-PROMISE = "Whatever a request holds, its answer has a documented status, type and shape, and none is a fault"
-HOW = "Requests made up from the OpenAPI document by schemathesis, on every call, streams included, several seeds"
+PROMISE = "Whatever a request holds, its answer has a documented status, type and shape, and none is an internal error"
+HOW = "Requests made up by schemathesis from the OpenAPI document, for every call, streams included, with several seeds"
 SHORT = ("test_schemathesis.py", "test_openapi.py", "test_round_trip.py")
 EXAMPLES = 200  # of each call
 SEEDS = (1, 2, 3)

@@ -10,9 +10,12 @@ from hard.report import Report, Scale
 from hard.stage import connected, latencies, percentile, started
 from hard.truth import is_whole, rows
 
-PROMISE = "However often and from wherever entries are sent again, each is stored once, and every answer counts exactly"
+PROMISE = (
+    "Entries that are sent again, however often and by whomever, are stored once, and every answer counts them exactly"
+)
 HOW = (
-    "16 senders that send batches of one common stock at the same time, in any mixture and order; one with new entries"
+    "16 senders that send batches from one common stock at the same time, in any mixture and order; one with new "
+    "entries"
 )
 SENDERS = 16
 

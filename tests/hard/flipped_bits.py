@@ -13,8 +13,11 @@ from hard.report import Report, Scale
 from hard.stage import Answer, connected, started
 from shared.storage.sqlite import companions
 
-PROMISE = "Damage that SQLite sees is a 503, or one line at the start, that says what to do; no running process dies"
-HOW = "Random bits of copies of the file, or of its WAL, flipped; both services started on them, asked, written to"
+PROMISE = (
+    "Damage that SQLite detects is answered with 503 or ends the start with one line; both say what to do, and no "
+    "running process dies"
+)
+HOW = "Random bits flipped in copies of the file or of its WAL; both services start on them, are asked and written to"
 WHAT_TO_DO = "restore a snapshot"
 PATHS = ("/health", "/traces/c3", "/traces/c5?limit=3", "/correlations", "/recent", "/stats", "/recent?source=M")
 

@@ -10,10 +10,10 @@ from hard.report import Report, Scale
 from hard.stage import beside, connected, memory_mb, started, watch
 
 PROMISE = (
-    "Whatever comes before a request is understood, or behind one that is being answered, costs a service 50 MB at "
+    "Whatever arrives before a request is understood, or behind one that is being answered, costs a service 50 MB at "
     "most, and its event loop 100 ms at a time"
 )
-HOW = "Many connections at once that send long headers, trailers, noise and more behind an upgrade or a long answer"
+HOW = "Many connections at once that send long headers, trailers, noise, and more behind an upgrade or a long answer"
 STAY_S = 1.0
 
 LINE = b" HTTP/1.1\r\nHost: localhost\r\n"

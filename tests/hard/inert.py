@@ -1,7 +1,9 @@
 """Text that would rather be something else."""
 
-PROMISE = "What entries hold does nothing where it is shown: page, streams, logs, metrics, errors and terminal"
-HOW = "Script tags, attributes, schemes, line breaks, escape sequences and marks of direction in every field"
+PROMISE = (
+    "What entries hold has no effect where it is shown: in the page, streams, logs, metrics, errors and the terminal"
+)
+HOW = "Script tags, attributes, schemes, line breaks, escape sequences and direction marks in every field"
 SHORT = (
     "test_inert.py",
     "test_page_chain.py::test_entries_may_hold_anything",

@@ -11,8 +11,8 @@ from hard.trouble import Trouble, troubled
 from hard.truth import is_whole, rows
 
 PROMISE = (
-    "What could not be synced is not acknowledged: no 200, health says 503, and nothing is acknowledged until the file "
-    "was opened anew"
+    "What could not be synced is not acknowledged: senders get no 200 and health says 503 until the file has been "
+    "opened anew"
 )
 HOW = "fsync and fdatasync of the database file and its WAL fail with EIO for a while, again and again"
 

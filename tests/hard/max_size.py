@@ -13,12 +13,13 @@ from hard.stage import beside, connected, latencies, percentile, started
 from hard.truth import is_whole, rows
 
 PROMISE = (
-    "With TRACEHUB_MAX_DB_MB the oldest entries make room for new ones: the file stays within it under steady load, "
-    "ingest's p99 at most doubles, summaries stay true, and a stream resumed from before is told of the gap"
+    "With TRACEHUB_MAX_DB_MB the oldest entries make room for new ones: under steady load the file stays within the "
+    "limit and ingest's p99 at most doubles, plus 2 ms; summaries stay correct, and a stream that is resumed "
+    "from before is told of the gap"
 )
 HOW = (
-    "A steady sender before and after the file has reached its limit, senders without a pause in between and at the "
-    "end, whose entries have a chain and an endpoint each"
+    "A steady sender before and after the file has reached its limit; in between and at the end senders without a "
+    "pause, whose entries have a chain and an endpoint each"
 )
 SENT_BYTES = 500
 PAUSE_S = 0.005

@@ -11,8 +11,8 @@ from hard.followers import follow
 from hard.report import Report, Scale
 from hard.stage import beside, connected, descriptors, memory_mb, started
 
-PROMISE = "Under steady load neither process grows: not in memory, not in descriptors"
-HOW = "Entries with a retention of a minute, questions, streams that come and go; the slope of the second half"
+PROMISE = "Under steady load neither process grows, in memory or in descriptors"
+HOW = "Entries with a retention of a minute, queries, streams that come and go; the slope over the second half"
 SAMPLE_S = 2.0
 MAX_MB_A_MINUTE = 0.25
 

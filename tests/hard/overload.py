@@ -11,8 +11,8 @@ from hard.report import Report, Scale
 from hard.stage import Connection, beside, connected, latencies, memory_mb, percentile, started, watch
 
 PROMISE = (
-    "Overload is answered 503, and nine in ten of those that come back after Retry-After are stored then; memory stays "
-    "within TRACEHUB_QUEUE_MB of before; a small sender beside it gets its entries in all the while"
+    "Overload is answered with 503, and nine in ten senders that come back after Retry-After are stored then; memory "
+    "grows by no more than TRACEHUB_QUEUE_MB; a small sender beside them is served all the while"
 )
 HOW = "Senders of batches of 5,000 that hold more than the queue and come back when told; one of batches of 10"
 FILLS_CACHES = 60  # bodies: a service that has worked for a while holds 20,000 chains, and pages of the file

@@ -15,10 +15,13 @@ from hard.truth import is_whole, rows
 from shared.storage.sqlite import companions
 from shared.storage.writer import Writer
 
-PROMISE = "A power cut takes nothing that was acknowledged; what opens afterwards is a prefix of what was committed"
+PROMISE = (
+    "A power cut loses nothing that was acknowledged: the file holds all batches up to some point, each whole, and "
+    "none after it"
+)
 HOW = (
-    "Every acknowledgement must follow a sync. Copies of file and WAL, the WAL cut at a random place, what followed "
-    "lost or torn in sectors; opened by the writer, every 25th by the ingest process"
+    "Each acknowledgement must follow a sync. In copies, the WAL is cut at a random place and what follows is lost or "
+    "torn in sectors; the writer opens each copy, the ingest process every 25th"
 )
 DAY_MS = 86_400_000
 SECTOR = 512

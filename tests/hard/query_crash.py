@@ -12,7 +12,7 @@ from hard.stage import beside, connected, started
 from hard.truth import rows
 
 PROMISE = "A stream that is resumed misses nothing and repeats nothing, however often the query process is killed"
-HOW = "Stream clients that come back behind their last id, while entries come in; SIGKILL at a random moment"
+HOW = "Stream clients that reconnect with their last id while entries come in; SIGKILL at a random moment"
 PAUSE_S = 0.02  # between two batches
 
 

@@ -15,8 +15,8 @@ from shared.storage.writer import Writer
 from shared.wire import Entry
 
 PROMISE = (
-    "While old entries are deleted, ingest's p99 at most doubles; pages come back, summaries stay true, and a stream "
-    "resumed from before is told of the gap"
+    "While old entries are deleted, ingest's p99 at most doubles, plus 2 ms; pages return to the file system, "
+    "summaries stay correct, and a stream that is resumed from before is told of the gap"
 )
 HOW = "A file of entries that are past retention and some that are not; a steady sender before and during the deletion"
 DAY_MS = 86_400_000

@@ -12,7 +12,7 @@ from hard.report import Report, Scale
 from hard.stage import started
 from hard.truth import is_whole, rows
 
-PROMISE = "Both services stop within 10 s: what was on its way is answered, streams come to their end"
+PROMISE = "Both services stop within 10 s: requests on their way are answered, and streams end cleanly"
 HOW = "Open streams, posts just sent and posts half sent, which are completed after the signal; SIGTERM to both"
 POSTS = 50
 

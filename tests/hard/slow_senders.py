@@ -6,7 +6,10 @@ import time
 from hard.report import Report, Scale
 from hard.stage import beside, connected, latencies, memory_mb, percentile, started
 
-PROMISE = "Senders that dawdle or say nothing do not hurt one that does its work, and are let go in time"
+PROMISE = (
+    "Slow and silent senders do not hold up one that works normally, and one that takes too long over a body is told "
+    "408"
+)
 HOW = "Connections that send one byte of a body a second, others that send nothing; one that posts beside them"
 BODY_S = 30  # TRACEHUB_BODY_TIMEOUT_S
 

@@ -1,7 +1,8 @@
 """Whoever has no right to."""
 
 PROMISE = (
-    "Nobody reads, writes or deletes without the right, by a foreign name, from a foreign page or more than their share"
+    "Nobody reads, writes or deletes without permission, under a foreign host name, from a foreign page, or beyond "
+    "their share"
 )
 HOW = "Foreign Host and Origin, no secret and wrong ones, forged cookies, guesses, floods of calls and streams"
 SHORT = ("test_origins.py", "test_login.py", "test_fair_share.py")

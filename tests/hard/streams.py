@@ -10,8 +10,11 @@ from hard.report import Report, Scale
 from hard.stage import beside as running_beside
 from hard.stage import connected, memory_mb, percentile, started, watch
 
-PROMISE = "Thousands follow one stream and get every entry; those that never read cost little and keep nobody waiting"
-HOW = "Clients of /stream while entries come in; then the same with 20 more that never read; in the end all catch up"
+PROMISE = (
+    "Thousands of clients follow one stream and get every entry once; clients that never read cost little and hold up "
+    "nobody"
+)
+HOW = "Clients of /stream while entries come in; then the same beside 20 more that never read; in the end all catch up"
 STUCK = 20
 EVERY_S = 1.0  # between two batches
 BATCH = 5

@@ -13,8 +13,11 @@ from hard.stage import connected, started
 from hard.truth import is_whole, rows
 from shared.storage.upgrade import needs_upgrade
 
-PROMISE = "A file of the earlier release comes along whole, with progress in the log, however often that is interrupted"
-HOW = "A million rows, some of them with broken data; the ingest process killed at random moments of the upgrade"
+PROMISE = (
+    "A file of the earlier release is upgraded completely, with progress in the log, however often the upgrade is "
+    "interrupted"
+)
+HOW = "A million rows, some of them with broken data; the ingest process is killed at random moments of the upgrade"
 SHORT = ("test_upgrade_service.py::test_it_is_interrupted_and_started_again",)
 BROKEN = ('{"a": NaN}', "", "no json", '{"cut": "sho', "[1]", "line\nbreak")
 KILLS = 20

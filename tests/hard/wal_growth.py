@@ -12,7 +12,7 @@ from hard.stage import beside, connected, started
 from hard.truth import is_whole
 from shared.storage.sqlite import CHECKPOINT_PAGES, WAL_LIMIT, companions
 
-PROMISE = "Whoever reads, however slowly, the WAL stays within its limit"
+PROMISE = "The WAL stays within its limit, however slowly clients read"
 HOW = "Readers of all of a huge chain, over and over, slow ones and streams from the start that are never read; writers"
 PAGE = 4_096
 ALLOWED = WAL_LIMIT + CHECKPOINT_PAGES * PAGE
