@@ -62,25 +62,42 @@ def listening(settings: Settings, port_field: str) -> Iterator[Listening]:
 
     Raises SettingError, also where none is, or Taken.
     """
-    listens, absent = False, None
     with explained(settings, port_field):
-        port = getattr(settings, port_field)
-        found = socket.getaddrinfo(settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in found:
-            try:
-                listener = Listening(socket.create_server(address[:2], family=family, backlog=BACKLOG))
-            except OSError as error:  # ::1 of localhost, where IPv6 is switched off
-                if error.errno not in NOT_HERE:
-                    raise
-                absent = error
-            else:
-                listens = True
-                yield listener
-        if absent and not listens:
-            raise absent
+        for each in _bound(settings.host, getattr(settings, port_field)):
+            each.listen(BACKLOG)
+            yield Listening(each)
 
 
 def refuse_taken(settings: Settings, port_field: str) -> None:
-    """Raise what would keep a service from listening: SettingError or Taken."""
-    for each in listening(settings, port_field):
-        each.close()
+    """Raise what would keep a service from listening: SettingError or Taken. Nobody who connects is let in."""
+    with explained(settings, port_field):
+        for each in _bound(settings.host, getattr(settings, port_field)):
+            each.close()
+
+
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """Sockets with the addresses that are here; raises OSError where another program listens, and where none is."""
+    is_here, absent = False, None
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+        try:
+            bound = _bound_to(family, address[:2])
+        except OSError as error:  # ::1 of localhost, where IPv6 is switched off
+            if error.errno not in NOT_HERE:
+                raise
+            absent = error
+        else:
+            is_here = True
+            yield bound
+    if absent and not is_here:
+        raise absent
+
+
+def _bound_to(family: int, address: Any) -> socket.socket:
+    with contextlib.ExitStack() as unless_bound:
+        made = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # each family has a socket of its own
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        unless_bound.pop_all()
+    return made
