@@ -15,19 +15,15 @@ import json
 import logging
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from peers import earlier_release
+from service import ingest, scratch
 
-PORT, QUERY_PORT = 18099, 18100
 DATA = {"id": "123", "status": "ok", "count": 5}
 Contender = tuple[Callable[[], Any], Callable[[], Any]]  # one call, and what empties its queue
 
@@ -36,24 +32,12 @@ def empty() -> None:
     """The cheapest call there is."""
 
 
-def start_server(folder: str) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "TRACEHUB_DB": f"{folder}/bench.db", "TRACEHUB_PORT": str(PORT)}
-    server = subprocess.Popen([sys.executable, "-m", "ingest_svc"], env=environ, cwd=Path(__file__).parent.parent)
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=1).close()
-            return server
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit("the server did not start")
-
-
-def checkpoint_contenders() -> dict[str, Contender]:
+def checkpoint_contenders(url: str) -> dict[str, Contender]:
     import tracehub
     from checkpoint_logger import checkpoints, get_checkpoint_logger, set_correlation_id
     from tracehub.client import TraceEntry, TraceHubClient
 
-    os.environ.update(CHECKPOINT_TRACING="1", TRACEHUB_URL=f"http://127.0.0.1:{PORT}")
+    os.environ.update(CHECKPOINT_TRACING="1", TRACEHUB_URL=url)
     log, logged = get_checkpoint_logger("MA"), get_checkpoint_logger("LG")
     handler = logging.StreamHandler(open(os.devnull, "w"))  # noqa: SIM115, PTH123
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
@@ -62,7 +46,7 @@ def checkpoint_contenders() -> dict[str, Contender]:
     set_correlation_id("bench-" + os.urandom(8).hex())
     client = tracehub.get_tracehub_client()
     assert client is not None
-    direct = TraceHubClient(f"http://127.0.0.1:{PORT}")
+    direct = TraceHubClient(url)
     nested = {"id": "123", "user": {"name": "x", "roles": ["a", {"b": 1.5}]}, "count": 5}
     entry = TraceEntry("MA", "bench", time.time() * 1000, "abc", "->", "REST", "/api/agents", DATA)
 
@@ -107,7 +91,7 @@ def span_contender() -> Contender:
     return span, provider.force_flush
 
 
-def earlier_contenders() -> dict[str, Contender]:
+def earlier_contenders(url: str) -> dict[str, Contender]:
     try:
         earlier_release.prepare()
     except earlier_release.Absent as error:
@@ -119,7 +103,7 @@ def earlier_contenders() -> dict[str, Contender]:
     earlier = importlib.util.module_from_spec(spec)
     sys.modules["earlier_client"] = earlier
     spec.loader.exec_module(earlier)
-    running = earlier.TraceHubClient(f"http://127.0.0.1:{PORT}")
+    running = earlier.TraceHubClient(url)
     stopped = earlier.TraceHubClient("")
     stopped.base_url = "nowhere"
     entry = earlier.TraceEntry("MA", "bench", time.time() * 1000, "abc", "->", "REST", "/api/agents", DATA)
@@ -154,65 +138,83 @@ def compare(contenders: dict[str, Contender], rounds: int, calls: int) -> dict[s
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def sustain(seconds: float, rate: int, threads: int, *, as_json: bool) -> None:
-    """Eight threads, paced; each call is timed by itself."""
+def sustain(seconds: float, rate: int, threads: int) -> dict[str, float]:
+    """What so many threads make and deliver, paced; each call is timed by itself."""
     import tracehub
-    from checkpoint_logger import get_checkpoint_logger, set_correlation_id
 
     client = tracehub.get_tracehub_client()
     assert client is not None
     assert client.flush(20)
     before = client.counts()
-    log = get_checkpoint_logger("MA")
     taken: list[list[int]] = [[] for _ in range(threads)]
-    clock = time.perf_counter_ns
-
-    def busy(mine: list[int]) -> None:
-        set_correlation_id("bench-" + os.urandom(8).hex())
-        began = time.perf_counter()
-        made = 0
-        while (elapsed := time.perf_counter() - began) < seconds:
-            due = int(elapsed * rate / threads)
-            while made < due:
-                started = clock()
-                log.checkpoint_entry("REST", "/api/agents", DATA)
-                mine.append(clock() - started)
-                made += 1
-            time.sleep(0.002)
-
-    workers = [threading.Thread(target=busy, args=(mine,)) for mine in taken]
+    workers = [threading.Thread(target=busy, args=(mine, seconds, rate / threads)) for mine in taken]
     began, cpu_began = time.perf_counter(), time.process_time()
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     lasted, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-    flushed = client.flush(30)
+    client.flush(30)
     counts = client.counts()
     times = sorted(value for mine in taken for value in mine)
-    quantiles = {
-        name: times[int(len(times) * part)] / 1000 for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
+    return {
+        "made": len(times),
+        "made_per_second": round(len(times) / lasted),
+        "asked_per_second": rate,
+        "delivered": counts.sent - before.sent,
+        "dropped": counts.dropped - before.dropped,
+        "cpu_share": round(cpu / lasted, 2),
+        **{
+            f"{name}_us": round(times[int(len(times) * part)] / 1000, 1)
+            for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
+        },
     }
-    if as_json:
-        figures = {
-            "made_per_second": round(len(times) / lasted),
-            "asked_per_second": rate,
-            "delivered": counts.sent - before.sent,
-            "dropped": counts.dropped - before.dropped,
-            "cpu_share": round(cpu / lasted, 2),
-            **{f"{name}_us": round(value, 1) for name, value in quantiles.items()},
-        }
-        print(json.dumps({"measure": "sustained", **figures}), flush=True)
-        return
+
+
+def busy(taken: list[int], seconds: float, rate: float) -> None:
+    """So many checkpoints a second, as long as it lasts; the nanoseconds of each call go into the list."""
+    from checkpoint_logger import get_checkpoint_logger, set_correlation_id
+
+    log = get_checkpoint_logger("MA")
+    set_correlation_id("bench-" + os.urandom(8).hex())
+    clock = time.perf_counter_ns
+    began = time.perf_counter()
+    made = 0
+    while (elapsed := time.perf_counter() - began) < seconds:
+        due = int(elapsed * rate)
+        while made < due:
+            started = clock()
+            log.checkpoint_entry("REST", "/api/agents", DATA)
+            taken.append(clock() - started)
+            made += 1
+        time.sleep(0.002)
+
+
+def tell_sustained(figures: dict[str, float], seconds: float, threads: int) -> None:
+    """The figures for people."""
     print(
-        f"\n{threads} threads, {rate} checkpoints/s asked for, {seconds:.0f} s, against a live server on this machine"
+        f"\n{threads} threads, {figures['asked_per_second']} checkpoints/s asked for, {seconds:.0f} s, "
+        "against a live server on this machine"
     )
-    print(f"  made       {len(times) / lasted:10,.0f} /s")
-    print(f"  CPU        {cpu / lasted:10.0%} of one core, the pacing loops and their clocks included")
-    print(f"  delivered  {counts.sent - before.sent:10,} of {len(times):,}{'' if flushed else ' (and some pending)'}")
-    print(f"  dropped    {counts.dropped - before.dropped:10,}")
-    for name, value in quantiles.items():
-        print(f"  {name:9}  {value:10.1f} microseconds a call, in the caller's thread")
+    print(f"  made       {figures['made_per_second']:10,} /s")
+    print(f"  CPU        {figures['cpu_share']:10.0%} of one core, the pacing loops and their clocks included")
+    print(f"  delivered  {figures['delivered']:10,} of {figures['made']:,}")
+    print(f"  dropped    {figures['dropped']:10,}")
+    for name in ("p50", "p99", "p99.9"):
+        print(f"  {name:9}  {figures[f'{name}_us']:10.1f} microseconds a call, in the caller's thread")
+
+
+def tell_calls(medians: dict[str, float], *, as_json: bool) -> None:
+    """What each contender's call costs, in nanoseconds and beside the others."""
+    span, nothing = medians["OpenTelemetry span"], medians["empty call"]
+    if not as_json:
+        print(f"{'':38}{'ns a call':>10}{'of a span':>11}{'empty calls':>13}")
+    for name, value in medians.items():
+        if as_json:
+            figures = {"ns": round(value), "of_span": round(value / span, 4), "calls": round(value / nothing, 1)}
+            print(json.dumps({"measure": "call", "name": name, **figures}), flush=True)
+        else:
+            print(f"{name:38}{value:10,.0f}{value / span:10.1%}{value / nothing:13.1f}")
 
 
 def main() -> None:
@@ -227,34 +229,21 @@ def main() -> None:
         "--no-earlier", dest="earlier", action="store_false", help="without the earlier release's client"
     )
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = start_server(folder)
-        try:
-            contenders = {
-                "empty call": (empty, empty),
-                "OpenTelemetry span": span_contender(),
-                **checkpoint_contenders(),
-            }
-            if chosen.earlier:
-                contenders.update(earlier_contenders())
-            medians = compare(contenders, chosen.rounds, chosen.burst)
-            span, nothing = medians["OpenTelemetry span"], medians["empty call"]
-            if not chosen.json:
-                print(f"{'':38}{'ns a call':>10}{'of a span':>11}{'empty calls':>13}")
-            for name, value in medians.items():
-                if chosen.json:
-                    figures = {
-                        "ns": round(value),
-                        "of_span": round(value / span, 4),
-                        "calls": round(value / nothing, 1),
-                    }
-                    print(json.dumps({"measure": "call", "name": name, **figures}), flush=True)
-                else:
-                    print(f"{name:38}{value:10,.0f}{value / span:10.1%}{value / nothing:13.1f}")
-            sustain(chosen.seconds, chosen.rate, chosen.threads, as_json=chosen.json)
-        finally:
-            server.terminate()
-            server.wait(30)
+    with scratch() as folder, ingest(folder) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        contenders = {
+            "empty call": (empty, empty),
+            "OpenTelemetry span": span_contender(),
+            **checkpoint_contenders(url),
+        }
+        if chosen.earlier:
+            contenders.update(earlier_contenders(url))
+        tell_calls(compare(contenders, chosen.rounds, chosen.burst), as_json=chosen.json)
+        figures = sustain(chosen.seconds, chosen.rate, chosen.threads)
+        if chosen.json:
+            print(json.dumps({"measure": "sustained", **figures}), flush=True)
+        else:
+            tell_sustained(figures, chosen.seconds, chosen.threads)
 
 
 if __name__ == "__main__":
