@@ -129,6 +129,53 @@ async def test_the_end_of_the_service_ends_streams_cleanly(ingest: Client, query
             assert await response.read() == b""
 
 
+class Wanderer:
+    """A client that comes, goes, resumes and dawdles: what it got, and what it was told is lost."""
+
+    def __init__(self, number: int, start: int, dice: random.Random, about: tuple[int, int]) -> None:
+        chain = f"c{number % 4}" if number % 2 else None
+        self._path = f"/traces/{chain}/stream" if chain else "/stream"
+        self._filters = {"correlation_id": "c1"} if number % 5 == 4 else {}
+        self._wants = chain or self._filters.get("correlation_id")
+        self._first = self.last = start if self._wants is None else 0
+        self._got: list[int] = []
+        self._told: set[int] = set()
+        self._dice = dice
+        self._about = about  # the seed and the number, for who looks at a failure
+
+    async def follow(self, query: Client, chains: list[str], is_over: bool) -> None:
+        """Follow for a while or, once nothing more comes, to the end; `chains` are those of row id 1, 2, ..."""
+        patience = self._dice.randrange(1, 300)
+        async with stream(query, self._path, self.last, timeout=1, **self._filters) as following:
+            async for event in following:
+                assert event.get("event") != "reset", self._about
+                if event.get("event") == "gap":
+                    self._miss(payload(event), chains)
+                elif "id" in event:
+                    self.last = int(event["id"])
+                    self._got.append(self.last)
+                patience -= 1
+                if patience == 0 and not is_over:
+                    break
+                if self._dice.random() < 0.02:
+                    await asyncio.sleep(self._dice.random() * 0.4)
+
+    def _miss(self, gap: dict[str, int], chains: list[str]) -> None:
+        """A gap begins right behind what the client had, but for entries that were not meant for it."""
+        assert gap["from"] > self.last, (self._about, self.last, gap)
+        passed = set(range(self.last + 1, gap["from"])) - self._told
+        assert all(self._wants not in (None, chains[id - 1]) for id in passed), (self._about, self.last, gap)
+        self._told.update(range(gap["from"], gap["to"] + 1))
+
+    def look_back(self, chains: list[str]) -> None:
+        """All that was meant for it came, in order and once, or was told to be lost."""
+        assert self._got == sorted(set(self._got)), self._about
+        assert all(self._wants in (None, chains[id - 1]) for id in self._got), self._about
+        start = self._first or min([*self._got[:1], *self._told, len(chains) + 1]) - 1
+        meant = {id for id in range(start + 1, len(chains) + 1) if self._wants in (None, chains[id - 1])}
+        assert meant <= set(self._got) | self._told, (self._about, sorted(meant - set(self._got) - self._told)[:5])
+
+
 async def test_clients_that_come_go_resume_and_dawdle(
     start_ingest: Any, start_query: Any, settings: Settings, monkeypatch: Any
 ) -> None:
@@ -146,58 +193,25 @@ async def test_clients_that_come_go_resume_and_dawdle(
     queries: list[Client] = [await start_query(short) for _ in range(2)]
     for query in queries:
         await until(lambda query=query: healthy(query))
-    chains: list[str] = []  # of row id 1, 2, ...
-    pouring = True
+    chains: list[str] = []
+    is_over = asyncio.Event()
 
-    async def pour() -> None:
-        for _ in range(150):
-            batch = [entry(correlation_id=f"c{dice.randrange(3)}") for _ in range(dice.randrange(1, 40))]
-            await post(ingest, *batch)
-            chains.extend(one["correlation_id"] for one in batch)
-            await asyncio.sleep(dice.random() * 0.05)
+    async def wander(number: int) -> None:
+        await asyncio.sleep(dice.random())
+        client = Wanderer(number, dice.choice([0, len(chains) // 2]), dice, (seed, number))
+        is_last = False
+        while not is_last and not (is_over.is_set() and client.last >= len(chains)):
+            is_last = is_over.is_set()
+            await client.follow(dice.choice(queries), chains, is_last)
+        client.look_back(chains)
 
-    async def client(number: int) -> None:
-        chain = f"c{number % 4}" if number % 2 else None
-        path = f"/traces/{chain}/stream" if chain else "/stream"
-        filters = {"correlation_id": "c1"} if number % 5 == 4 else {}
-        wants = chain or filters.get("correlation_id")
-        got: list[int] = []
-        gaps: list[tuple[int, int]] = []
-        last = first = dice.choice([0, len(chains) // 2]) if wants is None else 0
-        while pouring or last < len(chains):
-            finished = not pouring
-            async with stream(dice.choice(queries), path, last, timeout=1, **filters) as following:
-                patience = dice.randrange(1, 300)
-                async for event in following:
-                    assert event.get("event") != "reset", (seed, number, last)
-                    if event.get("event") == "gap":
-                        gap = payload(event)
-                        before = {id for start, end in gaps for id in range(start, end + 1)}
-                        passed = set(range(last + 1, gap["from"])) - before
-                        assert gap["from"] > last, (seed, number, last, gaps)
-                        assert all(wants not in (None, chains[id - 1]) for id in passed), (seed, number, last, gaps)
-                        gaps.append((gap["from"], gap["to"]))
-                    elif "id" in event:
-                        got.append(int(event["id"]))
-                        last = got[-1]
-                    patience -= 1
-                    if patience == 0 and not finished:
-                        break
-                    if dice.random() < 0.02:
-                        await asyncio.sleep(dice.random() * 0.4)
-            if finished:
-                break
-        assert got == sorted(set(got)), (seed, number)
-        assert all(wants in (None, chains[id - 1]) for id in got), (seed, number)
-        start = first or min([*got[:1], *(gap[0] for gap in gaps), len(chains) + 1]) - 1
-        told = {id for gap in gaps for id in range(gap[0], gap[1] + 1)}
-        meant = {id for id in range(start + 1, len(chains) + 1) if wants in (None, chains[id - 1])}
-        assert meant <= set(got) | told, (seed, number, sorted(meant - set(got) - told)[:5])
-
-    source = asyncio.create_task(pour())
-    clients = [asyncio.create_task(client(number)) for number in range(24)]
-    await source
-    pouring = False
+    clients = [asyncio.create_task(wander(number)) for number in range(24)]
+    for _ in range(150):
+        batch = [entry(correlation_id=f"c{dice.randrange(3)}") for _ in range(dice.randrange(1, 40))]
+        await post(ingest, *batch)
+        chains.extend(one["correlation_id"] for one in batch)
+        await asyncio.sleep(dice.random() * 0.05)
+    is_over.set()
     await asyncio.gather(*clients)
     for query in queries:
         await nobody_listens(query)
