@@ -64,13 +64,18 @@ def _grow(place: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=256m", place], check=True)
 
 
-async def _try(services: Services, grow: Callable[[], None], scale: Scale, report: Report) -> None:
-    acked: set[str] = set()
-    refusals_ms: list[float] = []
-    is_full = asyncio.Event()
+class Writers:
+    """What was acknowledged, and how long refusals took."""
 
-    async def write(writer: int) -> None:
-        async with connected(services.ingest_port) as connection:
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.acked: set[str] = set()
+        self.refusals_ms: list[float] = []
+        self.is_full = asyncio.Event()
+
+    async def write(self, writer: int) -> None:
+        """Batch after batch, with a pause after each that is refused for want of room."""
+        async with connected(self._port) as connection:
             for number in itertools.count():
                 names = [f"{writer}-{number}-{place}" for place in range(10)]
                 begun = time.perf_counter()
@@ -78,24 +83,28 @@ async def _try(services: Services, grow: Callable[[], None], scale: Scale, repor
                 took = (time.perf_counter() - begun) * 1000
                 assert answer.status in (200, 507), answer
                 if answer.status == 200:
-                    acked.update(names)
+                    self.acked.update(names)
                     continue
                 assert int(answer.headers["retry-after"]) > 0
                 assert b"no room" in answer.body
-                is_full.set()
-                refusals_ms.append(took)
+                self.is_full.set()
+                self.refusals_ms.append(took)
                 await asyncio.sleep(0.05)
 
-    async def read() -> None:
-        async with connected(services.query_port) as connection:
-            while True:
-                for path in ("/traces/chain?limit=10", "/correlations", "/health", "/recent"):
-                    answer = await connection.get(path)
-                    assert answer.status == 200, (path, answer)
-                await asyncio.sleep(0.05)
 
-    async with beside(*(write(number) for number in range(WRITERS)), read()):
-        await asyncio.wait_for(is_full.wait(), 60)
+async def _read(port: int) -> None:
+    async with connected(port) as connection:
+        while True:
+            for path in ("/traces/chain?limit=10", "/correlations", "/health", "/recent"):
+                answer = await connection.get(path)
+                assert answer.status == 200, (path, answer)
+            await asyncio.sleep(0.05)
+
+
+async def _try(services: Services, grow: Callable[[], None], scale: Scale, report: Report) -> None:
+    writers = Writers(services.ingest_port)
+    async with beside(*(writers.write(number) for number in range(WRITERS)), _read(services.query_port)):
+        await asyncio.wait_for(writers.is_full.wait(), 60)
         await asyncio.sleep(scale.of(1, 15))  # the heap takes its size
         pids = [process.pid for process in services.processes.values()]
         before, full_s = [memory_mb(pid) for pid in pids], scale.of(1, 30)
@@ -104,18 +113,19 @@ async def _try(services: Services, grow: Callable[[], None], scale: Scale, repor
             await asyncio.sleep(1)
         grew = max(memory_mb(pid) - was for pid, was in zip(pids, before, strict=True))
         assert grew < 8, f"{grew:.1f} MB more memory after {full_s} s on a full disk"
-        held = len(acked)
+        held = len(writers.acked)
         grow()
         begun = time.monotonic()
-        while len(acked) < held + 100:
+        while len(writers.acked) < held + 100:
             assert time.monotonic() - begun < 20, "with room again, writing did not go on within 20 s"
             await asyncio.sleep(0.02)
         report.figure("recovered_after_ms", (time.monotonic() - begun) * 1000)
-    assert max(refusals_ms) < 1_000, f"a refusal took {max(refusals_ms):.0f} ms"
-    assert acked <= {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM traces")}
+    slowest_ms = max(writers.refusals_ms)
+    assert slowest_ms < 1_000, f"a refusal took {slowest_ms:.0f} ms"
+    assert writers.acked <= {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM traces")}
     await asyncio.to_thread(is_whole, services.db)
-    report.figure("refusal_p50_ms", percentile(refusals_ms, 50))
-    report.figure("refusal_max_ms", max(refusals_ms))
+    report.figure("refusal_p50_ms", percentile(writers.refusals_ms, 50))
+    report.figure("refusal_max_ms", slowest_ms)
     report.figure("memory_grew_mb", grew)
 
 
