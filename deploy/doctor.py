@@ -4,6 +4,7 @@ It looks, and changes nothing.
 """
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -22,6 +23,9 @@ from shared.wire import encode
 
 NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 FEW_BYTES: Final = 1_000_000_000  # free space to warn below
+
+_ESCAPE: Final = re.compile(r"\\([0-7]{3})")  # of a blank in the path of a mount
+
 Level = Literal["ok", "warning", "problem"]
 
 
@@ -98,7 +102,8 @@ def _file_system(folder: Path) -> str:
         mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
     except OSError:
         return ""
-    holding = [(at, kind) for at, kind in mounts if folder.is_relative_to(at)]
+    told = ((_ESCAPE.sub(lambda digits: chr(int(digits[1], 8)), at), kind) for at, kind in reversed(mounts))
+    holding = [(at, kind) for at, kind in told if folder.is_relative_to(at)]  # one that hides another comes before it
     return max(holding, key=lambda mount: len(mount[0]))[1] if holding else ""
 
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -153,6 +154,30 @@ def test_a_file_of_another_user(path: Path) -> None:
     assert ("warning", "writer", f"cannot read {path}.lock: Permission denied") in told
     assert ("problem", "directory", f"this user may not write {path.parent}") in told
     assert ("problem", "database", f"it belongs to user {os.getuid()}, this is 65534") in told
+
+
+MOUNTS = """\
+overlay / overlay rw 0 0
+server:/a {0}/my\\040disk nfs4 rw 0 0
+server:/b {0}/hidden nfs4 rw 0 0
+/dev/sda1 {0}/hidden ext4 rw 0 0
+"""
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("my disk", True), ("hidden", False), ("local", False)])
+def test_a_file_on_a_network(tmp_path: Path, name: str, is_told: bool) -> None:
+    """A network's disk is known by its mount, whatever its name, unless another one is mounted over it."""
+    directory, mounts = tmp_path / name, tmp_path / "mounts"
+    directory.mkdir()
+    mounts.write_text(MOUNTS.format(tmp_path))
+    doctor = 'mount --bind "$1" /proc/$$/mounts && exec "$2" -m tracehub_server.doctor'
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount anything")
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", doctor, "sh", mounts, sys.executable],
+        env={**os.environ, "TRACEHUB_DB": str(directory / "tracehub.db")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ("is on a network (nfs4)" in ended.stdout) == is_told
 
 
 def test_a_file_in_a_directory_that_this_user_may_not_enter(path: Path) -> None:
