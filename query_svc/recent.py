@@ -59,9 +59,8 @@ async def _send_long(response: web.StreamResponse, reader: Reader, long: LongEnt
     await response.write_eof()
 
 
-async def _send_one(
-    response: web.StreamResponse, sent: AbstractAsyncContextManager[bytes], comma: bytes
-) -> bool:  # holds the entry no longer than it takes
+async def _send_one(response: web.StreamResponse, sent: AbstractAsyncContextManager[bytes], comma: bytes) -> bool:
+    """Send a long entry unless it has expired, and hold it no longer than that takes."""
     async with sent as text:
         if text:
             await write(response, comma)

@@ -14,7 +14,7 @@ TraceHubError
 │   └── FileFault    not now: the file failed below SQLite and has to be opened anew
 ├── Lost             whether entries are stored is not known: whoever sent them gets no answer
 ├── BadFile          the database file cannot be used; a service says so and does not start
-└── Taken            another program listens on the port; a service says so and does not start
+└── Taken            another program has the port, or supervises; whoever starts says so and does not
 
 `shared.web` holds the one table that maps these to HTTP statuses.
 """
@@ -92,4 +92,4 @@ class BadFile(TraceHubError):
 
 
 class Taken(TraceHubError):
-    """Another program listens where this one should."""
+    """Another program listens, or supervises, where this one should."""

@@ -12,7 +12,7 @@ from shared.storage.chains import hash48
 from shared.storage.found import Active, Chain, Chosen, Extent, Page, Position, Stretch
 from shared.storage.ids import in_digits, packed
 from shared.storage.instants import instant
-from shared.storage.pool import CONNECTIONS, VALUE_BYTES, Pool, Row, all_rows, one_moment, some_rows
+from shared.storage.pool import CONNECTIONS, VALUE_BYTES, Parameters, Pool, Row, all_rows, one_moment, some_rows
 from shared.storage.rows import (
     Checkpoint,
     Numbered,
@@ -255,7 +255,7 @@ class Reader:
         """Seconds since the entry with this row id arrived, or the oldest that is left if it has gone; at least 1."""
         return max(1.0, time.time() - await self._number(queries.ARRIVED_AT, (row_id,)) / 1000)
 
-    async def _numbered(self, query: str, parameters: Any, most_bytes: int) -> tuple[list[Numbered], bool]:
+    async def _numbered(self, query: str, parameters: Parameters, most_bytes: int) -> tuple[list[Numbered], bool]:
         rows, more = await self._pool.some(query, parameters, entry_size, most_bytes)
         with self._pool.decoding():
             return numbered(rows), more
@@ -265,7 +265,7 @@ class Reader:
             ((id, base, entries, expired, balanced, newest),) = sound([row], _CHAIN)
         return Chain(correlation_id, id, base, entries, expired, None if expired else bool(balanced), newest)
 
-    async def _number(self, query: str, parameters: Any = (), default: int = 0) -> int:
+    async def _number(self, query: str, parameters: Parameters = (), default: int = 0) -> int:
         row = await self._pool.row(query, parameters)
         with self._pool.decoding():
             return default if row is None or row[0] is None else number(row[0])
