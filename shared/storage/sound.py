@@ -42,4 +42,4 @@ def number(value: object) -> int:
 
 
 def _named(kind: type) -> str:
-    return {int: "a whole number", float: "a broken number", str: "text", bytes: "bytes"}.get(kind, "nothing")
+    return {int: "a whole number", float: "a fractional number", str: "text", bytes: "bytes"}.get(kind, "nothing")
