@@ -45,9 +45,11 @@ def test_the_ledger_is_bounded_and_survives(tmp_path: Path, monkeypatch: Any) ->
     for number in range(5):
         writer.write([], number, {f"sender-{number}": 1})
     writer.write([], 5, {"sender-2": 2})
+    writer.write([], 6, {"sender-5": 1})
+    assert writer.dropped == 4
     writer.close()
     writer = Writer(tmp_path / "tracehub.db", 1000)
     assert writer.dropped == 4
-    writer.write([], 6, {"sender-9": 5})
+    writer.write([], 7, {"sender-9": 5})
     assert writer.dropped == 8
     writer.close()
