@@ -144,8 +144,8 @@ def _supervise_beside(database: Path) -> str | None:
     _append_to_files()
     os.umask(0o077)  # supervisord heeds a setting for that only where it leaves the terminal
     os.environ["TRACEHUB_PYTHON"] = sys.executable
-    with _place_beside(database) as place:
-        os.environ["TRACEHUB_SUPERVISOR"] = place
+    with _prefix_beside(database) as prefix:
+        os.environ["TRACEHUB_SUPERVISOR"] = prefix
         return _supervise()
 
 
@@ -189,11 +189,11 @@ def _append_to_files() -> None:
 
 
 @contextlib.contextmanager
-def _place_beside(database: Path) -> Iterator[str]:
+def _prefix_beside(database: Path) -> Iterator[str]:
     """How the names of supervisord's own files begin: beside the database, if that is short enough for a socket."""
-    place = f"{database}.supervisor"
-    if len(os.fsencode(place)) <= SOCKET_PATH_BYTES:
-        yield place
+    prefix = f"{database}.supervisor"
+    if len(os.fsencode(prefix)) <= SOCKET_PATH_BYTES:
+        yield prefix
         return
     with tempfile.TemporaryDirectory(prefix="tracehub-") as directory:
         yield f"{directory}/supervisor"

@@ -50,7 +50,7 @@ def findings(settings: Settings) -> list[Finding]:
             *found,
             Finding("problem", "database", f"the directory {path.parent} does not exist", "create it, mode 0700"),
         ]
-    found += [*_place(path), _space(path)]
+    found += [*_directory(path), _space(path)]
     if path.is_symlink():
         problem = Finding("problem", "database", f"{path} is a link to itself", "remove it, or set TRACEHUB_DB")
         return [*found, problem]
@@ -76,7 +76,7 @@ def _library() -> Finding:
     return Finding("ok", "sqlite", told)
 
 
-def _place(path: Path) -> Iterator[Finding]:
+def _directory(path: Path) -> Iterator[Finding]:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         yield Finding("problem", "directory", f"this user may not write {path.parent}", "run as the server's user")
     if folder := volatile_folder(path):

@@ -57,7 +57,7 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self._names = Names(settings)
-        self._origins = {_place(url) for url in (settings.ingest_url, settings.query_url) if url}
+        self._origins = {_origin(url) for url in (settings.ingest_url, settings.query_url) if url}
 
     def check(self, request: Asking) -> None:
         """Raise Misdirected or NotAllowed for a request that is not for this service, or not from where it may be."""
@@ -76,11 +76,11 @@ class Gate:
         scheme, _, authority = origin.partition("://")
         if scheme not in _DEFAULT_PORTS or not authority:  # "null", and what is no address
             return False
-        place = _place(origin)
-        return place in self._origins or place == _place(f"{scheme}://{host}")
+        page = _origin(origin)
+        return page in self._origins or page == _origin(f"{scheme}://{host}")
 
 
-def _place(url: str) -> tuple[str, str, str]:
+def _origin(url: str) -> tuple[str, str, str]:
     """Scheme, host and port of an address."""
     scheme, _, rest = url.partition("://")
     authority = rest.partition("/")[0].rpartition("@")[2].lower()
