@@ -50,8 +50,10 @@ def test_a_look_at_a_port_lets_nobody_in() -> None:
                 told.append(client.connect_ex(("127.0.0.1", settings.port)))
 
     sys.setprofile(connect)
-    refuse_taken(settings, "port")
-    sys.setprofile(None)
+    try:
+        refuse_taken(settings, "port")
+    finally:
+        sys.setprofile(None)
     assert told == [errno.ECONNREFUSED]
 
 
