@@ -234,7 +234,7 @@ class _Line(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Nothing more will be asked; answers still come."""
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(OSError, RuntimeError):  # the writer has ended, or was told before
             self._transport.write_eof()
 
 

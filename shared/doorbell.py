@@ -38,7 +38,7 @@ class Doorbell:
             try:
                 self._socket.sendto(b"!", listener)
             except ConnectionRefusedError:  # its process was killed
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # not ours to take down, or gone
                     Path(listener).unlink()
             except OSError:  # gone, or full of rings that nobody has heard yet
                 pass

@@ -72,7 +72,7 @@ class Reserve:
                     raise
             has_gone, limit = True, max(1, limit // LESS)
             self.let_go()
-            with contextlib.suppress(DiskFull):
+            with contextlib.suppress(DiskFull):  # there is no room for that either; less may do
                 fold()
 
     def _keep(self, size: int) -> None:

@@ -174,7 +174,7 @@ class Writer:
         spare_part = spare_part if self._reserve.is_held else None
         count = self._reserve.deleting(lambda pages: self._give_back(spare_part, pages), limit, self.checkpoint)
         if not self._reserve.is_held:
-            with contextlib.suppress(DiskFull):
+            with contextlib.suppress(DiskFull):  # then at a later turn
                 self.checkpoint()  # only this cuts the file off
                 self._reserve.take()
         return count
@@ -280,7 +280,7 @@ class Writer:
 
     def _bury(self) -> None:
         """Write over what a commit left in the WAL whose sync failed, or whoever opens the file next would find it."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error):  # the disk fails still, and takes nothing
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(f"PRAGMA user_version={VERSION}")
             self._db.execute("COMMIT")
