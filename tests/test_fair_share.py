@@ -1,6 +1,7 @@
 """A fair share: how often a client may ask, how many answers may be held open, and when it is told to come back."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -8,11 +9,14 @@ import pytest
 from conftest import Client, entry, until
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from shared.env import Settings
 from shared.web import ACCESS
 from shared.web import buckets as room
 from shared.web.buckets import Buckets, retry_after
+from shared.web.clients import Clients
+from shared.web.exchange import Exchange
 
 
 class Clock:
@@ -125,6 +129,20 @@ async def test_addresses_behind_the_proxy_are_clients(slow: Client) -> None:
         assert await statuses(slow, 1, X_Forwarded_For=same) == [429], same
     for other in ("192.0.2.10", "2001:db8:0:1::1", "192.0.2.9, unknown", "\u00e9"):
         assert await statuses(slow, 1, X_Forwarded_For=other) == [200], other
+
+
+@pytest.mark.parametrize("proxies", ["", "192.0.2.99"])
+def test_a_network_of_ipv6_is_one_client(proxies: str) -> None:
+    """Where no proxy stands before the service as well: a subscriber has more addresses than there are buckets."""
+    clients = Clients(Settings(trusted_proxies=proxies))
+
+    def client(remote: str) -> str:
+        headers = CIMultiDict({"X-Forwarded-For": "192.0.2.7"})
+        message: Any = SimpleNamespace(method="GET", path="/", headers=headers)
+        return clients.address(Exchange(message, 0, bytes, remote, lambda *_: None))
+
+    assert client("2001:db8::1") == client("2001:db8::ffff:2") != client("2001:db8:0:1::1")
+    assert client("::ffff:192.0.2.1") == client("192.0.2.1") == "192.0.2.1"
 
 
 async def test_a_secret_is_one_client(start_ingest: Any, start_query: Any, settings: Settings) -> None:
