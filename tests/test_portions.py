@@ -9,7 +9,7 @@ import pytest
 from conftest import Client, entry
 from test_connection import answers
 
-from shared.web.portions import AHEAD, PORTION
+from shared.web.portions import AHEAD, PORTION, Portions
 
 LINES = b"Host: localhost\r\n"
 UPGRADE = LINES + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -23,6 +23,12 @@ def head(size: int) -> bytes:
     lines, rest = divmod(room, 8_000)
     sizes = [8_000] * lines + [rest]
     return start + b"".join(b"X%d: %b\r\n" % (at, b"a" * (of - 6)) for at, of in enumerate(sizes)) + b"\r\n"
+
+
+def in_chunks(body: bytes, size: int) -> list[bytes]:
+    """The body as chunks of that size, and their end."""
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return [*(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"]
 
 
 def post(entries: int) -> bytes:
@@ -86,6 +92,24 @@ async def test_what_frames_a_body_that_nobody_reads(
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_the_pieces_of_a_body_are_taken_without_asking_for_more(
+    ingest: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How often the parser is asked depends on how often something arrives, and not on how many chunks that is."""
+    asked = 0
+    take_in = Portions._take_in
+
+    def counted(connection: Portions, portion: bytes) -> bytes:
+        nonlocal asked
+        asked += 1
+        return take_in(connection, portion)
+
+    monkeypatch.setattr(Portions, "_take_in", counted)
+    chunks = in_chunks(json.dumps({"traces": [entry() for _ in range(100)]}).encode()[1:], 8)
+    assert b'"accepted":100' in await answers(ingest, CHUNKED + b"".join(chunks))
+    assert asked < len(chunks) / 10
 
 
 async def test_requests_that_wait_for_each_other(ingest: Client) -> None:

@@ -125,6 +125,11 @@ class Portions(web.RequestHandler):
             self._kept += data
         self._pause_reading_for_buffer()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on if reading rests: aiohttp asks for that with every piece of a body that is taken."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def _resume_reading_if_drained(self) -> None:
         if not self._messages:
             self.data_received(b"")  # for the parser may have a part of the last portion left
