@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 import pytest
-from conftest import Client, entry
+from conftest import Client, entry, until
 from test_connection import answers
 
+from ingest_svc.handlers import INTAKE
 from shared.web.portions import AHEAD, PORTION, Portions
 
 LINES = b"Host: localhost\r\n"
@@ -110,6 +111,27 @@ async def test_the_pieces_of_a_body_are_taken_without_asking_for_more(
     chunks = in_chunks(json.dumps({"traces": [entry() for _ in range(100)]}).encode()[1:], 8)
     assert b'"accepted":100' in await answers(ingest, CHUNKED + b"".join(chunks))
     assert asked < len(chunks) / 10
+
+
+async def test_bodies_in_many_small_chunks_take_turns(ingest: Client) -> None:
+    """A request that comes with them is answered before most of them are taken, and none of them is damaged."""
+    *chunks, end = in_chunks(json.dumps({"traces": [entry() for _ in range(200)]}).encode()[1:], 8)
+    intake, senders = ingest.app[INTAKE], 40  # type: ignore[index]
+    connections = [await asyncio.open_connection(ingest.host, ingest.port) for _ in range(senders + 1)]
+    *slow, (reader, writer) = connections
+    for _, each in slow:
+        each.write(CHUNKED)
+    await until(lambda: intake.held == senders)
+    for _, each in slow:
+        each.write(b"".join(chunks))
+    writer.write(b"GET /nowhere HTTP/1.1\r\n%b\r\n" % LINES)
+    assert await status_and_count(reader) == (404, None)
+    assert intake.held < senders * 8 * len(chunks) / 2
+    for _, each in slow:
+        each.write(end)
+    assert [await status_and_count(reader) for reader, _ in slow] == [(200, 200)] * senders
+    for _, each in connections:
+        each.close()
 
 
 async def test_requests_that_wait_for_each_other(ingest: Client) -> None:

@@ -13,6 +13,7 @@ from shared.answers import Problem
 from shared.web.exchange import Exchange, Take
 from shared.web.head_cache import HeadCache
 from shared.web.headers import NOT_A_PAGE
+from shared.web.loop_share import LoopShare
 from shared.web.portions import Portions
 from shared.web.problems import answer
 
@@ -33,12 +34,14 @@ class Runner(web.AppRunner):
         )
         server.take = self.app.get(TAKE)
         server.heads = HeadCache()
+        server.loop_share = LoopShare(made._loop)
         return server
 
 
 class _Server(web.Server):
     take: Take | None
     heads: HeadCache
+    loop_share: LoopShare
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -54,7 +57,7 @@ class _Connection(Portions):
     __slots__ = ("_heads", "_is_between", "_is_taken", "_remote", "_take")
 
     def __init__(self, manager: _Server, **settings: Any) -> None:
-        super().__init__(manager, **settings)
+        super().__init__(manager, manager.loop_share, **settings)
         self._take = manager.take
         self._heads = manager.heads
         self._is_between = True  # every piece so far was one whole request, so the next one begins one
@@ -68,7 +71,7 @@ class _Connection(Portions):
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if self._is_taken or self._messages:
+        if self._is_taken or self._messages or self._is_in_line:
             if data:  # aiohttp passes nothing when the body has been read
                 self._keep(data)
         elif self._take is None or waiter is None or waiter.done() or self.writing_paused:

@@ -13,9 +13,12 @@ from aiohttp.http import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
+from shared.web.loop_share import LoopShare
+
 PORTION: Final = 16 * 1024  # bytes; a request's line and headers may have so many, and what frames a body at a stretch
 READ_BYTES: Final = 64 * 1024  # that are taken from the system at once, and kept while a request waits
 AHEAD: Final = 4  # requests of a portion that are read at once
+PIECES: Final = 256  # of a body that are not taken yet, beyond which a portion is read only in turn with others
 
 _MALFORMED: Final = _ErrInfo(
     400, ValueError("The request is not well-formed HTTP, a line of it is too long, or its headers are too many"), ""
@@ -31,12 +34,13 @@ class Portions(web.RequestHandler):
     """Hands on what arrives until a request waits for its turn; the rest is kept then, and reading rests.
 
     A head beyond PORTION is refused, at twice that for certain where it comes behind another request; what follows is
-    dropped. A request for an upgrade is answered as if it were none.
+    dropped. A request for an upgrade is answered as if it were none. A body in many small chunks, which costs far more
+    than its bytes, takes turns with others.
     """
 
-    __slots__ = ("_body", "_kept", "_unknown")
+    __slots__ = ("_body", "_is_in_line", "_is_in_pieces", "_kept", "_loop_share", "_unknown")
 
-    def __init__(self, manager: web.Server, *, auto_decompress: bool, **settings: Any) -> None:
+    def __init__(self, manager: web.Server, loop_share: LoopShare, *, auto_decompress: bool, **settings: Any) -> None:
         super().__init__(manager, auto_decompress=auto_decompress, **settings)
         self._parser = HttpRequestParser(
             self,
@@ -53,6 +57,9 @@ class Portions(web.RequestHandler):
         self._body: StreamReader = EMPTY_PAYLOAD  # that is arriving
         self._kept = b""
         self._unknown = 0  # bytes handed on since the last request or the last byte of a body
+        self._loop_share = loop_share
+        self._is_in_pieces = False  # many of them, at the last portion
+        self._is_in_line = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -65,15 +72,30 @@ class Portions(web.RequestHandler):
 
     def _hand_on(self, data: bytes) -> None:
         """Take what arrived while no request waits."""
+        if data and self._is_in_pieces:
+            self._stand_in_line(data)
+            return
         while self._parser is not None:
             room = PORTION - self._unknown
             data = self._take_in(data[:room]) + data[room:]
             if not data:
                 return
             if self._messages and self._body is EMPTY_PAYLOAD:
-                later, self._kept = self._kept, b""  # where `data` is what the parser had left of an earlier portion
-                self._keep(data + later)
+                self._keep_first(data)
                 return
+            if self._is_in_pieces:
+                self._stand_in_line(data)
+                return
+
+    def _stand_in_line(self, data: bytes) -> None:
+        self._keep_first(data)
+        self._is_in_line = True
+        self._loop_share.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take one more portion, and what follows if that is another matter."""
+        self._is_in_line = self._is_in_pieces = False
+        self._resume_reading_if_drained()
 
     def _take_in(self, portion: bytes) -> bytes:
         """Have aiohttp read a portion; what of it is left to be read."""
@@ -89,6 +111,7 @@ class Portions(web.RequestHandler):
             self._unknown += len(portion)
         if self._body.is_eof():
             self._body = EMPTY_PAYLOAD
+        self._is_in_pieces = self._body is not EMPTY_PAYLOAD and len(self._body._buffer) > PIECES
         if is_malformed:
             self._refuse(_MALFORMED)
         elif self._unknown >= PORTION:
@@ -120,10 +143,15 @@ class Portions(web.RequestHandler):
         return False
 
     def _keep(self, data: bytes) -> None:
-        """Take what arrived while a request waits."""
+        """Take what arrived while a request waits, or this connection for its turn."""
         if self._parser is not None:
             self._kept += data
         self._pause_reading_for_buffer()
+
+    def _keep_first(self, data: bytes) -> None:
+        """Keep what comes before all that is kept: the parser may have had it left of an earlier portion."""
+        later, self._kept = self._kept, b""
+        self._keep(data + later)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on if reading rests: aiohttp asks for that with every piece of a body that is taken."""
@@ -131,6 +159,8 @@ class Portions(web.RequestHandler):
             super().resume_reading(resume_parser)
 
     def _resume_reading_if_drained(self) -> None:
+        if self._is_in_line:
+            return
         if not self._messages:
             self.data_received(b"")  # for the parser may have a part of the last portion left
         if not self._messages:
