@@ -8,6 +8,7 @@ import mmap
 from typing import Final
 
 ON_HEAP_BYTES: Final = 256 * 1024  # bodies up to this size are worth no memory of their own
+MOST_PIECES: Final = 256  # of one, before they are joined: each takes 33 bytes besides its own
 
 
 class BodyBuffer:
@@ -21,6 +22,8 @@ class BodyBuffer:
         """The next one."""
         if self._many is None:
             self._few.append(piece)
+            if len(self._few) == MOST_PIECES:
+                self._few = [b"".join(self._few)]
         else:
             self._many.write(piece)
 
