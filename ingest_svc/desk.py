@@ -87,17 +87,19 @@ class Desk:
 
     async def commit(self, entries: Columns, report: Report | None = None) -> int:
         """As `write`, for who can wait; returns how many were new."""
-        settled: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.write(entries, report, _settling(settled))
-        return await settled
+        inserted: int = await _settled(lambda settle: self.write(entries, report, settle))
+        return inserted
 
     async def call(self, operation: str, *arguments: float | None) -> Done:
         """What an operation of the writer gives; raises its errors, and Unavailable while the file is not open."""
-        settled: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        line = self._open_line()
-        self._calls.append(_settling(settled))
-        self._ask(line, framed(Call(operation, arguments)))
-        return await settled
+
+        def ask(settle: Settle) -> None:
+            line = self._open_line()
+            self._calls.append(settle)
+            self._ask(line, framed(Call(operation, arguments)))
+
+        done: Done = await _settled(ask)
+        return done
 
     async def close(self) -> None:
         """Have the writer finish what it was asked and close the file; let another process have it."""
@@ -236,6 +238,18 @@ class _Line(asyncio.Protocol):
         """Nothing more will be asked; answers still come."""
         with contextlib.suppress(OSError, RuntimeError):  # the writer has ended, or was told before
             self._transport.write_eof()
+
+
+async def _settled(ask: Callable[[Settle], None]) -> Any:
+    """Ask, and wait for what comes of it; raises that where it is an error."""
+    outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    try:
+        ask(_settling(outcome))
+        return await outcome
+    finally:
+        del (
+            outcome
+        )  # or an error would hold this frame, and with it the entries, and itself: until a search for garbage
 
 
 def _settling(future: "asyncio.Future[Any]") -> Settle:

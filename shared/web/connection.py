@@ -139,7 +139,8 @@ class _Connection(Portions):
     ) -> web.StreamResponse:
         """The last answer on a connection whose request could not be read, or whose handler failed."""
         if isinstance(exc, ClientConnectionResetError):  # it found the client gone: nobody failed
-            raise exc
+            self.force_close()
+            return web.Response()  # to nobody; raised from here, the error would be held by what it holds
         if status >= 500:
             return _last(super().handle_error(request, status, exc, message), "Internal error: the log says more")
         return _last(web.Response(status=status), str(exc))

@@ -66,9 +66,10 @@ class Portions(web.RequestHandler):
         cast(Any, transport).max_size = READ_BYTES
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of what was arriving: a body and its connection hold each other."""
+        """Let go of what was arriving, or waits: a body and its connection hold each other."""
         super().connection_lost(exc)
         self._body, self._kept = EMPTY_PAYLOAD, b""
+        self._messages.clear()
 
     def _hand_on(self, data: bytes) -> None:
         """Take what arrived while no request waits."""
