@@ -16,6 +16,7 @@ from tracehub.cli.words import age, clean, duration
 Json = dict[str, Any]
 MOST_CHAINS = 1000  # of a list
 NAMED_WIDTH = 100  # columns from which there is room for the names of sources
+NARROW_WIDTH = 70  # columns below which there is room for what is needed most
 MOST_PAGES = 50  # of a filtered list, each of which may come back short
 
 
@@ -77,17 +78,24 @@ def _say_empty(hub: Hub, filtered: bool) -> None:
 
 
 def _table(chains: list[Json], screen: Screen) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", width=screen.width)
+    narrow, named = screen.width < NARROW_WIDTH, screen.width >= NAMED_WIDTH
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=named)
     table.add_column("correlation id", overflow="fold", min_width=16, max_width=max(36, screen.width - 60))
-    for name in ("last", "took", "entries"):
+    for name in ("last",) if narrow else ("last", "took", "entries"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    named = screen.width >= NAMED_WIDTH
-    table.add_column("from" if named else "src", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
+    if named:
+        table.add_column("from", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
+    elif not narrow:
+        table.add_column("src", no_wrap=True)
     for chain in chains:
+        id, last = Text(clean(chain["correlation_id"])), Text(age(float(chain["last_ts"])), "dim")
+        if narrow:
+            table.add_row(id, last, _state(chain))
+            continue
         table.add_row(
-            Text(clean(chain["correlation_id"])),
-            Text(age(float(chain["last_ts"])), "dim"),
+            id,
+            last,
             Text(duration(float(chain["duration_ms"]))),
             Text(f"{chain['trace_count']:,}"),
             _state(chain),

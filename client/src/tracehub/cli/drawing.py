@@ -139,7 +139,8 @@ def _name(row: Row, lanes: Lanes, room: int) -> Text:
         ends.truncate(max(12, room // 2), overflow="ellipsis")
     name = Text(clean(step.name), "bold red" if step.entry and step.is_open else "red" if step.trouble else "")
     _shorten(name, max(8, room - text.cell_len - ends.cell_len))
-    return text.append_text(name).append_text(ends)
+    text.append_text(name).append_text(ends).truncate(max(6, room), overflow="ellipsis")
+    return text
 
 
 def _shorten(name: Text, room: int) -> None:
@@ -189,7 +190,7 @@ def _folded(line: Text, width: int) -> Iterator[Text]:
     first, rest = _cut(line, width)
     yield first
     while rest:
-        part, rest = _cut(rest, max(20, width - NUMBERS - 3))
+        part, rest = _cut(rest, max(8, width - NUMBERS - 3))
         yield Text(" " * (NUMBERS + 3)).append_text(part)
 
 
