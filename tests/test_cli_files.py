@@ -216,7 +216,36 @@ def test_an_export_is_private_also_where_a_file_was(shell: Shell, tmp_path: Path
     assert stat.S_IMODE(open_file.stat().st_mode) == 0o600
     mode = Path(os.devnull).stat().st_mode
     assert shell.run("export", "private", "-o", os.devnull).returncode == 0
+    assert json.loads(shell.run("export", "private", "-o", "/dev/stdout").stdout)["correlation_id"] == "private"
     assert Path(os.devnull).stat().st_mode == mode
+
+
+def test_an_export_that_fails_leaves_the_earlier_file(tmp_path: Path) -> None:
+    """Also through a link to it, and nothing beside it: the new one takes its name when it is whole."""
+    file, link = tmp_path / "all.ndjson", tmp_path / "link.ndjson"
+    file.write_text("from before")
+    link.symlink_to(file)
+    page = Reply(200, b'{"traces":[{"correlation_id":"new","id":1}],"count":1}')
+    with wayward() as server:
+        shell = Shell(tmp_path, server.url)
+        stats, away = {"entries": 2, "oldest_id": 1, "newest_id": 2}, {"detail": "away"}
+        server.replies = [Reply(200, stats), page, Reply(503, away)]
+        ended = shell.run("export", "--all", "-o", str(link))
+        assert (ended.returncode, ended.stderr) == (1, "tracehub: the server answers 503: away\n")
+        assert file.read_text() == "from before"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["all.ndjson", "link.ndjson"]
+        server.replies = [Reply(200, {**stats, "newest_id": 1}), page]
+        assert shell.run("export", "--all", "-o", str(link)).returncode == 0
+    assert link.is_symlink() and json.loads(file.read_text()) == {"correlation_id": "new"}
+
+
+def test_a_disk_without_room_for_an_export_is_named(shell: Shell) -> None:
+    """Where it was to be written, in one line."""
+    shell.store(entry(correlation_id="no-room"))
+    ended = shell.run("export", "no-room", "-o", "/dev/full")
+    assert (ended.returncode, ended.stderr) == (1, "tracehub: /dev/full: No space left on device\n")
+    ended = shell.run("export", "no-room", "-o", "/nowhere/a.ndjson")
+    assert (ended.returncode, ended.stderr) == (1, "tracehub: /nowhere/a.ndjson: No such file or directory\n")
 
 
 def test_a_dash_is_standard_output(shell: Shell, tmp_path: Path) -> None:

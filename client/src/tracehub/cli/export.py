@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
-import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -97,9 +98,7 @@ def _write(texts: Iterable[str], output: Path | None) -> int:
             count += 1
         sys.stdout.flush()
         return count
-    with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
-        if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):  # one that was there keeps its mode
-            os.fchmod(raw.fileno(), 0o600)
+    with _in_place_of(output) as raw:
         file: IO[bytes] = gzip.GzipFile(fileobj=raw, mode="wb") if output.suffix == ".gz" else raw  # type: ignore[assignment]
         for text in texts:
             file.write(text.encode() + b"\n")
@@ -107,3 +106,23 @@ def _write(texts: Iterable[str], output: Path | None) -> int:
         if file is not raw:
             file.close()
     return count
+
+
+@contextlib.contextmanager
+def _in_place_of(output: Path) -> Iterator[IO[bytes]]:
+    """A file of mode 0600 that takes the name `output` once it is whole; what is no file, such as a pipe, itself."""
+    try:
+        if output.exists() and not output.is_file():
+            with output.open("wb") as file:
+                yield file
+            return
+        target = Path(os.path.realpath(output))
+        number, name = tempfile.mkstemp(".partial", f"{target.name}.", target.parent)
+        try:
+            with os.fdopen(number, "wb") as file:
+                yield file
+            Path(name).replace(target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:  # of a file that nobody knows by its name
+        raise OSError(error.errno, error.strerror, str(output)) from error
