@@ -262,3 +262,17 @@ def test_output_that_nobody_reads_is_exit_code_141(shell: Shell, words: tuple[st
     )
     os.close(output)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", ["list", "show chain", "export chain", "status --json", "completion bash", "--help"])
+def test_an_output_without_room_is_named(shell: Shell, words: str) -> None:
+    """In one line, with exit code 1."""
+    shell.store(entry())
+    ended = shell.run_in("exec >/dev/full", *words.split())
+    assert (ended.returncode, ended.stderr) == (1, "tracehub: standard output: No space left on device\n")
+
+
+def test_a_directory_that_is_gone_is_named(shell: Shell, tmp_path: Path) -> None:
+    """The one that a path without a slash is meant in."""
+    ended = shell.run_in(f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone", "snapshot", "a.db")
+    assert (ended.returncode, ended.stderr) == (1, "tracehub: the current directory: No such file or directory\n")

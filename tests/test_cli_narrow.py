@@ -38,3 +38,11 @@ def test_a_list_keeps_the_ids_and_the_states(shell: Shell, columns: int) -> None
     assert not [line for line in shown if cell_len(line) > columns]
     assert shown[1].startswith(f"{id} ") and "open, 1 err" in shown[1]
     assert "…" not in "".join(shown)
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_that_says_nothing_or_nonsense_of_its_width(shell: Shell, columns: str) -> None:
+    """As under some schedulers: a list is there all the same."""
+    shell.store(entry(correlation_id="unmeasured"))
+    assert "unmeasured" in shell.run("list", "--grep", "unmeasured", COLUMNS=columns).stdout
+    assert "unmeasured" in shell.on_terminal("list", "--grep", "unmeasured", COLUMNS=columns)

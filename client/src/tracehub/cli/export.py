@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -15,6 +12,7 @@ import click
 
 from tracehub.cli.command import command, complete_id
 from tracehub.cli.hub import Hub
+from tracehub.cli.private_file import in_place_of
 from tracehub.cli.progress import Progress
 from tracehub.cli.words import in_ascii, several
 from tracehub.query import quoted
@@ -98,7 +96,7 @@ def _write(texts: Iterable[str], output: Path | None) -> int:
             count += 1
         sys.stdout.flush()
         return count
-    with _in_place_of(output) as raw:
+    with in_place_of(output) as raw:
         file: IO[bytes] = gzip.GzipFile(fileobj=raw, mode="wb") if output.suffix == ".gz" else raw  # type: ignore[assignment]
         for text in texts:
             file.write(text.encode() + b"\n")
@@ -106,23 +104,3 @@ def _write(texts: Iterable[str], output: Path | None) -> int:
         if file is not raw:
             file.close()
     return count
-
-
-@contextlib.contextmanager
-def _in_place_of(output: Path) -> Iterator[IO[bytes]]:
-    """A file of mode 0600 that takes the name `output` once it is whole; what is no file, such as a pipe, itself."""
-    try:
-        if output.exists() and not output.is_file():
-            with output.open("wb") as file:
-                yield file
-            return
-        target = Path(os.path.realpath(output))
-        number, name = tempfile.mkstemp(".partial", f"{target.name}.", target.parent)
-        try:
-            with os.fdopen(number, "wb") as file:
-                yield file
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:  # of a file that nobody knows by its name
-        raise OSError(error.errno, error.strerror, str(output)) from error

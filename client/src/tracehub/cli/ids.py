@@ -10,6 +10,7 @@ import click
 
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub, own_folder
+from tracehub.cli.private_file import in_place_of
 from tracehub.cli.words import age, clean
 from tracehub.spool import make_private
 
@@ -49,8 +50,8 @@ def new_command(hub: Hub, correlation_id: str | None, as_export: bool) -> int:
         raise click.UsageError("an id for a shell is printable text")
     path = saved_at()
     make_private(path.parent)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(f"{id}\n")
+    with in_place_of(path) as file:
+        file.write(f"{id}\n".encode())
     if hub.screen.json:
         hub.screen.data({"correlation_id": id, "saved": str(path)})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from importlib import import_module
@@ -18,6 +19,10 @@ from tracehub.errors import NoAddress, Refused, TraceHubError, Unreachable
 
 NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.1, the last for Python 3.9, has none
 NOT_SO, WRONG_USE, DOWN, NO_SERVER, NO_SECRET, NO_READER = 1, 2, 3, 69, 77, 141
+UNNAMED = {  # where an error is that names no file
+    errno.ENOENT: "the current directory",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "standard output"),
+}
 
 COMMANDS = {  # name: module; loaded when used, which keeps each start short
     "start": "running",
@@ -108,7 +113,8 @@ def run(name: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
         sys.exit(NO_READER)
     except OSError as error:
-        _end(name, f"{error.filename}: {error.strerror}" if error.filename else plainly(error), NOT_SO)
+        place = error.filename or UNNAMED.get(error.errno or 0)
+        _end(name, f"{place}: {error.strerror}" if place else plainly(error), NOT_SO)
     sys.exit(code if isinstance(code, int) else 0)
 
 

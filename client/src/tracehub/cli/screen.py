@@ -15,6 +15,7 @@ from rich.text import Text
 from tracehub.cli.words import as_json, clean
 
 PIPE_WIDTH = 140  # columns where there is no terminal at all
+LEAST_WIDTH = 40  # columns that are written also where there are fewer: a terminal folds them
 PATIENCE_S = 1.0  # before a spinner shows that something is going on
 
 
@@ -78,9 +79,9 @@ class Screen:
 
 def _console(file: TextIO, no_color: bool) -> Console:
     is_seen = any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr) if stream is not None)
-    width = None if is_seen or os.environ.get("COLUMNS") else PIPE_WIDTH
+    width = None if is_seen or os.environ.get("COLUMNS", "").strip("0") else PIPE_WIDTH
     plain = no_color or bool(os.environ.get("NO_COLOR"))
-    return Console(
+    console = Console(
         file=file,
         width=width,
         color_system=None if plain else "auto",
@@ -88,3 +89,6 @@ def _console(file: TextIO, no_color: bool) -> Console:
         markup=False,
         emoji=False,
     )
+    if console.width < LEAST_WIDTH:
+        console.width = LEAST_WIDTH
+    return console
