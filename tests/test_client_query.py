@@ -82,6 +82,13 @@ def test_the_list_of_chains_takes_a_limit_and_the_secret(server: Wayward, monkey
     assert server.requests[0].headers["X-TraceHub-Secret"] == "new"
 
 
+@pytest.mark.parametrize("timeout", [None, "1", "soon", 0])
+def test_a_timeout_that_is_none_is_the_default(server: Wayward, timeout: Any) -> None:
+    """And no fault of the server's."""
+    server.replies = [Reply(200, {"correlations": []})]
+    assert TraceHubQueryClient(server.url, timeout).list_correlations() == {"correlations": []}
+
+
 def test_a_secret_that_is_given_goes_before_the_environments(server: Wayward, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a reader of several servers."""
     monkeypatch.setenv("TRACEHUB_QUERY_SECRET", "of another server")

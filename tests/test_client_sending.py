@@ -160,13 +160,23 @@ def test_a_handler_that_sends_what_it_is_told_does_not_feed_itself(server: Waywa
         client.close(0.2)
 
 
-@pytest.mark.parametrize("url", ["", "http://", "ftp://x", "http://host:notaport", "::", "http://[::1"])
-def test_an_address_that_is_none_does_no_harm(url: str) -> None:
+@pytest.mark.parametrize("url", [None, "", "http://", "ftp://x", "http://host:notaport", "::", "http://[::1"])
+def test_an_address_that_is_none_does_no_harm(url: str | None) -> None:
     """A client without a usable address takes everything and does nothing."""
     with TraceHubClient(url) as client:
         client.send(entry(1))
         assert client.flush() is True
         assert client.pending == 0
+
+
+@pytest.mark.parametrize("value", [None, "1", "soon", float("nan"), -1])
+def test_a_number_that_is_none_does_no_harm(server: Wayward, value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """None is the default, a text is read as in a variable; of what cannot be used the log says what is instead."""
+    with TraceHubClient(server.url, value, value, value, value) as client:
+        client.send(entry(1))
+        assert client.flush()
+    assert numbers(server) == [1]
+    assert ("timeout" in caplog.text) == (value not in (None, "1"))
 
 
 def test_redirects_to_the_other_port_keep_method_body_and_secret(server: Wayward) -> None:

@@ -22,7 +22,7 @@ from tracehub.errors import NoAddress
 from tracehub.query import TraceHubQueryClient
 from tracehub.redaction import Redaction
 from tracehub.sender import Sender
-from tracehub.settings import first_secret, read_secret, read_settings, read_spool, read_url, read_words
+from tracehub.settings import first_secret, number, read_numbers, read_secret, read_spool, read_url, read_words
 from tracehub.spool import Spool
 from tracehub.trouble import say
 
@@ -49,13 +49,13 @@ class TraceHubClient:
 
     `secret` is TRACEHUB_SECRET where it is None. `redact` adds to the words that mark a key of `data` as secret, see
     `Redaction`. `before_send` gets each entry as a dict, on the sender's thread, and returns what is sent, or None.
-    `spool` is the directory for what cannot be sent, TRACEHUB_SPOOL where it is None, empty for none. An empty
-    `base_url` makes a client that does nothing.
+    `spool` is the directory for what cannot be sent, TRACEHUB_SPOOL where it is None, empty for none. Without a
+    `base_url` a client does nothing. A number that cannot be used is logged, and None is the default.
     """
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | None,
         batch_size: int = 10,
         flush_interval: float = 1.0,
         timeout: float = 5.0,
@@ -66,16 +66,16 @@ class TraceHubClient:
         before_send: BeforeSend | None = None,
         spool: str | None = None,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.batch_size = batch_size
-        self.flush_interval = flush_interval
-        self.timeout = timeout
-        self.retry_count = retry_count
+        self.base_url = (base_url or "").strip().rstrip("/")
+        self.batch_size = number("batch_size", batch_size, int, 10, 1)
+        self.flush_interval = number("flush_interval", flush_interval, float, 1.0, 0.0)
+        self.timeout = number("timeout", timeout, float, 5.0, 0.001)
+        self.retry_count = number("retry_count", retry_count, int, 2, 0)
         self._secret = secret
         self._redact = tuple(redact)
         self._before_send = before_send
         self._spool = spool
-        self._place = _place_at(base_url)
+        self._place = _place_at(self.base_url)
         self._enabled = self._place is not None
         self.start_anew()
         processes.remember(self)
@@ -211,10 +211,9 @@ _made: dict[str, TraceHubClient] = {}  # the client of this process, once there 
 def get_tracehub_client() -> TraceHubClient | None:
     """The client of this process, made when first asked for; None while TRACEHUB_URL is empty."""
     client = _made.get("client")
-    if client is not None or not read_url():
+    if client is not None or not (url := read_url()):
         return client
-    chosen = read_settings()
-    made = TraceHubClient(chosen.url, chosen.batch_size, chosen.flush_interval, chosen.timeout, chosen.retry_count)
+    made = TraceHubClient(url, **read_numbers())
     return _made.setdefault("client", made)  # of two threads one wins, without a lock that a fork could leave taken
 
 

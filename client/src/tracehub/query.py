@@ -11,7 +11,7 @@ from tracehub.connection import Connection, reason
 from tracehub.errors import Unreachable
 from tracehub.following import Following, Json, ask, entries
 from tracehub.plain import repaired
-from tracehub.settings import first_secret, read_secret
+from tracehub.settings import first_secret, number, read_secret
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
 LATE_S = 5.0  # that the end of a stream may take beyond its time
@@ -23,8 +23,8 @@ class TraceHubQueryClient:
     """
 
     def __init__(self, base_url: str, timeout: float = 10.0, *, secret: str | None = None) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.timeout = timeout
+        self.base_url = (base_url or "").strip().rstrip("/")
+        self.timeout = number("timeout", timeout, float, 10.0, 0.001)
         self._secret = secret
 
     def get_traces(self, correlation_id: str, source_id: str | None = None) -> Json:

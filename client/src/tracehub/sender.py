@@ -41,7 +41,7 @@ class Sender:
     ) -> None:
         self._backlog = backlog
         self._delivery = delivery
-        self._batch_size = max(1, batch_size)
+        self._batch_size = batch_size
         self._flush_interval_s = flush_interval_s
         self._spool = spool
         self._backoff = Backoff(quick)

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from tracehub.trouble import say
 
 T = TypeVar("T", int, float)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the process-wide client is set up. Times are in seconds; an empty `url` means disabled."""
-
-    url: str = ""
-    batch_size: int = 10  # entries that make a batch leave at once
-    flush_interval: float = 1.0  # the longest that an entry waits for company
-    timeout: float = 5.0  # for one answer of the server
-    retry_count: int = 2  # quick retries before it slows down
-
-
-def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The `TRACEHUB_*` variables; a value that cannot be read is logged and its default used."""
-    source = os.environ if environ is None else environ
-    return Settings(
-        url=read_url(source),
-        batch_size=_number(source, "TRACEHUB_BATCH_SIZE", int, 10, 1),
-        flush_interval=_number(source, "TRACEHUB_FLUSH_INTERVAL", float, 1.0, 0.0),
-        timeout=_number(source, "TRACEHUB_TIMEOUT", float, 5.0, 0.001),
-        retry_count=_number(source, "TRACEHUB_RETRY_COUNT", int, 2, 0),
-    )
+def read_numbers() -> dict[str, Any]:
+    """What the `TRACEHUB_*` variables say of a client, by the names of its arguments."""
+    return {
+        "batch_size": _read("TRACEHUB_BATCH_SIZE", int, 10, 1),
+        "flush_interval": _read("TRACEHUB_FLUSH_INTERVAL", float, 1.0, 0.0),
+        "timeout": _read("TRACEHUB_TIMEOUT", float, 5.0, 0.001),
+        "retry_count": _read("TRACEHUB_RETRY_COUNT", int, 2, 0),
+    }
 
 
-def read_url(environ: Mapping[str, str] | None = None) -> str:
+def read_url() -> str:
     """Where entries go, empty when disabled."""
-    return (os.environ if environ is None else environ).get("TRACEHUB_URL", "").strip()
+    return os.environ.get("TRACEHUB_URL", "").strip()
 
 
 def read_secret(name: str) -> str:
@@ -65,18 +50,22 @@ def read_words(name: str) -> tuple[str, ...]:
 
 def read_spool() -> tuple[str, int]:
     """Directory of the spool (empty: none) and its bound in MiB."""
-    return os.environ.get("TRACEHUB_SPOOL", "").strip(), _number(os.environ, "TRACEHUB_SPOOL_MB", int, 64, 1)
+    return os.environ.get("TRACEHUB_SPOOL", "").strip(), _read("TRACEHUB_SPOOL_MB", int, 64, 1)
 
 
-def _number(environ: Mapping[str, str], name: str, kind: Callable[[str], T], default: T, least: T) -> T:
-    text = environ.get(name, "").strip()
-    if not text:
+def number(name: str, given: object, kind: Callable[[Any], T], default: T, least: T) -> T:
+    """`given`, or the default where it is empty, None or, which is logged, of no use."""
+    if given in ("", None):
         return default
     try:
-        value = kind(text)
-    except ValueError:
+        value = kind(given)
+    except (TypeError, ValueError, OverflowError):
         value = least - 1
     if not least <= value < 1e9:
-        say(f"setting {name}", "%s=%r cannot be used, %s is", name, text, default)
+        say(f"setting {name}", "%s=%r cannot be used, %s is", name, given, default)
         return default
     return value
+
+
+def _read(name: str, kind: Callable[[str], T], default: T, least: T) -> T:
+    return number(name, os.environ.get(name, "").strip(), kind, default, least)
