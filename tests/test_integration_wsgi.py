@@ -63,6 +63,12 @@ def test_flask_requests_are_traced(traced: Traced) -> None:
     assert get_correlation_id() is None
 
 
+def test_an_answer_that_nobody_closes_is_left_when_it_is_read(traced: Traced) -> None:
+    """As in most tests of applications: the chain is complete all the same."""
+    assert flask_app().test_client().get("/stream").text
+    assert [step[0] for step in traced.steps] == ["->", "<-"]
+
+
 def test_a_stream_is_left_when_its_body_is_closed(traced: Traced) -> None:
     """The id is in force while the body is made; an error in it goes with the exit."""
     http = flask_app().test_client()

@@ -96,6 +96,7 @@ class _Body:
         try:
             return self._step(self._chunks.__next__)
         except StopIteration:
+            self._end()  # a test client closes nothing
             raise
         except BaseException:
             self._error = sys.exc_info()
