@@ -174,6 +174,8 @@ def give_up(program: str, reason: str, code: int) -> NoReturn:
 
 
 def _checked(settings: Settings) -> Settings:
+    if not settings.path.name:
+        raise SettingError(f"{variable('db')}={settings.db!r}: expected a file, and this is the root directory")
     try:
         _ = settings.proxies
     except ValueError:
@@ -185,7 +187,7 @@ def _checked(settings: Settings) -> Settings:
 def _convert(name: str, text: str, type: Any) -> Any:
     try:
         return msgspec.convert(text, type, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         raise SettingError(f"{name}={text!r}: expected {type.__metadata__[-1].description}") from None
 
 

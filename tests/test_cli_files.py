@@ -91,6 +91,7 @@ def test_import_names_the_line_that_is_wrong(shell: Shell, tmp_path: Path) -> No
     assert (told["inserted"], told["skipped"]) == (3, 3)
     file.write_bytes(gzip.compress(lines(*good))[:-9])
     assert "a.ndjson" in shell.run("import", str(file)).stderr
+    assert shell.run("import", "/proc/self/mem").stderr == "tracehub: /proc/self/mem: Input/output error\n"
 
 
 def test_import_skips_a_first_line_that_is_cut_off(shell: Shell, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 from test_writer import HOUR_MS, checkpoint, rows
 
-from shared.errors import DiskFull, TraceHubError
+from shared.errors import BadFile, DiskFull, TraceHubError
 from shared.storage.snapshot import snapshot
 from shared.storage.writer import Writer
 
@@ -63,3 +63,9 @@ def test_one_that_finds_no_room_leaves_nothing(database: Path, place: Path) -> N
     with pytest.raises(DiskFull, match=f"no room left for {place / 'copy.db'}$"):
         snapshot(database, place / "copy.db")
     assert list(place.iterdir()) == []
+
+
+def test_the_root_directory_is_no_file_to_be_made(database: Path) -> None:
+    """It is told as one that exists."""
+    with pytest.raises(BadFile, match=r"^/ exists"):
+        snapshot(database, Path("/"))

@@ -18,9 +18,9 @@ def snapshot(source: Path, target: Path) -> int:
     """
     if not source.is_file():
         raise Unavailable(f"there is no file {source}")
+    _refuse_taken(target)
     if any(companion.exists() for companion in companions(target)):
         raise BadFile(f"{target} has a -wal or -shm file beside it: choose another name")
-    _refuse_taken(target)
     with translated(target):  # VACUUM INTO would make it 0644
         file, name = tempfile.mkstemp(".partial", f"{target.name}.", target.parent)
         os.close(file)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Callable, NamedTuple
 
 from tracehub.cli.verbatim import elements, within
+from tracehub.cli.words import plainly
 from tracehub.following import parsed
 
 BATCH_ENTRIES = 500
@@ -56,7 +57,7 @@ class Source:
             try:
                 yield from _entries(_unpacked(raw), str(file), on_bad)
             except (EOFError, OSError, zlib.error) as error:  # gzip that is cut off or damaged
-                raise ValueError(f"{file}: {error}") from error
+                raise ValueError(f"{file}: {plainly(error)}") from error
             self._done += raw.tell() if raw.seekable() else 0
             self._current = None
             raw.close()

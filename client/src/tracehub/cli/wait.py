@@ -36,7 +36,7 @@ def seconds(text: str, option: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text.strip())
     if not found:
         raise click.BadParameter(f"expected a time such as 30, 2s, 500ms or 1m, not {text!r}", param_hint=option)
-    return float(found[1]) * UNITS_S[found[2]]
+    return min(float(found[1]) * UNITS_S[found[2]], threading.TIMEOUT_MAX)
 
 
 class Goal(ABC):
