@@ -44,7 +44,7 @@ PROGRAM: Final = "tracehub"  # by what name errors of what is no service begin
 BAD_SETTING: Final = 2  # exit code
 VOLATILE: Final = ("/tmp", "/var/tmp", "/dev/shm")
 
-_NO_HEADER: Final = re.compile(r"[\0-\x08\n-\x1f\x7f]")
+_NO_HEADER: Final = re.compile(r"[\0-\x08\n-\x1f\x7f\ud800-\udfff]")
 
 
 class SettingError(ValueError):
@@ -206,7 +206,8 @@ def _secret(name: str, environ: Mapping[str, str]) -> str | None:
     if _NO_HEADER.search(text):  # would let nobody in
         given = f"{name}_FILE={file!r}" if file else name
         raise SettingError(
-            f"{given}: no header carries a line break or a control character; several secrets have commas in between"
+            f"{given}: no header carries a line break, a control character or what is not UTF-8; "
+            "several secrets have commas in between"
         )
     return text
 

@@ -143,7 +143,7 @@ def test_secrets_are_used_and_their_refusal_is_exit_code_77(services: Services, 
     shell = Shell(tmp_path, services.ingest_url)
     send = ("send", "->", "SH", "a", "b", "--id", "secret")
     for words, name, right in ((send, "TRACEHUB_SECRET", "in"), (("show", "secret"), "TRACEHUB_QUERY_SECRET", "out")):
-        for environ in ({}, {name: "wrong"}):
+        for environ in ({}, {name: "wrong"}, {name: "\udce9"}):
             ended = shell.run(*words, **environ)
             assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (77, "", 1)
         assert shell.run(*words, **{name: right}).returncode == 0

@@ -159,6 +159,13 @@ def test_a_secret_that_nobody_can_show_is_refused(tmp_path: Path, text: str) -> 
         assert "new" not in str(caught.value).replace(str(file), "")
 
 
+def test_a_secret_in_another_encoding_is_refused() -> None:
+    """It would be compared with no other; the secret is not repeated."""
+    with pytest.raises(SettingError, match=r"^TRACEHUB_QUERY_SECRET: .* UTF-8") as caught:
+        read_settings({"TRACEHUB_QUERY_SECRET": "caf\udce9"}, {})
+    assert "caf" not in str(caught.value)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "tracehub.example"])
 def test_an_open_address_needs_the_service_s_own_secret(host: str) -> None:
     """On an address that other machines reach, the other service's secret is not enough."""

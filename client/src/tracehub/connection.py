@@ -66,7 +66,7 @@ class Connection:
         self._home = Place.at(url)
         self._moved: Place | None = None  # where the last redirect led; forgotten with the first failure
         self._timeout_s = timeout_s
-        self._secret = secret.encode()
+        self._secret = secret.encode(errors="surrogatepass")
         self._kept: dict[Place, HTTPConnection] = {}
 
     def ask(
