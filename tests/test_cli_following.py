@@ -169,7 +169,7 @@ def test_ids_with_a_common_start_can_be_told_apart_on_a_terminal() -> None:
     """One of twenty letters is whole at 80 columns."""
     screen = Screen()
     screen.out = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
-    Lines(screen, verbose=False, one_chain=False).add("1", entry(correlation_id="order-20261129-00017"))
+    Lines(screen, verbose=False, one_chain=False).add("1", entry(correlation_id="order-20261129-00017"), "")
     assert " order-20261129-00017 " in screen.out.file.getvalue()
 
 

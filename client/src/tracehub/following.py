@@ -105,8 +105,8 @@ class Following:
         return not known
 
 
-def entries(following: Following, on_event: Callable[[str, Json], Any] | None = None) -> Iterator[tuple[str, Json]]:
-    """Each entry of a stream with its row id; anything else is told."""
+def entries(following: Following, on_event: Callable[[str, Json], Any] | None = None) -> Iterator[tuple[Event, Json]]:
+    """Each entry of a stream, and its event; anything else is told."""
     tell = on_event or _log_event
     for event in following.events():
         content = answered(event.data)
@@ -117,7 +117,7 @@ def entries(following: Following, on_event: Callable[[str, Json], Any] | None = 
                 return
             following.ended = True
         else:
-            yield event.id, content
+            yield event, content
 
 
 def ask(connection: Connection, path: str, parameters: Json) -> Json:

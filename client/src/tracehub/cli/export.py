@@ -15,10 +15,8 @@ from tracehub.cli.hub import Hub
 from tracehub.cli.private_file import in_place_of
 from tracehub.cli.progress import Progress
 from tracehub.cli.words import in_ascii, several
-from tracehub.query import quoted
 
 PAGE = 1000  # entries of one answer
-ROW_ID = ',"id":'  # before the number that ends an entry there
 
 
 @command(
@@ -47,7 +45,7 @@ def export_command(hub: Hub, correlation_id: str | None, everything: bool, outpu
     if str(output) == "-":
         output = None
     if correlation_id is not None:
-        texts = _chain(hub, correlation_id)
+        _, texts = hub.reader.chain(correlation_id)
         if not texts:
             hub.screen.remark(f"no entries for {correlation_id} at {hub.reading}")
             return 1
@@ -65,27 +63,16 @@ def export_command(hub: Hub, correlation_id: str | None, everything: bool, outpu
     return 0
 
 
-def _chain(hub: Hub, correlation_id: str) -> list[str]:
-    page, texts = hub.reader.texts(f"/traces/{quoted(correlation_id)}", {})
-    while page.get("next") is not None:
-        page, more = hub.reader.texts(f"/traces/{quoted(correlation_id)}", {"after": page["next"]})
-        texts += more
-    return texts
-
-
 def _all(hub: Hub, newest: int, progress: Progress) -> Iterator[str]:
     """All entries up to the newest when this began, so that it ends however fast they come."""
     last = 0
     while last < newest:
-        _, texts = hub.reader.texts("/recent", {"since_id": last, "limit": PAGE})
-        if not texts:
+        page = hub.reader.recent({"since_id": last, "limit": PAGE})
+        if not page:
             return
-        for text in texts:
-            entry, _, id = text[:-1].rpartition(ROW_ID)
-            last = int(id)
-            if last <= newest:
-                yield entry + "}"
-        progress.advance(len(texts), entries=len(texts))
+        yield from (text for id, text in page if id <= newest)
+        last, _ = page[-1]
+        progress.advance(len(page), entries=len(page))
 
 
 def _write(texts: Iterable[str], output: Path | None) -> int:

@@ -11,8 +11,10 @@ from tracehub.cli.verbatim import elements
 from tracehub.connection import Answer, reason
 from tracehub.errors import Unreachable
 from tracehub.following import Following, Json, answered, ask, asked, entries, refused
-from tracehub.query import SILENCE_S, TraceHubQueryClient
+from tracehub.query import SILENCE_S, TraceHubQueryClient, quoted
+from tracehub.sse import Event
 
+_ROW_ID = ',"id":'  # before the number that ends an entry of /recent
 _TRACES = '"traces":['  # before the entries of a page; within a text its quotes would be escaped
 
 
@@ -51,6 +53,23 @@ class Reader(TraceHubQueryClient):
             raise Unreachable(f"not the answer of a TraceHub: {json.dumps(page)[:80]}")
         return page, texts
 
+    def chain(self, correlation_id: str, source: str | None = None) -> tuple[Json, list[str]]:
+        """All pages of a chain: what is said besides its entries, and these to the letter."""
+        path, asked = f"/traces/{quoted(correlation_id)}", {"source": source} if source else {}
+        chain, texts = self.texts(path, asked)
+        page = chain
+        while page.get("next") is not None:
+            page, more = self.texts(path, {**asked, "after": page["next"]})
+            chain.update(page)
+            texts += more
+        return chain, texts
+
+    def recent(self, parameters: Json) -> list[tuple[int, str]]:
+        """Row ids and entries, these to the letter."""
+        _, texts = self.texts("/recent", parameters)
+        parts = (text[:-1].rpartition(_ROW_ID) for text in texts)
+        return [(int(id), f"{entry}}}") for entry, _, id in parts]
+
     def follow(
         self,
         path: str,
@@ -59,8 +78,8 @@ class Reader(TraceHubQueryClient):
         on_event: Callable[[str, Json], Any],
         on_connection: Callable[[str], Any],
         timeout_s: float | None = None,
-    ) -> Iterator[tuple[str, Json]]:
-        """Each entry of a stream behind the row id `after`, with its own, for so long or without end.
+    ) -> Iterator[tuple[Event, Json]]:
+        """Each entry of a stream behind the row id `after`, and its event, for so long or without end.
 
         `on_connection` is called with an empty text when the stream is there, at first and again, and with the reason
         when it is lost.

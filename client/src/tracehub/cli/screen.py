@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from tracehub.cli.words import as_json, clean
+from tracehub.cli.words import as_json, clean, in_ascii
 
 PIPE_WIDTH = 140  # columns where there is no terminal at all
 LEAST_WIDTH = 40  # columns that are written also where there are fewer: a terminal folds them
@@ -48,12 +48,23 @@ class Screen:
         self.out.print(text, soft_wrap=True)
         self.out.file.flush()
 
-    def data(self, value: Any, *, follow: bool = False) -> None:
-        """Print for programs: indented on a terminal, on one line elsewhere and when following."""
-        indent = 2 if self.out.is_terminal and not follow else None
-        sys.stdout.write(as_json(value, indent) + "\n")
-        if follow:
-            sys.stdout.flush()
+    def data(self, value: Any) -> None:
+        """Print for programs: indented on a terminal, on one line elsewhere."""
+        sys.stdout.write(as_json(value, 2 if self.out.is_terminal else None) + "\n")
+
+    def page(self, page: dict[str, Any], texts: list[str]) -> None:
+        """Print a page for programs, with its entries to the letter: on a terminal each on a line."""
+        if self.out.is_terminal:
+            indent, empty, start, between, end = 2, '"traces": []', "\n    ", ",\n    ", "\n  "
+        else:
+            indent, empty, start, between, end = None, '"traces":[]', "", ",", ""
+        told = f"{empty[:-1]}{start}{between.join(map(in_ascii, texts))}{end}]"
+        sys.stdout.write(as_json(page, indent).replace(empty, told, 1) + "\n")
+
+    def entry(self, id: str, text: str) -> None:
+        """Print an entry of a stream for programs: its row id, and the rest to the letter."""
+        sys.stdout.write(f'{{"id":{as_json(int(id) if id.isdigit() else id)},{in_ascii(text.strip())[1:]}\n')
+        sys.stdout.flush()
 
     def remark(self, text: str, style: str = "") -> None:
         """A line beside the data."""

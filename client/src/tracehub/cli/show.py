@@ -45,14 +45,21 @@ def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbo
     if correlation_id is None:
         return list_chains(hub, limit, {"source": source})
     with hub.screen.patience(f"asking {hub.reading} ..."):
-        chain = hub.reader.get_traces(correlation_id, source)
-    if not chain["traces"]:
+        chain, texts = _asked(hub, correlation_id, source)
+    if not (texts or chain["traces"]):
         return _begins_so(hub, correlation_id, source, verbose)
     if hub.screen.json:
-        hub.screen.data(chain)
+        hub.screen.page(chain, texts)
     else:
         _draw(hub.screen, chain, verbose)
     return 0
+
+
+def _asked(hub: Hub, correlation_id: str, source: str | None) -> tuple[Json, list[str]]:
+    """The chain: its entries for people or, for programs, to the letter."""
+    if hub.screen.json:
+        return hub.reader.chain(correlation_id, source)
+    return hub.reader.get_traces(correlation_id, source), []
 
 
 def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:

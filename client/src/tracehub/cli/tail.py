@@ -17,6 +17,7 @@ from tracehub.cli.matching import glob
 from tracehub.cli.screen import Screen
 from tracehub.cli.timeline import trouble_of
 from tracehub.cli.words import clean, clock, duration, plainly, shown_json
+from tracehub.following import parsed
 from tracehub.query import quoted
 
 Entry = dict[str, Any]
@@ -75,7 +76,7 @@ def tail_command(
     else:
         path, parameters = "/stream", filters
         start = str(_beginning(hub, last, filters, lines) if after is None else after)
-    for id, entry in hub.reader.follow(
+    for event, entry in hub.reader.follow(
         path,
         parameters=parameters,
         after=start,
@@ -83,7 +84,7 @@ def tail_command(
         on_connection=lines.say_connection,
     ):
         if wanted(entry):
-            lines.add(id, entry)
+            lines.add(event.id, entry, event.data)
     return 0
 
 
@@ -99,11 +100,12 @@ def _beginning(hub: Hub, last: int, filters: dict[str, str], lines: Lines) -> in
     """The row id behind which to follow: from here on a lost connection loses nothing."""
     newest = int(hub.ask("/stats")["newest_id"])
     if last:
-        parameters = {"limit": LOOKED_AT if filters else last, "source": filters.get("source")}
-        recent = hub.ask("/recent", parameters)["traces"]
-        newest = max([newest, *(entry["id"] for entry in recent)])
-        for entry in list(filter(_chosen(**filters), recent))[-last:]:
-            lines.add(str(entry.pop("id")), entry)
+        source = {"source": filters["source"]} if "source" in filters else {}
+        recent = hub.reader.recent({"limit": LOOKED_AT if filters else last, **source})
+        newest = max([newest, *(id for id, _ in recent)])
+        wanted, entries = _chosen(**filters), [(id, parsed(text), text) for id, text in recent]
+        for id, entry, text in [one for one in entries if wanted(one[1])][-last:]:
+            lines.add(str(id), entry, text)
     return newest
 
 
@@ -128,10 +130,10 @@ class Lines:
         self._open: dict[tuple[str, ...], deque[float]] = {}
         self._source_width = self._id_width = 2
 
-    def add(self, id: str, entry: Entry) -> None:
-        """Print one."""
+    def add(self, id: str, entry: Entry, text: str) -> None:
+        """Print one; for programs to the letter."""
         if self._screen.json:
-            self._screen.data({"id": int(id) if id.isdigit() else id, **entry}, follow=True)
+            self._screen.entry(id, text)
             return
         line = self._line(entry)
         if self._screen.out.is_terminal and not self._verbose:
