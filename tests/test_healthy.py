@@ -13,10 +13,10 @@ from ingest_svc.app import make_app
 from shared.env import Settings
 
 
-async def asked(host: str, port: int | str) -> tuple[int | None, str]:
-    """Exit code and what was said, where the environment names a proxy that is not there."""
+async def asked(host: str, port: int | str, *words: str) -> tuple[int | None, str]:
+    """Exit code and what was said of these settings, where the environment names a proxy that is not there."""
     environ = {"TRACEHUB_HOST": host, "TRACEHUB_PORT": str(port), "HTTP_PROXY": f"http://127.0.0.1:{free_port()}"}
-    command = (sys.executable, "-m", "tracehub_server.healthy", "port")
+    command = (sys.executable, "-m", "tracehub_server.healthy", *words)
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
     _, said = await process.communicate()
     return process.returncode, said.decode()
@@ -28,19 +28,26 @@ async def test_it_asks_the_port_itself(aiohttp_client: Any, settings: Settings, 
     if ":" in host and not _has_ipv6():
         pytest.skip("no IPv6 here")
     service = await aiohttp_client(Server(make_app(msgspec.structs.replace(settings, host=host)), host=host))
-    assert await asked(host, service.port) == (0, "")
+    assert await asked(host, service.port, "port") == (0, "")
 
 
 async def test_what_is_wrong_is_one_line() -> None:
     """A port where nobody listens is named."""
     port = free_port()
-    code, said = await asked("127.0.0.1", port)
+    code, said = await asked("127.0.0.1", port, "port")
     assert (code, said.count("\n")) == (1, 1)
     assert said.startswith(f"http://127.0.0.1:{port}/health: ")
 
 
 async def test_a_bad_setting_is_one_line() -> None:
     """As of every other program here, with its exit code."""
-    code, said = await asked("127.0.0.1", "eighty")
+    code, said = await asked("127.0.0.1", "eighty", "port")
     assert (code, said.count("\n")) == (2, 1)
     assert said.startswith("tracehub: TRACEHUB_PORT='eighty'")
+
+
+@pytest.mark.parametrize("words", [(), ("ports",)])
+async def test_a_check_of_nothing_is_wrong_use(words: tuple[str, ...]) -> None:
+    """A container whose check names no port would be healthy whatever becomes of it."""
+    code, said = await asked("127.0.0.1", free_port(), *words)
+    assert (code, "usage:" in said, "Traceback" in said) == (2, True, False)
