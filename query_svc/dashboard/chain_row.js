@@ -1,9 +1,9 @@
 // A row of the list of chains: what is known of one chain, and how long ago it was heard of.
 
-import { h, setText } from './element.js';
+import { h, opens, setText } from './element.js';
 import { age, clock, count, duration, plural, shorten, utc, visible } from './format.js';
 import { mark, quietMs, stateMark, stateOf } from './marks.js';
-import { chainLink, go } from './router.js';
+import { chainLink } from './router.js';
 
 const MARKS = 8; // of sources in a row; the rest is a number
 
@@ -24,10 +24,10 @@ export class ChainRow {
     this._age = cell(5);
     this._sourcesShown = '';
     this._entriesShown = known.chain.trace_count;
+    const link = h('a', { class: 'id go', href: chainLink(id), title: shown }, shorten(shown, 64));
     this.node = h('div', { role: 'row', class: 'row', 'data-id': id },
-      this._state, cell(1, h('a', { class: 'id go', href: chainLink(id), title: shown }, shorten(shown, 64))), this._sources,
-      this._entries, cell(4, this._fill, this._duration), this._age);
-    this.node.addEventListener('click', (event) => { if (!event.target.closest('a')) go(chainLink(id)); });
+      this._state, cell(1, link), this._sources, this._entries, cell(4, this._fill, this._duration), this._age);
+    opens(this.node, link);
     this.update();
   }
 

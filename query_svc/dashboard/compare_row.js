@@ -1,6 +1,6 @@
 // A row of a comparison: a step in both chains, or in one, and what it took in each.
 
-import { h, setText } from './element.js';
+import { h, opens, setText } from './element.js';
 import { duration, shorten, visible } from './format.js';
 import { first } from './pairing.js';
 import { chainLink } from './router.js';
@@ -26,6 +26,7 @@ export class CompareRow {
     step.append(this._mark, this._operation, this._name);
     difference.append(this._words);
     this.node = h('div', { role: 'row', class: 'row' }, step, left, right, difference);
+    opens(this.node, this._name);
   }
 
   fill(number) {

@@ -20,6 +20,31 @@ function fill(node, attributes, children) {
   return node;
 }
 
+// A row opens what its link leads to, wherever it is clicked; who marks text in it, to copy a part, opens nothing.
+export function opens(row, link) {
+  const marked = getSelection();
+  const place = ({ clientX, clientY }) => document.caretPositionFromPoint(clientX, clientY);
+  const follow = (event) => {
+    if (event.detail && !event.button && !marked.isCollapsed) event.preventDefault();
+    else if (event.button < 2 && !link.contains(event.target)) link.dispatchEvent(new MouseEvent('click', event));
+  };
+  let from = null; // where marking began in the link, whose text a browser does not let one mark by itself
+  row.addEventListener('click', follow);
+  row.addEventListener('auxclick', follow);
+  row.addEventListener('mousedown', (event) => {
+    if (event.button === 1) event.preventDefault(); // it would scroll
+    if (event.button || event.shiftKey) return;
+    marked.removeAllRanges();
+    from = link.contains(event.target) ? place(event) : null;
+  });
+  row.addEventListener('mousemove', (event) => {
+    const to = event.buttons === 1 && from && place(event);
+    if (to) marked.setBaseAndExtent(from.offsetNode, from.offset, to.offsetNode, to.offset);
+  });
+  row.addEventListener('mouseleave', () => { from = null; });
+  link.addEventListener('dragstart', (event) => event.preventDefault());
+}
+
 export function button(label, title, act, more) {
   return h('button', { type: 'button', title, onclick: act, ...more }, label);
 }

@@ -1,6 +1,6 @@
 // A row of the table of steps: how often a step was called, and how long it took.
 
-import { h, svg, setText } from './element.js';
+import { h, opens, svg, setText } from './element.js';
 import { count, duration, shorten, visible } from './format.js';
 import { mark } from './marks.js';
 import { link } from './router.js';
@@ -25,6 +25,7 @@ export class StepRow {
     this._cells[9].append(svg('svg', { class: 'range', viewBox: '0 0 200 16', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
       this._line, this._far, this._middle));
     this.node = h('div', { role: 'row', class: 'row' }, this._cells);
+    opens(this.node, this._chains);
   }
 
   fill(number) {

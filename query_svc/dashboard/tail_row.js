@@ -1,6 +1,6 @@
 // A row of the tail: an entry, or a note on what is missing. It is filled again and again.
 
-import { h, setText } from './element.js';
+import { h, opens, setText } from './element.js';
 import { serverNow } from './api.js';
 import { parse } from './exact.js';
 import { clock, shorten, utc, visible } from './format.js';
@@ -27,6 +27,7 @@ export class TailRow {
     this._cells[5].append(this._chain);
     this._texts = this._cells.with(1, this._mark).with(5, this._chain); // where each text goes
     this.node = h('div', { role: 'row', class: 'row', tabindex: -1 }, this._cells);
+    opens(this.node, this._chain);
   }
 
   fill(number) {
