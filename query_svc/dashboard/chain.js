@@ -4,11 +4,12 @@
 import { h, button, atMostEvery } from './element.js';
 import { AGAIN_MS, chainPath, get } from './api.js';
 import { ChainHead } from './chain_head.js';
-import { details } from './details.js';
+import { details, took } from './details.js';
 import { parse } from './exact.js';
-import { count, duration, shorten, visible } from './format.js';
+import { count, shorten, visible } from './format.js';
 import { curlLine, nothing, pauseButton } from './marks.js';
-import { first, lengthOf, model } from './pairing.js';
+import { first, model } from './pairing.js';
+import { Paper } from './paper.js';
 import { ChainRecord, keyOf } from './record.js';
 import { chainLink, here, link, remember } from './router.js';
 import { Sequence } from './sequence.js';
@@ -74,6 +75,7 @@ class ChainView {
     const shared = { now: () => this._now, say: this._context.say, select: choose };
     this._timeline = new Timeline(shared);
     this._sequence = new Sequence(shared);
+    this._paper = new Paper(this._timeline);
     this._head = new ChainHead({
       record: this._record, back: this._saved ? null : this._context.list, say: this._context.say, choose,
     });
@@ -82,7 +84,7 @@ class ChainView {
     this._details = details({ choose, close: () => choose(null) });
     this._search = finder({ bars: () => this._found.bars, show: (bars) => this._showMatches(bars), choose });
     return h('section', { class: 'view chain-view', 'aria-label': 'One chain' },
-      this._head.node, this._head.answers, this._bar(), this._body);
+      this._head.node, this._head.answers, this._bar(), this._paper.node, this._body);
   }
 
   _bar() {
@@ -114,8 +116,7 @@ class ChainView {
     this._letGo();
     clearInterval(this._ticking);
     for (const each of [this._note, this._drawSmall, this._drawLarge, this._askSoon]) each.cancel();
-    this._timeline.dispose();
-    this._sequence.dispose();
+    for (const each of [this._timeline, this._sequence, this._paper]) each.dispose();
   }
 
   // What is stored, and what comes.
@@ -248,9 +249,7 @@ class ChainView {
 
   _words(bar) {
     const entry = first(bar);
-    const took = bar.kind === 'pair' ? duration(lengthOf(bar, 0))
-      : bar.kind === 'open' ? `open for ${duration(lengthOf(bar, this._now))}` : 'an exit without entry';
-    return `${visible(entry.source_id)}, ${visible(entry.operation)} ${visible(entry.endpoint)}, ${took}`;
+    return `${visible(entry.source_id)}, ${visible(entry.operation)} ${visible(entry.endpoint)}, ${took(bar, this._now)}`;
   }
 
   _move(by) {

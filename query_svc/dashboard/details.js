@@ -10,24 +10,25 @@ import { tree } from './tree.js';
 export function details({ choose, close }) {
   const source = h('span', {});
   const title = h('h2', {});
-  const took = h('p', {});
+  const lasts = h('p', {});
   const within = h('p', { class: 'within' });
   const [entry, exit] = [makeSide('Entry'), makeSide('Exit')];
   const node = h('aside', { class: 'details', 'aria-label': 'The selected step', tabindex: -1 },
     h('div', { class: 'details-head' }, source, button('×', 'Close (Esc)', close, { class: 'plain', 'aria-label': 'Close' })),
-    title, took, within, entry.node, exit.node);
+    title, lasts, within, entry.node, exit.node);
   let shown = null;
 
   return {
     node,
     show(bar, origin, end) {
       const step = first(bar);
+      const begins = { pair: 'took ', open: 'still ', exit: '' }[bar.kind];
       if (step !== shown) node.scrollTop = 0;
       shown = step;
       source.replaceChildren(mark(step.source_id, false));
       renew(title, h('h2', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)));
-      took.className = `took ${bar.kind}`;
-      renew(took, h('p', {}, h('strong', {}, told(bar, end)),
+      lasts.className = `took ${bar.kind}`;
+      renew(lasts, h('p', {}, h('strong', {}, begins + took(bar, end)),
         bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? ` of which itself ${duration(Math.max(0, bar.self))}` : ''));
       within.hidden = !bar.parent;
       if (bar.parent) {
@@ -40,9 +41,10 @@ export function details({ choose, close }) {
   };
 }
 
-function told(bar, end) {
+// How long a step took, in words.
+export function took(bar, end) {
   if (bar.kind === 'exit') return 'an exit without its entry';
-  return `${bar.kind === 'open' ? 'still open, for' : 'took'} ${duration(lengthOf(bar, end))}`;
+  return `${bar.kind === 'open' ? 'open for ' : ''}${duration(lengthOf(bar, end))}`;
 }
 
 function makeSide(name) {

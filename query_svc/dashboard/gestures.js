@@ -2,6 +2,7 @@
 // two fingers pinch, a click selects, a second one zooms to the bar.
 
 import { setText } from './element.js';
+import { took } from './details.js';
 import { clock, duration, utc, visible } from './format.js';
 import { first, lengthOf } from './pairing.js';
 import { AXIS } from './stage.js';
@@ -97,8 +98,7 @@ function hover(view, x, y) {
   if (!bar) return hide(view);
   const entry = first(bar);
   const at = view.model.origin + bar.start;
-  const took = { open: `open for ${duration(lengthOf(bar, view.end))}`, exit: 'an exit without its entry', pair: duration(lengthOf(bar, view.end)) }[bar.kind];
-  setText(view.tip, `${visible(entry.source_id)}  ${visible(entry.operation)}  ${visible(entry.endpoint)}\n${took}, from +${duration(bar.start)}${
+  setText(view.tip, `${visible(entry.source_id)}  ${visible(entry.operation)}  ${visible(entry.endpoint)}\n${took(bar, view.end)}, from +${duration(bar.start)}${
     bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.995 ? `, itself ${duration(Math.max(0, bar.self))}` : ''}\n${clock(at)}  ·  ${utc(at)}`);
   view.tip.hidden = false;
   const box = view.node.getBoundingClientRect();
