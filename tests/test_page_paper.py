@@ -57,6 +57,7 @@ async def test_black_on_white(page: Any, hub: Services, view: str) -> None:
     """From a dark screen, too; without the header and what is to be clicked, and never wider than the paper."""
     for chain in ("paper", "paper-2"):
         send(hub, steps(chain, 3))
+    send(hub, [entry(correlation_id="paper-3", source_id=f"P{number}") for number in range(12)])  # a map wider than it
     await page.emulate_media(color_scheme="dark")
     await page.goto(f"{hub.query_url}/#/{view}")
     await page.wait_for_selector(".virtual .row, .rows .row, .facts:not([hidden])")

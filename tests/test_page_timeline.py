@@ -131,6 +131,18 @@ async def test_the_small_picture_pans(page: Any, timeline: Timeline) -> None:
     assert await timeline.after() == pytest.approx([each + 0.3 * 10_000 for each in (start, end)], abs=60)
 
 
+async def test_the_small_picture_is_dragged_by_the_first_button_alone(page: Any, timeline: Timeline) -> None:
+    """The second one brings up a menu, and what is in sight stays."""
+    await page.keyboard.press("+")
+    start, end = await timeline.after()
+    await page.mouse.move(timeline.x(0.5), timeline.map)
+    await page.mouse.down(button="right")
+    await page.mouse.move(timeline.x(0.9), timeline.map)
+    await page.mouse.up(button="right")
+    await page.keyboard.press("ArrowRight")
+    assert await timeline.after() == pytest.approx([each + 0.15 * (end - start) for each in (start, end)], abs=20)
+
+
 async def test_the_ruler_measures(page: Any, timeline: Timeline) -> None:
     """r, then from one point to the other: their distance, by the axis; Escape puts it away."""
     await page.keyboard.press("0")

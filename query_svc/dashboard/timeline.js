@@ -9,7 +9,7 @@ import { firstAfter, lengthOf } from './pairing.js';
 import { offset, Span } from './span.js';
 import { AXIS, ROW, Stage } from './stage.js';
 import { onTheme } from './theme.js';
-import { handle } from './gestures.js';
+import { Gestures } from './gestures.js';
 
 const PAD = 7; // between the groups of two sources
 const NARROW = 640; // below it, a source's name stands above its rows and not beside them
@@ -37,7 +37,7 @@ export class Timeline {
     this.tip = h('div', { class: 'tip', hidden: true, 'aria-hidden': 'true' });
     this.node = h('div', { class: 'timeline' }, this.map.node, this.stage.node, this.tip);
     this._offTheme = onTheme(() => this.paint());
-    handle(this);
+    new Gestures(this);
   }
 
   show(model) {
