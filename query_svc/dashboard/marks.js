@@ -18,8 +18,11 @@ export const STATES = {
 
 // Two letters, or the whole name; `wide`: the name where the screen is wide, and for who listens.
 export function mark(source, short = true) {
-  const words = short === 'wide' ? [h('span', { class: 'letters', 'aria-hidden': 'true' }, code(source)), h('span', { class: 'name' }, visible(source))] : short ? code(source) : visible(source);
-  return h('span', { class: `mark ${sourceClass(source)}`, title: visible(source) }, words);
+  const name = visible(source);
+  const attributes = { class: `mark ${sourceClass(source)}`, title: name };
+  if (short !== 'wide') return h('span', attributes, short ? code(source) : name);
+  return h('span', { ...attributes, role: 'img', 'aria-label': name },
+    h('span', { class: 'letters' }, code(source)), h('span', { class: 'name' }, name));
 }
 
 export function stateMark(state) {
