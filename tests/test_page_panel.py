@@ -119,3 +119,25 @@ async def test_a_link_leads_to_a_step(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".details h2:has-text('/2')")
     await page.keyboard.press("Escape")
     await page.wait_for_url("**/linked")
+
+
+async def test_a_long_name_leaves_the_panel_its_button(page: Any, hub: Services) -> None:
+    """A source with as long a name as there may be does not push out of sight what closes the panel."""
+    send(hub, [step("long-name", 0, "->", "S" * 128)])
+    await open_chain(page, hub, "long-name")
+    for width in (400, 1280):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.keyboard.press("j")
+        close = page.locator(".details").get_by_label("Close")
+        box = await close.bounding_box()
+        assert box["x"] + box["width"] <= width
+        await close.click()
+        await page.wait_for_selector(".details", state="detached")
+
+
+async def test_an_exit_dated_before_its_entry(page: Any, hub: Services) -> None:
+    """Where one clock is behind another the panel says so, and not only that the step took no time."""
+    send(hub, [step("dated", 500, "->", hostname="a"), step("dated", 95, "<-", hostname="b")])
+    await open_chain(page, hub, "dated")
+    await page.keyboard.press("j")
+    await page.wait_for_selector(".took:has-text('took 0 ms: its exit is dated 405 ms before its entry')")

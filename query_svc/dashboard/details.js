@@ -44,6 +44,8 @@ export function details({ choose, close }) {
 // How long a step took, in words.
 export function took(bar, end) {
   if (bar.kind === 'exit') return 'an exit without its entry';
+  const early = bar.kind === 'pair' && bar.entry.timestamp - bar.exit.timestamp;
+  if (early > 0) return `0 ms: its exit is dated ${duration(early)} before its entry`; // clocks of two hosts
   return `${bar.kind === 'open' ? 'open for ' : ''}${duration(lengthOf(bar, end))}`;
 }
 
