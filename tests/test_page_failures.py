@@ -182,3 +182,22 @@ async def test_a_log_out_that_fails(services: Services, page: Any) -> None:
     await fail(page, "**/logout")
     await page.get_by_role("button", name="Log out").click()
     await page.wait_for_selector(".banner:has-text('Still logged in: busy for a moment')")
+
+
+async def test_a_view_that_is_opened_while_the_connection_is_lost(services: Services, page: Any) -> None:
+    """It is not told that nothing was missed: what came before it began it does not know."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR", "Failed to load resource"]
+    await page.goto(f"{services.query_url}/#/compare")
+    await page.wait_for_selector(".health.well")
+    await page.wait_for_function("() => document.head.querySelector('[href$=\"/tail.js\"]')")  # the views are there
+    await page.wait_for_load_state("networkidle")
+    services.kill("query_svc")
+    send(services, [entry(correlation_id="meanwhile")])
+    await page.keyboard.press("1")
+    await page.wait_for_selector(".banner.lost")
+    services.start("query_svc")
+    await page.wait_for_selector("[data-id=meanwhile]")
+    await page.wait_for_selector(".banner.back")
+    assert re.fullmatch(r"Back after [\d.]+ m?s\.", await page.locator(".banner span").inner_text())

@@ -47,7 +47,7 @@ export function makeBanner(live) {
         const came = live.isWhole ? `${plural(missed, 'entry', 'entries')} arrived meanwhile and` : 'what arrived meanwhile';
         const many = live.isWhole && missed > 1;
         const what = passedOver ? `${came} ${many ? 'were' : 'was'} skipped` : `${came} ${many ? 'are' : 'is'} shown now`;
-        show('back', `Back after ${away}: ${missed ? what : 'nothing was missed'}.`);
+        show('back', `Back after ${away}${missed === null ? '' : `: ${missed ? what : 'nothing was missed'}`}.`);
         stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
       }
       shown = false;

@@ -11,7 +11,7 @@ const TIMEOUT = '{"type":"timeout"}';
 export class Live {
   constructor() {
     this.onstate = () => {}; // 'open' | 'lost' | 'asleep' | 'held' | 'idle' | 'refused'
-    this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}; `missed` counts entries of all chains
+    this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}; `missed` counts entries of all chains; null: this view had not begun
     this.newest = 0; // the highest row id that this page knows of
     this.old = 0; // up to this row id entries had been committed before the stream was there
     this.state = 'asleep';
@@ -82,7 +82,7 @@ export class Live {
   _whereToGoOn(wanted, stats) {
     const newest = stats.newest_id;
     this.newest = this.old = newest;
-    const note = { missed: 0, passedOver: false, upgraded: false };
+    const note = { missed: wanted.position === null ? null : 0, passedOver: false, upgraded: false };
     if (wanted.position === null) wanted.position = newest;
     else if (wanted.position > newest) { wanted.position = newest; wanted.again?.('replaced'); }
     else if (this._lostAt || this._slept) {
