@@ -287,4 +287,4 @@ async def test_text_of_a_row_can_be_marked(page: Any, hub: Services) -> None:
         await page.locator(f".rows {cell}").click()
         await page.wait_for_selector(".chain-view")
         await page.go_back()
-        await page.wait_for_selector("[data-id='marked/17']")
+        await page.wait_for_function("() => document.activeElement.textContent === 'marked/17'")

@@ -26,7 +26,10 @@ export function opens(row, link) {
   const place = ({ clientX, clientY }) => document.caretPositionFromPoint(clientX, clientY);
   const follow = (event) => {
     if (event.detail && !event.button && !marked.isCollapsed) event.preventDefault();
-    else if (event.button < 2 && !link.contains(event.target)) link.dispatchEvent(new MouseEvent('click', event));
+    else if (event.button < 2 && !link.contains(event.target)) {
+      link.focus({ preventScroll: true }); // who comes back goes on from here
+      link.dispatchEvent(new MouseEvent('click', event));
+    }
   };
   let from = null; // where marking began in the link, whose text a browser does not let one mark by itself
   row.addEventListener('click', follow);
