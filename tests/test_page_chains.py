@@ -262,29 +262,3 @@ async def test_new_rows_leave_the_focus(page: Any, hub: Services) -> None:
     assert await page.evaluate("document.activeElement.textContent") == "focused/1"
     await page.keyboard.press("j")
     assert await page.evaluate("document.activeElement.textContent") == "focused/3"
-
-
-async def test_text_of_a_row_can_be_marked(page: Any, hub: Services) -> None:
-    """Who drags over a row marks what is written there, to copy a part of it; a click anywhere opens the chain."""
-    send(hub, call("marked/17", source_id="payments"))
-    await page.goto(f"{hub.query_url}/#/?q=marked%2F")
-    await page.wait_for_selector("[data-id='marked/17']")
-    for cell, words in ((".words", "complete"), (".id", "marked/17")):
-        box = await page.locator(f".rows {cell}").bounding_box()
-        await page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] / 2)
-        await page.mouse.down()
-        await page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        await page.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2)
-        await page.mouse.up()
-        assert await page.evaluate("getSelection().toString()") == words
-    assert await page.locator(".chains-view").count() == 1
-    for cell in (".id", ".mark", ".k3"):
-        for button, modifiers in (("middle", []), ("left", ["ControlOrMeta"])):
-            async with page.context.expect_page() as opened:
-                await page.locator(f".rows {cell}").click(button=button, modifiers=modifiers)
-            assert (await opened.value).url.endswith("#/traces/marked%2F17")
-            await (await opened.value).close()
-        await page.locator(f".rows {cell}").click()
-        await page.wait_for_selector(".chain-view")
-        await page.go_back()
-        await page.wait_for_function("() => document.activeElement.textContent === 'marked/17'")

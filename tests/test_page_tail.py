@@ -259,19 +259,3 @@ async def test_the_first_of_its_kind_on_a_busy_server(page: Any, hub: Services) 
     await page.wait_for_selector(".nothing")
     send(hub, some(1, "tail-scarce"))
     await shows(page, "/tail-scarce/0")
-
-
-async def test_data_of_a_row_can_be_marked(page: Any, hub: Services) -> None:
-    """Who drags over the data of an entry marks a part of it to copy; a click leads to the chain of the entry."""
-    send(hub, some(1, "tail-marked", data={"order": 17}))
-    await open_tail(page, hub, "source=tail-marked")
-    await shows(page, "/tail-marked/0")
-    box = await page.locator(f"{ROWS} >> .t6").bounding_box()
-    await page.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2)
-    await page.mouse.down()
-    await page.mouse.move(box["x"] + 200, box["y"] + box["height"] / 2)
-    await page.mouse.up()
-    assert await page.evaluate("getSelection().toString()") == '{"order":17}'
-    assert await page.locator(".tail-view").count() == 1
-    await page.locator(f"{ROWS} >> .t6").click()
-    await page.wait_for_selector(".chain-view")
