@@ -23,7 +23,7 @@ function fill(node, attributes, children) {
 // A row opens what its link leads to, wherever it is clicked; who marks text in it, to copy a part, opens nothing.
 export function opens(row, link) {
   const marked = getSelection();
-  const place = ({ clientX, clientY }) => document.caretPositionFromPoint(clientX, clientY);
+  const place = ({ clientX, clientY }) => document.caretPositionFromPoint?.(clientX, clientY); // Safari before 18.4 has none
   const follow = (event) => {
     if (event.detail && !event.button && !marked.isCollapsed) event.preventDefault();
     else if (event.button < 2 && !link.contains(event.target)) {
