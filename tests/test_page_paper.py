@@ -52,6 +52,17 @@ async def test_a_very_long_chain_on_paper(page: Any, hub: Services) -> None:
     assert (await printed(page)).startswith("2,000 steps of 2,100, from 0 on.")
 
 
+async def test_a_chain_that_is_open_on_paper(page: Any, hub: Services) -> None:
+    """How long it has been open is told with when that was; a chain without entries has no steps to tell of."""
+    send(hub, steps("open-paper", 2)[:-1])
+    await page.goto(f"{hub.query_url}/#/traces/open-paper")
+    await page.wait_for_selector(".facts:not([hidden])")
+    assert " What is open is so as of 2023-11-14 22:13:2" in await printed(page)
+    await page.goto(f"{hub.query_url}/#/traces/no-paper")
+    await page.wait_for_selector(".nothing:has-text('No entries')")
+    assert await printed(page) == ""
+
+
 @pytest.mark.parametrize("view", VIEWS)
 async def test_black_on_white(page: Any, hub: Services, view: str) -> None:
     """From a dark screen, too; without the header and what is to be clicked, and never wider than the paper."""

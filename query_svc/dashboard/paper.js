@@ -27,12 +27,14 @@ export class Paper {
   }
 
   _contents() {
-    const { model: { bars, origin }, span, end } = this._timeline;
+    const { model: { bars, opens, origin }, span, end } = this._timeline;
+    if (!bars.length) return [];
     const inSight = bars.filter((bar) => bar.start <= span.end && bar.end >= span.start);
     const shown = inSight.slice(0, MOST);
     const all = shown.length < bars.length ? ` of ${count(bars.length)}, from ${offset(Math.max(0, span.start), 1)} on` : '';
     return [
-      h('p', {}, `${plural(shown.length, 'step')}${all}. Times are from ${utc(origin)} on.`),
+      h('p', {}, `${plural(shown.length, 'step')}${all}. Times are from ${utc(origin)} on.`,
+        opens.length ? ` What is open is so as of ${utc(origin + end)}.` : ''),
       h('table', {}, h('thead', {}, h('tr', {}, COLUMNS.map((name) => h('th', {}, name)))),
         h('tbody', {}, shown.map((bar) => line(bar, span, end)))),
     ];
