@@ -247,9 +247,8 @@ async def _settled(ask: Callable[[Settle], None]) -> Any:
         ask(_settling(outcome))
         return await outcome
     finally:
-        del (
-            outcome
-        )  # or an error would hold this frame, and with it the entries, and itself: until a search for garbage
+        # An error would hold this frame, and with it the entries and itself, until a search for garbage.
+        del outcome
 
 
 def _settling(future: "asyncio.Future[Any]") -> Settle:
