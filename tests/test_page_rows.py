@@ -56,7 +56,7 @@ async def test_data_of_a_row_can_be_marked(page: Any, hub: Services) -> None:
 async def test_spaces_in_an_id(page: Any, hub: Services) -> None:
     """They are shown as they are, so that what is copied from the list, the chain or the tail is the id."""
     send(hub, [entry(correlation_id="two  spaces", source_id="spaces")])
-    await page.goto(f"{hub.query_url}/#/?q=two")
+    await page.goto(f"{hub.query_url}/#/?q=two%20%20spaces")
     assert await page.locator(".id").inner_text() == "two  spaces"
     await page.locator(".id").click()
     assert await page.locator(".chain-head h1").inner_text() == "two  spaces"
