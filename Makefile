@@ -17,7 +17,7 @@ RUN = @$(LASTING); exec $(BIN)/python -m
 help: ## say what there is
 	@echo "TraceHub: checkpoint traces in, whole chains out, live."
 	@echo
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
 	@echo
 	@echo "Settings are TRACEHUB_* variables: deploy/tracehub.env.example has them all."
 
