@@ -62,3 +62,18 @@ def test_what_the_command_line_keeps(tmp_path: Path) -> None:
         "home/of/state/tracehub": "0o700",
         "home/of/state/tracehub/correlation-id": "0o600",
     }
+
+
+def test_a_directory_that_a_reader_may_not_enter(tmp_path: Path) -> None:
+    """The reason is told, and not that the ingest service has yet to make the file."""
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if powerless and subprocess.run([*powerless, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not give up its powers")
+    path = tmp_path / "closed/tracehub.db"
+    path.parent.mkdir(0)
+    code = (
+        "import sys, pathlib; from shared.storage.tail_reader import TailReader; TailReader(pathlib.Path(sys.argv[1]))"
+    )
+    command = [*powerless, sys.executable, "-c", code, path]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.stderr.splitlines()[-1].endswith(f"Unavailable: cannot look for {path}: Permission denied")

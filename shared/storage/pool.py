@@ -11,7 +11,7 @@ from typing import Any, Final, Self, TypeVar
 import aiosqlite
 
 from shared.errors import Unavailable
-from shared.storage.sqlite import FileKind, file_kind, identity, read_only_uri, translated
+from shared.storage.sqlite import FileKind, absent, file_kind, identity, read_only_uri, translated
 
 CONNECTIONS: Final = 3
 DEADLINE_S: Final = 5.0
@@ -52,7 +52,7 @@ class Pool:
         """Connect; raises Unavailable while there is no file, none that is upgraded yet, or another one half-way."""
         opened = identity(path)
         if opened is None:
-            raise Unavailable(f"there is no database file {path} yet: the ingest service makes it")
+            raise absent(path)
         pool = cls(path, opened)
         try:
             with translated(path):

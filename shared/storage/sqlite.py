@@ -79,6 +79,17 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def absent(path: Path) -> Unavailable:
+    """What to raise where `identity` finds no file: it is not there yet, or this user may not look for it."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        return Unavailable(f"cannot look for {path}: {error.strerror}")
+    except OSError:
+        pass
+    return Unavailable(f"there is no database file {path} yet: the ingest service makes it")
+
+
 def sync(path: Path) -> None:
     """Return when the file, or the names in the directory, are on the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -9,12 +9,11 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from shared.errors import Unavailable
 from shared.storage import queries
 from shared.storage.pool import refuse_other_files
 from shared.storage.rows import Numbered, entry_size, numbered
 from shared.storage.sound import number
-from shared.storage.sqlite import companions, identity, read_only_uri, translated
+from shared.storage.sqlite import absent, companions, identity, read_only_uri, translated
 
 TURN_ENTRIES: Final = 500  # in one look
 TURN_BYTES: Final = 1024 * 1024  # of what has no limit of its own; the entry that passes it is the last
@@ -28,7 +27,7 @@ class TailReader:
         """Open the file; raises Unavailable while it is missing or not set up, BadFile for a newer version's."""
         opened = identity(path)
         if opened is None:
-            raise Unavailable(f"there is no database file {path} yet: the ingest service makes it")
+            raise absent(path)
         self._path = path
         self._identity = opened
         self._index_path = companions(path)[1]
