@@ -4,7 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from test_writer import HOUR_MS, NOW_MS, checkpoint, rows
+from test_writer import HOUR_MS, NOW_MS, checkpoint, no_commit_of, rows
 
 from shared.errors import FileFault
 from shared.storage import chains, eras
@@ -133,3 +133,24 @@ def test_an_era_lasts_a_minute_however_short_the_retention(tmp_path: Path) -> No
         assert rows(path, "SELECT count(*) FROM era") == [(1,)]
         writer.write([[checkpoint(61)]], NOW_MS + 61_000)
         assert rows(path, "SELECT count(*) FROM era") == [(2,)]
+
+
+def test_an_era_whose_begin_failed_begins_with_the_next_write(tmp_path: Path) -> None:
+    """No chain is stored into an era that is not there."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        with no_commit_of(writer, "era"):
+            writer.write([[checkpoint()]], NOW_MS)
+        writer.write([[checkpoint()]], NOW_MS)
+        assert rows(path, "SELECT first_entry FROM era") == [(1,)]
+
+
+def test_a_chain_whose_commit_failed_leaves_no_key(tmp_path: Path) -> None:
+    """Also where entries expire before anything else is written."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        writer.write([[checkpoint(correlation_id="there")]], NOW_MS)
+        with no_commit_of(writer, "chain"):
+            writer.write([[checkpoint(correlation_id="never")]], NOW_MS)
+        assert writer.expire(2, 1) == 1
+        assert rows(path, "SELECT key FROM chain_key") == [(hash48("there"),)]

@@ -5,7 +5,7 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import DiskFull, Unavailable
+from shared.errors import BadFile, DiskFull, Unavailable
 from shared.storage import chains, eras, insertion, sites
 from shared.storage.chains import decode_sources, hash48, open_in
 from shared.storage.ids import TEXT, unpacked
@@ -53,6 +53,18 @@ def rows(path: Path, query: str, *parameters: Any) -> list[Any]:
     """What another process reads."""
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as db:
         return db.execute(query, parameters).fetchall()
+
+
+@contextmanager
+def no_commit_of(writer: Writer, table: str) -> Iterator[None]:
+    """A transaction that inserts into this table is undone at its very end, at the commit."""
+    writer._db.execute("PRAGMA foreign_keys=ON")
+    writer._db.execute("CREATE TABLE loose (sender REFERENCES sender DEFERRABLE INITIALLY DEFERRED)")
+    writer._db.execute(f"CREATE TRIGGER fails AFTER INSERT ON {table} BEGIN INSERT INTO loose VALUES ('nobody'); END")
+    with pytest.raises(BadFile, match="FOREIGN KEY"):
+        yield
+    writer._db.execute("DROP TRIGGER fails")
+    writer._db.execute("DROP TABLE loose")
 
 
 def stored(path: Path) -> list[Entry]:

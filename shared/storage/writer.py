@@ -240,7 +240,8 @@ class Writer:
 
     def _turn_era(self, now_ms: int) -> None:
         """Begin a new era when the newest one has had its share of the entries or of the time."""
-        self._look_again_if_undone()
+        if self._undone:
+            self._recall()
         if self._eras.goes_on(self.oldest, self.newest, now_ms):
             return
         with self._transaction():
@@ -256,7 +257,8 @@ class Writer:
         A commit `at_leisure` is synced with the next one, which syncs all that stands before it in the WAL.
         """
         with translated(self.path):
-            self._look_again_if_undone()
+            if self._undone:
+                self._recall()
             if self._synced and at_leisure != self._at_leisure:
                 self._db.execute(f"PRAGMA synchronous={'NORMAL' if at_leisure else 'FULL'}")
                 self._at_leisure = at_leisure
@@ -274,10 +276,6 @@ class Writer:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def _look_again_if_undone(self) -> None:
-        if self._undone:
-            self._recall()
-
     def _bury(self) -> None:
         """Write over what a commit left in the WAL whose sync failed, or whoever opens the file next would find it."""
         with contextlib.suppress(sqlite3.Error):  # the disk fails still, and takes nothing
@@ -293,8 +291,7 @@ class Writer:
         self._chains.recall()
         self._sites.recall()
         self._ledger.recall()
-        self.newest = self._number(queries.NEWEST)
-        self.oldest = self._number(queries.OLDEST)
+        self.newest, self.oldest = self._number(queries.NEWEST), self._number(queries.OLDEST)
         self._undone = False
 
     def _number(self, query: str) -> int:

@@ -38,7 +38,7 @@ def tried(row: ModuleType, name: str, scale: Scale) -> Report:
     try:
         if tests := getattr(row, "SHORT", ()):
             suite(tests)
-            report.tried(len(tests), "tests of the suite")
+            report.tried(len(tests), "test of the suite" if len(tests) == 1 else "tests of the suite")
         if hasattr(row, "run") and not (scale.short and tests):
             asyncio.run(asyncio.wait_for(row.run(scale, report), ROW_S + 3_600 * scale.hour))
         report.result = HOLDS
