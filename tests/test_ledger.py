@@ -1,9 +1,11 @@
 """The delivery ledger: what senders say they dropped."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from conftest import Client, entry
+from test_writer import no_commit_of, rows
 
 from shared.storage import ledger
 from shared.storage.writer import Writer
@@ -53,3 +55,12 @@ def test_the_ledger_is_bounded_and_survives(tmp_path: Path, monkeypatch: Any) ->
     writer.write([], 7, {"sender-9": 5})
     assert writer.dropped == 8
     writer.close()
+
+
+def test_a_report_whose_commit_failed_is_news_again(tmp_path: Path) -> None:
+    """What a sender says it dropped is in the file when it has said so again."""
+    with closing(Writer(tmp_path / "tracehub.db", 1000, synced=False)) as writer:
+        with no_commit_of(writer, "sender"):
+            writer.write([], 1, {"web": 3})
+        writer.write([], 2, {"web": 3})
+        assert rows(writer.path, "SELECT id, dropped FROM sender") == [("web", 3)]

@@ -281,6 +281,14 @@ def test_a_full_disk_leaves_all_as_it_was_and_passes(scarce: None, writer: Write
     Model([*before, *many]).compare(writer)
 
 
+def test_a_site_whose_commit_failed_is_stored_with_the_next(writer: Writer) -> None:
+    """No entry is of a site that is not in the file."""
+    with no_commit_of(writer, "site"):
+        writer.write([[checkpoint(1)]], NOW_MS)
+    writer.write([[checkpoint(2)]], NOW_MS)
+    assert stored(writer.path) == [checkpoint(2)]
+
+
 def test_a_locked_file_leaves_all_as_it_was_and_passes(writer: Writer) -> None:
     """While another program holds the lock, writing and expiring are Unavailable and nothing; afterwards they go on."""
     before = [checkpoint(number) for number in range(50)]
