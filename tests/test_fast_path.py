@@ -207,6 +207,18 @@ def stopped_writer(client: Client) -> Iterator[int]:
         os.kill(process.pid, signal.SIGCONT)
 
 
+@pytest.mark.parametrize("length", ["four", "-1", "9" * 900])
+async def test_a_known_head_with_a_length_that_is_none(ingest: Client, caplog: Any, length: str) -> None:
+    """It is as malformed as before any other was known, and nothing stumbles over it."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in PLAIN.items())
+    async with Wire(ingest) as wire:
+        wire.send(GOOD)
+        await wire.answer()
+        wire.write(f"POST /ingest HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n".encode() + GOOD)
+        assert " 400 " in (await wire.answer())[0]
+    assert caplog.records == []
+
+
 async def test_no_answer_says_more_than_is_known(ingest: Client) -> None:
     """What a writer process that died had in hand may be stored or not: both ways end without an answer."""
     for chunked in False, True:
