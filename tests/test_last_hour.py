@@ -30,7 +30,7 @@ def step(at: float, source: str, direction: str = "->", **fields: Any) -> dict[s
     return entry(timestamp=1_700_000_000_000 + at, source_id=source, direction=direction, **fields)
 
 
-async def test_an_exit_closes_the_latest_open_entry_of_its_place(ingest: Client, query: Client) -> None:
+async def test_an_exit_closes_the_latest_open_entry_of_its_step(ingest: Client, query: Client) -> None:
     """In order of time, whatever the order of arrival; an exit too many closes nothing, an entry too many is open."""
     await post(
         ingest,
@@ -149,6 +149,21 @@ async def test_it_is_computed_once_for_all_who_ask(
     await post(ingest, step(2, "WS"))
     assert await get(query, "/stats/endpoints") == answers[0]
     assert (await get(query, "/stats/follows"))["follows"] == []
+
+
+async def test_it_is_computed_again_when_it_is_old(
+    ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer is given again for some times as long as it took, and not longer."""
+    monkeypatch.setattr(last_hour, "FRESH_PART", 1.0)
+    await post(ingest, step(1, "MA"))
+    assert (await get(query, "/stats/endpoints"))["count"] == 1
+    await post(ingest, step(2, "WS"))
+
+    async def is_new() -> bool:
+        return bool((await get(query, "/stats/endpoints"))["count"] == 2)
+
+    await until(is_new)
 
 
 async def test_a_failed_look_is_not_kept(ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch) -> None:
