@@ -15,6 +15,7 @@ from shared.errors import BadRequest, TooLarge, TooSlow, Unavailable
 
 ON_LOOP_BYTES: Final = 64 * 1024  # compressed bodies below this size are inflated on the event loop,
 ON_LOOP_INFLATED: Final = 2**20  # unless they become larger than this
+INFLATED_AT_ONCE: Final = 2  # other bodies: what they become is in no account before it is known
 DECODED_BYTES: Final = 2 * 2**20  # of bodies that are entries at one time: entries take several times the room
 SMALL_BYTES: Final = 64 * 1024  # bodies up to this size are not kept waiting by larger ones:
 SMALL_PART: Final = 3  # one byte in so many of the queue is for them alone, and for what bodies become,
@@ -37,6 +38,7 @@ class Intake:
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._decoded = 0
         self._passing = 0
+        self._inflating = asyncio.Semaphore(INFLATED_AT_ONCE)
         self.pace = Pace()
         self.timetable = Timetable(self.pace)
         self.held = 0
@@ -115,7 +117,8 @@ class Intake:
             with contextlib.suppress(TooLarge):  # of a few bytes that become many no more is made here
                 inflated = inflate(body, encoding, min(ON_LOOP_INFLATED, self.max_body_bytes))
         if inflated is None:
-            inflated = await asyncio.to_thread(inflate, body, encoding, self.max_body_bytes)
+            async with self._inflating:
+                inflated = await asyncio.to_thread(inflate, body, encoding, self.max_body_bytes)
         room.give_back()
         room.take(len(inflated))
         return inflated

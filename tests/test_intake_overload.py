@@ -2,14 +2,17 @@
 
 import asyncio
 import gzip
+import threading
 from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
 from conftest import Client, Services, entry, until
+from test_inflate import gzip_bomb
 from test_intake import QUEUE, Start, connect, head, start, status
 
 from ingest_svc import intake as room
+from ingest_svc.inflate import inflate
 from ingest_svc.intake import Intake
 
 __all__ = ["start"]  # a fixture
@@ -160,3 +163,29 @@ async def test_a_flood_takes_no_more_than_the_queue(services: Services, http: ai
     await until(is_free)
     async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
         assert response.status == 200
+
+
+async def test_bodies_that_become_large_are_inflated_a_few_at_a_time(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait as they came: what all of them become together would be no matter of the queue."""
+    begun: list[int] = []
+    go_on = threading.Event()
+
+    def counted(body: bytes, encoding: str, limit: int) -> bytes:
+        if threading.current_thread() is not threading.main_thread():
+            begun.append(len(body))
+            go_on.wait(5)
+        return inflate(body, encoding, limit)
+
+    monkeypatch.setattr(room, "inflate", counted)
+    client, intake = await start()
+    bomb = gzip_bomb(1)
+    posts = [asyncio.create_task(client.post("/", data=bomb, headers={"Content-Encoding": "gzip"})) for _ in range(5)]
+    await until(lambda: intake.held == len(posts) * len(bomb))
+    await until(lambda: len(begun) >= room.INFLATED_AT_ONCE)
+    assert len(begun) == room.INFLATED_AT_ONCE
+    go_on.set()
+    assert [(await post).status for post in posts] == [413] * len(posts)
+    assert len(begun) == len(posts)
+    assert intake.held == 0
