@@ -17,13 +17,14 @@ from tracehub import TraceHubQueryClient
 from tracehub.connection import Connection
 
 BIN = Path(sys.executable).parent
+NOT_PASSED_ON = ("TRACEHUB_", "NO_COLOR", "PYTHONUNBUFFERED")  # how the names of variables begin that would matter
 
 
 class Shell:
     """Runs the commands in an environment of its own, against one TraceHub."""
 
     def __init__(self, home: Path, url: str) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACEHUB_", "NO_COLOR"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
         self.environ = {**kept, "HOME": str(home), "TRACEHUB_URL": url, "COLUMNS": "100"}
         self.url = url
 

@@ -19,9 +19,10 @@ from tracehub.errors import NoAddress, Refused, TraceHubError, Unreachable
 
 NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.1, the last for Python 3.9, has none
 NOT_SO, WRONG_USE, DOWN, NO_SERVER, NO_SECRET, NO_READER = 1, 2, 3, 69, 77, 141
+OUTPUT = "standard output"
 UNNAMED = {  # where an error is that names no file
     errno.ENOENT: "the current directory",
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "standard output"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), OUTPUT),
 }
 
 COMMANDS = {  # name: module; loaded when used, which keeps each start short
@@ -110,10 +111,12 @@ def run(name: str) -> NoReturn:
     except SystemExit as ended:  # with 1 when click or rich met a pipe that nobody reads: no command ends so itself
         sys.exit(NO_READER if ended.code == 1 else ended.code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
+        _write_no_more()
         sys.exit(NO_READER)
     except OSError as error:
         place = error.filename or UNNAMED.get(error.errno or 0)
+        if place == OUTPUT:
+            _write_no_more()
         _end(name, f"{place}: {error.strerror}" if place else plainly(error), NOT_SO)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -124,6 +127,11 @@ def _open_outputs() -> None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def _write_no_more() -> None:
+    """What is left to be written goes nowhere: the flush at exit would fail again, and end with another code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _wrong_use(error: click.ClickException) -> str:
