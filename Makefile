@@ -55,7 +55,7 @@ types: setup ## check types
 	@$(BIN)/python -m mypy
 	@cd client && ../$(BIN)/python -m mypy
 
-bench: $(BENCH_STAMP) ## measure everything, about thirteen minutes; bench/README.md then has the figures
+bench: $(BENCH_STAMP) ## measure everything, about fifteen minutes; bench/README.md then has the figures
 	@$(BIN)/python bench/run.py
 
 bench-quick: $(BENCH_STAMP) ## measure the most important, about a minute
