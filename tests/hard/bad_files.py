@@ -4,17 +4,16 @@ import asyncio
 import os
 import random
 import shutil
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
 
 from conftest import Services, entry
+from test_unusable_files import foreign, newer
 
 from hard.report import Report, Scale
 from hard.stage import Answer, connected, started
-from shared.storage.sqlite import VERSION, companions
+from shared.storage.sqlite import companions
 from shared.storage.writer import Writer
 
 PROMISE = (
@@ -122,19 +121,9 @@ def _text(path: Path) -> None:
     path.write_text("This is no database at all.\n" * random.randrange(1, 1_000))
 
 
-def _foreign(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TABLE customers (id)")
-
-
-def _newer(path: Path) -> None:
-    with closing(Writer(path, HOUR_MS)) as writer:
-        writer._db.execute(f"PRAGMA user_version={VERSION + random.randrange(1, 100)}")
-
-
 def _cut_off(path: Path) -> None:
     Writer(path, HOUR_MS).close()
     os.truncate(path, random.randrange(1, 3) * 4096 + random.randrange(4096))
 
 
-KINDS = (_garbage, _text, _foreign, _newer, _cut_off, Path.mkdir)
+KINDS = (_garbage, _text, foreign, newer, _cut_off, Path.mkdir)
