@@ -155,7 +155,7 @@ class Writer:
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def checkpoint(self) -> None:
-        """Fold into the file what the WAL holds, as far as readers let it; commits do so every 8 MB."""
+        """Fold into the file what the WAL holds, as far as readers let it; commits do so every 4 MB."""
         with translated(self.path):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
