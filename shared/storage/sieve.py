@@ -13,6 +13,7 @@ PROBES: Final = 3  # bits that a key sets
 BITS_A_KEY: Final = 12  # kept when an era ends: one key in a hundred or fewer is looked for in vain
 MOST_BYTES: Final = 512 * 1024  # kept of an era: of half a million chains and more, some are looked for in vain
 SLOTS: Final = 32  # eras side by side, bits of a word; further ones are looked into
+WORD_BYTES: Final = SLOTS // 8
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _WORD: Final = (1 << 64) - 1
 _HALF: Final = (1 << 32) - 1
@@ -66,7 +67,7 @@ class Sieves:
 
     def __init__(self) -> None:
         self._eras: list[int | None] = [None] * SLOTS
-        self._lay_out(bytearray(SLOTS // 8 * 64 * 8))
+        self._lay_out(bytearray(WORD_BYTES * 64 * 8))
 
     def put(self, era: int, bits: bytes) -> bool:
         """Take an era's sieve as it was folded, unless all slots are taken; tells whether."""
@@ -75,13 +76,14 @@ class Sieves:
         if len(bits) < 64 or len(bits) & len(bits) - 1:
             raise BadFile("the sieve of an era is damaged: move the file away or restore a snapshot")
         slot = self._eras.index(None)
-        column = _a_byte_each(bits)
-        if len(column) > self._last + 1:
-            self._lay_out(self._table * (len(column) // (self._last + 1)))
-        column *= (self._last + 1) // len(column)
-        plane = _plane(slot)
-        there = int.from_bytes(self._table[plane]) | int.from_bytes(column) << slot % 8
-        self._table[plane] = there.to_bytes(len(column))
+        if len(bits) * 8 > self._last + 1:
+            self._lay_out(self._table * (len(bits) * 8 // (self._last + 1)))
+        bits *= (self._last + 1) // (len(bits) * 8)
+        for bit in range(8):
+            plane = _plane(slot, bit, 8)
+            column = bits.translate(bytes((byte >> bit & 1) << slot % 8 for byte in range(256)))
+            there = int.from_bytes(self._table[plane]) | int.from_bytes(column)
+            self._table[plane] = there.to_bytes(len(bits))
         self._eras[slot] = era
         return True
 
@@ -90,7 +92,7 @@ class Sieves:
         if era not in self._eras:
             return
         slot = self._eras.index(era)
-        plane = _plane(slot)
+        plane = _plane(slot, 0, 1)
         others = bytes(byte & ~(1 << slot % 8) for byte in range(256))
         self._table[plane] = self._table[plane].translate(others)
         self._eras[slot] = None
@@ -110,16 +112,10 @@ class Sieves:
         self._last = len(self._words) - 1
 
 
-def _plane(slot: int) -> slice:
-    """The bytes of the table that hold a slot's bits."""
-    place = slot // 8
-    return slice(place if sys.byteorder == "little" else SLOTS // 8 - 1 - place, None, SLOTS // 8)
-
-
-def _a_byte_each(bits: bytes) -> bytes:
-    """0 or 1 for each bit, the first one first."""
-    digits = format(int.from_bytes(bits, "little"), f"0{len(bits) * 8}b")
-    return digits.encode().translate(bytes(48) + b"\0\1" + bytes(206))[::-1]
+def _plane(slot: int, first: int, step: int) -> slice:
+    """Of the table, the bytes with a slot's bits: at every `step`th place from the `first` on."""
+    byte = slot // 8 if sys.byteorder == "little" else WORD_BYTES - 1 - slot // 8
+    return slice(WORD_BYTES * first + byte, None, WORD_BYTES * step)
 
 
 def _places(key: int) -> tuple[int, int]:
