@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from ingest_svc.messages import (
@@ -31,6 +32,7 @@ from shared.storage.columns import Columns
 RESTART_S: Final = 1.0  # before another writer process takes the place of one that ended
 LOOK_S: Final = 0.01  # between looks for the end of one that has hung up
 STOP_S: Final = 10.0  # for the last transaction and the WAL
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 Settle = Callable[[Any], None]  # is given what came of it: an answer or an error
 
@@ -152,7 +154,8 @@ class Desk:
             handles = (theirs.fileno(), self._claim.fileno())
             arguments = (str(handles[0]), str(self._path), str(self._retention_ms))
             command = (sys.executable, "-m", "ingest_svc.writer", *arguments)
-            process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)  # noqa: ASYNC220  # short
+            with _signals_blocked():
+                process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)  # noqa: ASYNC220  # short
             unless_it_starts.pop_all()
         _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self._heard), sock=ours)
         self._process, self._line = process, line
@@ -209,6 +212,18 @@ class Desk:
             self._first_look.set_exception(standing.fault.error())
         else:
             self._first_look.set_result(None)
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A process started meanwhile keeps them blocked: what Ctrl-C and systemd send to all processes is for the service,
+    which hangs up then.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Line(asyncio.Protocol):

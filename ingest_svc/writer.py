@@ -49,8 +49,6 @@ def open_in_time(line: Line, keeper: Keeper) -> None:
 
 def main(socket_number: str, path: str, retention_ms: str) -> None:
     """Serve the ingest service at the other end of the socket until it hangs up."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C is meant for the service, which hangs up then
-        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     set_up_log()

@@ -75,6 +75,21 @@ async def test_the_writer_ends_with_its_service(services: Services) -> None:
         await until(lambda pid=writer: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_writer_leaves_the_signals_of_all_processes_to_its_service(settings: Settings, number: int) -> None:
+    """What Ctrl-C and service managers send to every process ends no writer, not even one that is starting."""
+    desk = Desk(settings)
+    opening = asyncio.create_task(desk.open())
+    await until(lambda: desk._process)
+    assert desk._process is not None
+    desk._process.send_signal(number)
+    await opening
+    assert await desk.commit(columns([checkpoint()])) == 1
+    desk._process.send_signal(number)
+    assert await desk.commit(columns([checkpoint()])) == 0
+    await desk.close()
+
+
 async def test_a_stop_while_a_writer_starts_waits_for_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
