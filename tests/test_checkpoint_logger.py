@@ -97,6 +97,26 @@ def test_the_published_example_runs_as_it_stands() -> None:
     assert entry["suffix"] != exit_["suffix"]
 
 
+def test_a_logger_of_a_module_goes_by_the_settings_of_its_first_checkpoint() -> None:
+    """It is made where the module is imported, which may be before a program makes its settings."""
+    made = 'log = get_checkpoint_logger("MA")\n'
+    early = EXAMPLE.replace(made, "").replace("os.environ", made + "os.environ", 1)
+    with wayward() as server:
+        done = run(early.replace("http://tracehub:8099", server.url))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert [told["direction"] for told in server.entries] == ["->", "<-"]
+
+
+def test_a_block_that_finds_tracing_off_puts_no_id_in_force() -> None:
+    """Also where it is the first to ask."""
+    done = run(
+        "from checkpoint_logger import get_checkpoint_logger, get_correlation_id\n"
+        "with get_checkpoint_logger('MA').checkpoint('RPC', '/x'):\n"
+        "    assert get_correlation_id() is None\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("value", ["1", "true", "YES", "On"])
 def test_tracing_is_on_for_these_words(server: Wayward, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """Case does not count."""

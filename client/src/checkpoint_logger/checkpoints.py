@@ -1,6 +1,6 @@
 """The logger of checkpoints: on when CHECKPOINT_TRACING says so, next to nothing when off, and never in the way.
 
-The environment is read at the first checkpoint, and again with each `get_checkpoint_logger`.
+The environment is read at the first checkpoint, and at the first after each `get_checkpoint_logger`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ class _Switch:
     off = False
     redaction = Redaction()
 
-    def read(self) -> bool:
+    def forget(self) -> None:
+        self.on = self.off = False
+
+    def is_on(self) -> bool:
+        return self.on or (not self.off and self._read())
+
+    def _read(self) -> bool:
         self.redaction = Redaction(read_words("TRACEHUB_REDACT"))
         text = os.environ.get("CHECKPOINT_TRACING", "").strip().lower()
         self.on = text in ON
@@ -83,7 +89,7 @@ class CheckpointLogger:
         self, direction: str, operation: str, endpoint: str, data: Data, correlation_id: str | None = None
     ) -> None:
         try:
-            if not (_switch.on or _switch.read()):
+            if not _switch.is_on():
                 return
             correlation_id = correlation_id or in_force.get()
             if correlation_id is None:
@@ -129,7 +135,7 @@ class Checkpoint:
         self.exit_data: Data = None
 
     def __enter__(self) -> Checkpoint:
-        if not _switch.off and in_force.get() is None:
+        if _switch.is_on() and in_force.get() is None:
             self._token = set_correlation_id(new_correlation_id())
         self._log.checkpoint_entry(self._operation, self._endpoint, self._data)
         self._correlation_id = in_force.get()
@@ -173,5 +179,5 @@ _loggers: dict[str, CheckpointLogger] = {}
 
 def get_checkpoint_logger(source_id: str) -> CheckpointLogger:
     """The logger of a source, usually named by two letters; the same one each time."""
-    _switch.read()
+    _switch.forget()
     return _loggers.setdefault(source_id, CheckpointLogger(source_id))
