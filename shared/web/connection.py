@@ -3,7 +3,7 @@ answered in JSON.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeGuard
 
 from aiohttp import ClientConnectionResetError, HttpVersion11, hdrs, web
@@ -18,6 +18,7 @@ from shared.web.portions import Portions
 from shared.web.problems import answer
 
 TAKE: Final[web.AppKey[Take]] = web.AppKey("take")  # what an application answers on the fast path
+_CONTINUE: Final = "100-continue"
 
 
 class Runner(web.AppRunner):
@@ -26,7 +27,7 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         server = _Server(
-            made.request_handler,
+            _without_expectations(made.request_handler),
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
@@ -144,6 +145,19 @@ class _Connection(Portions):
         if status >= 500:
             return _last(super().handle_error(request, status, exc, message), "Internal error: the log says more")
         return _last(web.Response(status=status), str(exc))
+
+
+def _without_expectations(
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """The handler behind a refusal of what aiohttp itself refuses in plain text, and fails with where it is no text."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if (request.headers.get(hdrs.EXPECT) or _CONTINUE).lower() != _CONTINUE:
+            return answer(Problem(f"Expect may be {_CONTINUE} only"), 417, NOT_A_PAGE)
+        return await handler(request)
+
+    return handle
 
 
 def _is_plain(message: object) -> TypeGuard[RawRequestMessage]:

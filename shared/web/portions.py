@@ -21,7 +21,7 @@ AHEAD: Final = 4  # requests of a portion that are read at once
 PIECES: Final = 256  # of a body that are not taken yet, beyond which a portion is read only in turn with others
 
 _MALFORMED: Final = _ErrInfo(
-    400, ValueError("The request is not well-formed HTTP, a line of it is too long, or its headers are too many"), ""
+    400, ValueError("Not well-formed HTTP, an unknown method, a line that is too long, or too many headers"), ""
 )
 _TOO_LONG: Final = _ErrInfo(
     431, ValueError(f"The head of a request, or what frames its body, is beyond {PORTION // 1024} KiB"), ""
