@@ -84,6 +84,33 @@ async def test_a_number_in_any_form(ingest: Client, query: Client, value: str) -
     assert (await chain(query, "x", since_ts=value))["count"] == (float(value) < 1)
 
 
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/traces/x", ["source", "since_ts", "limit", "after"]),
+        ("/correlations", ["limit", "before", "source", "q", "complete", "errors", "active_after", "active_before"]),
+        ("/recent", ["limit", "since_id", "source"]),
+    ],
+)
+async def test_an_empty_parameter_counts_as_absent(
+    ingest: Client, query: Client, path: str, parameters: list[str]
+) -> None:
+    """As a form sends the fields that were left empty; one that nobody knows is ignored."""
+    await post(ingest, *(entry(correlation_id=name) for name in "xyx"))
+    whole = await get(query, path)
+    assert whole["count"] == 3 - (path != "/recent")
+    for parameter in parameters:
+        assert await get(query, path, **{parameter: ""}) == whole, parameter
+    assert await get(query, path, unknown="1") == whole
+
+
+async def test_of_a_repeated_parameter_the_first_counts(ingest: Client, query: Client) -> None:
+    """Whatever the later ones say."""
+    await post(ingest, *(entry(correlation_id="x") for _ in range(3)))
+    for path in ("/traces/x", "/recent"):
+        assert len((await get(query, f"{path}?limit=2&limit=1&limit=none"))["traces"]) == 2
+
+
 async def test_a_large_limit_is_clamped(ingest: Client, query: Client) -> None:
     """A limit beyond the most is the most, however large."""
     await post(ingest, *(entry(correlation_id=f"c{n}") for n in range(1005)))

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import re
+import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -86,6 +87,18 @@ async def test_since_ts_is_exclusive(ingest: Client, query: Client) -> None:
         assert [trace["timestamp"] for trace in answer["traces"]] == (stamps or [10, 10.000000000000002, 11])
         assert answer["count"] == len(answer["traces"])
     assert (await chain(query, "chain", since_ts="1e308"))["count"] == 0
+
+
+async def test_pages_follow_every_time_that_a_double_can_say(ingest: Client, query: Client) -> None:
+    """From 0 to the largest, one entry after the other, each equal to what was sent."""
+    stamps = [0.0, 5e-324, 1e-310, 1.0, 1.0000000000000002, 2.0**53, 2.0**53 + 2, 2.0**64, 1e308, sys.float_info.max]
+    await post(ingest, *(entry(timestamp=stamp) for stamp in reversed(stamps)))
+    pages = [await chain(query, "chain", limit=1)]
+    while pages[-1]["next"]:
+        pages.append(await chain(query, "chain", limit=1, after=pages[-1]["next"]))
+    assert [page["traces"][0]["timestamp"] for page in pages] == stamps
+    for place, stamp in enumerate(stamps, start=1):
+        assert (await chain(query, "chain", since_ts=repr(stamp)))["count"] == len(stamps) - place
 
 
 async def test_pages_of_any_size_make_up_the_chain(ingest: Client, query: Client, monkeypatch: Any) -> None:
