@@ -70,13 +70,17 @@ _TIMEOUT = Parameter("timeout", "query", Annotated[float, Meta(ge=1, le=3600)], 
 _ROW_ID = Annotated[int, Meta(ge=0)]
 _LAST_ID = Parameter("Last-Event-ID", "header", _ROW_ID, "Resume behind this event")
 _LAST_ID_QUERY = Parameter("last_event_id", "query", _ROW_ID, "The same, for clients that cannot set headers")
+_DROPPED = Parameter("X-TraceHub-Dropped", "header", str, "`id=total`: what this sender had to drop since its start")
 _WRITE_ERRORS = (400, 408, 413, 415, 503, 507)
 _EVENTS = "text/event-stream"
 _METRICS = "text/plain"
 
 
 CALLS: tuple[Call, ...] = (
-    Call("ingest", "POST", "/ingest", "ingest", "sender", "Store a batch", Receipt, wire.Batch, (), _WRITE_ERRORS),
+    Call(
+        "ingest", "POST", "/ingest", "ingest", "sender", "Store a batch", Receipt, wire.Batch, (_DROPPED,),
+        _WRITE_ERRORS,
+    ),
     Call(
         "ingest_single", "POST", "/ingest/single", "ingest", "sender", "Store one entry",
         SingleReceipt, wire.Entry, (), _WRITE_ERRORS,

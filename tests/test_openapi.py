@@ -10,6 +10,7 @@ from conftest import Client, entry
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from ingest_svc.app import make_app as make_ingest_app
+from ingest_svc.headers import DROPPED
 from query_svc.app import make_app as make_query_app
 from query_svc.assets import ASSETS, VERSION
 from shared import wire
@@ -46,6 +47,20 @@ def test_path_parameters_are_described() -> None:
         for operation in operations.values():
             described = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
             assert described == {part[1:-1] for part in path.split("/") if part.startswith("{")}, path
+
+
+def test_headers_that_ask_for_something_are_described() -> None:
+    """What a sender had to drop, how long a reader waits, behind which event a stream goes on."""
+    described = {
+        each["name"]: path
+        for path, operations in document()["paths"].items()
+        for operation in operations.values()
+        for each in operation.get("parameters", [])
+        if each["in"] == "header" and path != "/stream"
+    }
+    assert described == {
+        DROPPED: "/ingest", "Prefer": "/traces/{correlation_id}", "Last-Event-ID": "/traces/{correlation_id}/stream",
+    }  # fmt: skip
 
 
 def test_operations_are_named_once() -> None:
