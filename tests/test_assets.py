@@ -80,9 +80,12 @@ async def test_what_is_known_is_not_sent_again(query: Client) -> None:
     """An ETag answers 304, HEAD has no body, gzip is for those who take it."""
     async with query.get("/") as response:
         tag = response.headers["ETag"]
-    async with query.get("/", headers={"If-None-Match": tag}) as response:
-        assert (response.status, await response.read()) == (304, b"")
-        assert "Content-Security-Policy" not in response.headers  # it would replace the policy that came with the page
+    for known in (tag, f'"another", W/{tag}', "*"):
+        async with query.get("/", headers={"If-None-Match": known}) as response:
+            assert (response.status, await response.read()) == (304, b"")
+            assert "Content-Security-Policy" not in response.headers  # it would replace that which came with the page
+    async with query.get("/", headers={"If-None-Match": '"another"'}) as response:
+        assert response.status == 200
     async with query.head("/") as response:
         assert (response.status, response.headers["ETag"], await response.read()) == (200, tag, b"")
     path = f"/assets/{VERSION}/main.js"

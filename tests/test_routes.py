@@ -23,6 +23,8 @@ from shared.env import Settings
         ("POST", "/health", 405),
         ("POST", "/traces/x", 405),
         ("DELETE", "/correlations", 405),
+        ("OPTIONS", "/recent", 405),
+        ("PROPFIND", "/", 405),
         ("GET", "/nowhere", 404),
         ("POST", "/ingest/", 404),
         ("GET", "/traces/a/b", 404),
