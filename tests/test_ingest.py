@@ -152,6 +152,22 @@ async def test_cleanup_deletes_what_is_past_retention(start_ingest: Any, setting
     assert rows(settings.path, "SELECT correlation_id, entries FROM chain") == [("chain", 2)]
 
 
+async def test_cleanup_of_a_locked_file_is_a_503_and_passes(start_ingest: Any, settings: Settings) -> None:
+    """It does not say that all that was due is gone while another program holds the file."""
+    with closing(Writer(settings.path, settings.retention_ms)) as writer:
+        writer.write([[checkpoint(1)]], int(time.time() * 1000) - 25 * 3_600_000)
+    client = await start_ingest(settings)
+    with closing(sqlite3.connect(settings.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with client.delete("/cleanup") as response:
+            assert "lock" in (await refused(response, 503))["detail"]
+            assert int(response.headers["Retry-After"]) >= 1
+        other.execute("ROLLBACK")
+    async with client.delete("/cleanup") as response:
+        assert response.status == 200
+    assert count(settings) == 0
+
+
 async def test_metrics_count_what_happened(ingest: Client) -> None:
     """Counters and gauges are in Prometheus text, and true."""
     a = entry()
