@@ -15,7 +15,7 @@ from ingest_svc.keeper import Keeper
 from ingest_svc.line import Gone, Line
 from ingest_svc.messages import Answer, Arrivals, Batch, Call, Done, Failed, Fault, Written
 from shared.doorbell import Doorbell
-from shared.errors import TraceHubError
+from shared.errors import TraceHubError, Unavailable
 from shared.memory import memory_bytes
 from shared.storage.columns import Columns
 from shared.storage.writer import Writer
@@ -38,17 +38,24 @@ def _dropped(writer: Writer) -> int:
     return writer.dropped
 
 
+def _horizon(writer: Writer) -> int:
+    """The row id up to which entries may be deleted; that of a file which was open before means nothing in this one."""
+    if writer.horizon is None:
+        raise Unavailable(f"{writer.path} was opened anew: what is past retention has to be looked for again")
+    return writer.horizon
+
+
 OPERATIONS: Final[dict[str, Callable[..., int]]] = {
     "probe": _probe,
     "dropped": _dropped,
     "memory_bytes": lambda _: memory_bytes(),
-    "horizon": Writer.horizon,
-    "expire": Writer.expire,
+    "find_horizon": Writer.find_horizon,
+    "expire": lambda writer, limit: writer.expire(_horizon(writer), limit),
     "expire_while_larger": Writer.expire_while_larger,
     "give_back": Writer.give_back,
 }
-DELETING: Final[dict[str, Callable[[Writer, int, int], range]]] = {  # and what leaves with the batches that wait
-    "expire": Writer.due,
+DELETING: Final[dict[str, Callable[..., range]]] = {  # and what leaves with the batches that wait
+    "expire": lambda writer, limit: writer.due(_horizon(writer), limit),
     "expire_while_larger": Writer.excess,
 }
 LEAVING: Final = 6  # entries go, or more if asked for, with each that comes in the same transaction
@@ -145,12 +152,12 @@ class GroupCommit:
         What is wrong with a deletion need not concern the batches: the disk is full, or the oldest pages are damaged.
         """
         started = time.perf_counter()
-        bound, least = (int(argument or 0) for argument in call.arguments)
+        *bound, least = (int(argument or 0) for argument in call.arguments)
         limit = max(least, min(LEAVING * coming.entries, MOST_LEAVING))
         leaving = DELETING[call.operation]
         try:
             came, went, deleting_s = self._keeper.call(
-                lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, leaving(writer, bound, limit))
+                lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, leaving(writer, *bound, limit))
             )
         except TraceHubError:
             return False

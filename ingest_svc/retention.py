@@ -57,16 +57,16 @@ class Retention:
         async with self._one_at_a_time:
             before = self.deleted
             now_ms = time.time() * 1000
-            horizon = await self._desk.call("horizon", now_ms - self._retention_ms, now_ms)
-            async for count in self._slices("expire", horizon.value, SLICE_ENTRIES):
+            await self._desk.call("find_horizon", now_ms - self._retention_ms, now_ms)
+            async for count in self._slices("expire", SLICE_ENTRIES):
                 self.deleted += count
             if self._used_bytes:
                 async for count in self._slices("expire_while_larger", self._used_bytes, SLICE_ENTRIES):
                     self.deleted += count
             return self.deleted - before
 
-    async def _slices(self, operation: str, argument: float | None, limit: int) -> AsyncIterator[int]:
-        """What the operation gives, up to a limit each time, until that is 0.
+    async def _slices(self, operation: str, *arguments: int | None) -> AsyncIterator[int]:
+        """What the operation gives, up to the limit that is its last argument each time, until that is 0.
 
         While others call as well they have two thirds of the time, and less when this takes longer than a pause:
         deleting has fallen behind then.
@@ -75,7 +75,7 @@ class Retention:
         others_at = 0.0
         while True:
             started = time.monotonic()
-            done = await self._desk.call(operation, argument, limit)
+            done = await self._desk.call(operation, *arguments)
             if not done.value:
                 return
             if self._desk.calls > calls + 1:

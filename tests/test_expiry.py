@@ -33,7 +33,7 @@ def arrive(writer: Writer, *at_ms: int) -> None:
 
 def expired(writer: Writer, now_ms: int) -> int:
     """How many entries are past an hour's retention at that time."""
-    return max(0, writer.horizon(now_ms - HOUR_MS, now_ms) - writer.oldest)
+    return max(0, writer.find_horizon(now_ms - HOUR_MS, now_ms) - writer.oldest)
 
 
 def test_entries_expire_by_arrival(writer: Writer) -> None:

@@ -38,6 +38,7 @@ from shared.storage.writer import Writer
 from shared.wire import Entry
 
 ON_THEIR_WAY = 65_536  # bytes that the pair of sockets holds for certain
+ALL_IS_DUE = Call("find_horizon", (1e15, 1e15))  # long after any arrival
 
 
 class Service:
@@ -137,8 +138,8 @@ async def test_a_gap_folds_what_deleting_wrote(service: Service, tmp_path: Path)
     service.ask(batch(*range(entries)))
     service.keeper.call(Writer.checkpoint)
     assert in_the_file_itself(path) == entries
-    (done,) = service.ask(Call("expire", (entries + 1, entries)))
-    assert done.value == entries
+    horizon, done = service.ask(ALL_IS_DUE, Call("expire", (entries,)))
+    assert (horizon.value, done.value) == (entries + 1, entries)
     await until(lambda: in_the_file_itself(path) == 0)
 
 
@@ -158,10 +159,11 @@ def test_calls_split_no_group(service: Service) -> None:
     assert [answer.value for answer in answers[1:]] == [3, 0]
 
 
-@pytest.mark.parametrize("deletion", [Call("expire", (1_001, 100)), Call("expire_while_larger", (1, 100))])
+@pytest.mark.parametrize("deletion", [Call("expire", (100,)), Call("expire_while_larger", (1, 100))])
 def test_a_deletion_goes_with_the_batches_beside_it(service: Service, tmp_path: Path, deletion: Call) -> None:
     """Both are one transaction, in which as many go as were asked for, or six times as many as come."""
     service.ask(batch(*range(1_000)))
+    service.ask(ALL_IS_DUE)
     statements: list[str] = []
     service.keeper.call(lambda writer: writer._db.set_trace_callback(statements.append))
     done, written = service.ask(batch(*range(1_000, 1_050)), deletion, batch(900, 1_050))
@@ -175,19 +177,22 @@ def test_a_deletion_goes_with_the_batches_beside_it(service: Service, tmp_path: 
 
 
 def test_a_deletion_that_fails_takes_no_batch_with_it(service: Service, tmp_path: Path) -> None:
-    """Where old pages are damaged what comes is stored all the same; whoever asked for the deletion is told."""
+    """Where old pages are damaged what comes is stored all the same; whoever asks for the deletion is told."""
     service.ask(batch(1), batch(2))
     with closing(sqlite3.connect(tmp_path / "tracehub.db")) as other:
         other.execute("UPDATE chain SET sources = 'no JSON', newest = 1000")
         other.commit()
-    written, failed = service.ask(Call("expire", (2, 1)), batch(3, correlation_id="another"))
+    service.ask(ALL_IS_DUE)
+    written, failed = service.ask(Call("expire", (1,)), batch(3, correlation_id="another"))
     assert written.counts == [1]
+    assert "opened anew" in str(failed.fault.error())
+    _, failed = service.ask(ALL_IS_DUE, Call("expire", (1,)))
     assert "damaged" in str(failed.fault.error())
 
 
 def test_an_unforeseen_error_is_told_and_passes(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     """A call that fails by a fault of ours is answered as one; the log has it, and the next call works."""
-    failed, done = service.ask(Call("expire", (1, None)), Call("probe", ()))
+    failed, done = service.ask(Call("expire_while_larger", (None, 1)), Call("probe", ()))
     assert isinstance(failed.fault.error(), RuntimeError)
     assert done.value == 0
     assert "Traceback" in caplog.text
@@ -271,7 +276,7 @@ def _works(service: Service) -> bool:
 
 def test_messages_are_whole_however_they_arrive() -> None:
     """Cut anywhere, the same messages come out."""
-    asks: list[Ask] = [batch(1, 2), Call("horizon", (1.5, None, 3)), sent(Batches(), [], ("sender", 7))]
+    asks: list[Ask] = [batch(1, 2), Call("find_horizon", (1.5, None, 3)), sent(Batches(), [], ("sender", 7))]
     data = b"".join(map(framed, asks))
     for size in (1, 3, 7, len(data)):
         incoming = Messages(Ask)

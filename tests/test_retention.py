@@ -17,7 +17,9 @@ from ingest_svc.desk import Desk
 from ingest_svc.messages import Done
 from ingest_svc.retention import Retention
 from shared.env import Settings
+from shared.errors import Unavailable
 from shared.storage.columns import columns
+from shared.storage.sqlite import companions
 from shared.storage.writer import Writer
 from shared.web import running
 from shared.wire import Entry
@@ -132,6 +134,25 @@ async def test_slices_are_as_large_as_the_commits_beside_them(
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
     assert statistics.median(slices) in usual
+
+
+async def test_a_file_that_takes_its_place_keeps_what_is_young(settings: Settings) -> None:
+    """What was found to be past retention is of one file: another one, put there meanwhile, loses nothing for it."""
+    arrived(settings, range(20_000), time.time() * 1000 - 25 * HOUR_MS)
+    restored = Settings(db=f"{settings.db}.restored")
+    arrived(restored, range(5_000), time.time() * 1000 - HOUR_MS)
+    async with writing(settings) as desk:
+        retention = Retention(desk, 24 * HOUR_MS)
+        cleanup = asyncio.create_task(retention.cleanup())
+        while not retention.deleted:
+            await desk.call("dropped")
+        for companion in companions(settings.path):
+            companion.unlink()
+        restored.path.rename(settings.path)
+        with pytest.raises(Unavailable, match="opened anew"):
+            await cleanup
+        assert await retention.cleanup() == 0
+        assert rows(settings.path, "SELECT count(*) FROM traces") == [(5_000,)]
 
 
 async def test_two_cleanups_share_the_work(settings: Settings) -> None:

@@ -50,8 +50,7 @@ class Writer:
         self._retention_ms = retention_ms
         self._synced = synced
         self._at_leisure = False
-        self.oldest: int
-        self.newest: int
+        self.horizon: int | None = None
         with translated(path):
             self._reserve = Reserve(path, wanted=synced)
         with_room(path, self._open)
@@ -159,10 +158,11 @@ class Writer:
         with translated(self.path):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
-    def horizon(self, cutoff_ms: float, now_ms: float) -> int:
-        """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time)."""
+    def find_horizon(self, cutoff_ms: float, now_ms: float) -> int:
+        """The row id before which every entry arrived earlier than `cutoff_ms` (Unix time); kept as `horizon`."""
         with translated(self.path):
-            return self._marks.horizon(cutoff_ms, now_ms, self.newest + 1)
+            self.horizon = self._marks.horizon(cutoff_ms, now_ms, self.newest + 1)
+            return self.horizon
 
     def used_bytes(self) -> int:
         """The size of the file less its unused pages."""
