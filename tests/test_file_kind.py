@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from earlier import earlier_file, old
 from test_writer import HOUR_MS, NOW_MS, checkpoint
 
 from shared.errors import BadFile
@@ -20,17 +21,22 @@ def refusal(path: Path) -> str:
 
 
 def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
-    """Noise, a database of another program and one of a newer version are each refused, and left as they are."""
-    noise, foreign, newer = (tmp_path / name for name in ("noise.db", "foreign.db", "newer.db"))
+    """Noise, a database of another program, one of a newer and one of the earlier release are left as they are."""
+    noise, foreign, newer, earlier = files = [
+        tmp_path / f"{name}.db" for name in ("noise", "foreign", "newer", "earlier")
+    ]
     noise.write_bytes(b"This is no database at all. " * 100)
-    assert "no database" in refusal(noise)
-    assert noise.read_bytes().startswith(b"This is no")
     with closing(sqlite3.connect(foreign)) as db:
         db.execute("CREATE TABLE customers (id)")
-    assert "another program" in refusal(foreign)
     with closing(Writer(newer, HOUR_MS)) as writer:
         writer._db.execute(f"PRAGMA user_version={VERSION + 1}")
+    earlier_file(earlier, [old(1)])
+    before = [path.read_bytes() for path in files]
+    assert "no database" in refusal(noise)
+    assert "another program" in refusal(foreign)
     assert f"version {VERSION + 1}" in refusal(newer)
+    assert "restart the ingest service, which upgrades it" in refusal(earlier)
+    assert [path.read_bytes() for path in files] == before
 
 
 def test_an_empty_file_is_laid_out(tmp_path: Path) -> None:

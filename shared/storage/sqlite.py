@@ -35,9 +35,10 @@ be no text.
 
 
 def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:
-    """The read-write connection, in a file of mode 0600; transactions are written out (`BEGIN`).
+    """The read-write connection, to a file of mode 0600 that is laid out; transactions are written out (`BEGIN`).
 
-    A WAL of `wal_pages` is folded into the file. `synced`: a commit returns when its data is on the disk.
+    A WAL of `wal_pages` is folded into the file. `synced`: a commit returns when its data is on the disk. Raises
+    BadFile for a file that is not of this version, and leaves it as it is.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -46,6 +47,11 @@ def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Conne
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     try:
         db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        kind = file_kind(db, path)
+        if kind is FileKind.EARLIER:
+            raise BadFile(
+                f"{path} is of the earlier release: restart the ingest service, which upgrades it at its start"
+            )
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
@@ -53,6 +59,8 @@ def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Conne
         db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
         db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         db.execute("PRAGMA temp_store=MEMORY")
+        if kind is FileKind.EMPTY:
+            _lay_out(db)
     except BaseException:
         db.close()
         raise
@@ -104,8 +112,7 @@ def read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
 
 
-def create_schema(db: sqlite3.Connection) -> None:
-    """Lay out an empty file."""
+def _lay_out(db: sqlite3.Connection) -> None:
     schema = resources.files(__package__).joinpath("schema.sql").read_text()
     db.executescript(f"BEGIN;{schema};PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={VERSION};COMMIT")
 

@@ -22,7 +22,7 @@ from shared.storage.marks import Marks
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
 from shared.storage.sound import number
-from shared.storage.sqlite import VERSION, FileKind, connect_writer, create_schema, file_kind, identity, translated
+from shared.storage.sqlite import VERSION, connect_writer, identity, translated
 from shared.wire import Entry
 
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
@@ -67,8 +67,6 @@ class Writer:
 
     def _read(self) -> None:
         self._identity = identity(self.path)
-        if file_kind(self._db, self.path) is FileKind.EMPTY:
-            create_schema(self._db)
         self._eras = Eras(self._db, self._retention_ms)
         self._marks = Marks(self._db, self._retention_ms)
         self._chains = Chains(self._db, self._eras)
