@@ -3,12 +3,14 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from earlier import earlier_file, old
 from test_writer import HOUR_MS, NOW_MS, checkpoint
 
 from shared.errors import BadFile
+from shared.storage import writer as writing
 from shared.storage.sqlite import VERSION
 from shared.storage.writer import Writer
 
@@ -45,3 +47,23 @@ def test_an_empty_file_is_laid_out(tmp_path: Path) -> None:
     path.touch()
     with closing(Writer(path, HOUR_MS)) as writer:
         assert writer.write([[checkpoint()]], NOW_MS) == [1]
+
+
+def test_a_file_replaced_while_it_is_opened_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what is acknowledged would go to a file that has no name any more."""
+    path, other = tmp_path / "tracehub.db", tmp_path / "other.db"
+    connect = writing.connect_writer
+    for each in (path, other):
+        Writer(each, HOUR_MS).close()
+
+    def connect_and_replace(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        db = connect(*arguments, **options)
+        other.replace(path)
+        return db
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "connect_writer", connect_and_replace)
+        with closing(Writer(path, HOUR_MS)) as writer:
+            assert not writer.is_current()
+    with closing(Writer(path, HOUR_MS)) as writer:
+        assert writer.is_current()

@@ -34,16 +34,20 @@ be no text.
 """
 
 
-def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:
-    """The read-write connection, to a file of mode 0600 that is laid out; transactions are written out (`BEGIN`).
-
-    A WAL of `wal_pages` is folded into the file. `synced`: a commit returns when its data is on the disk. Raises
-    BadFile for a file that is not of this version, and leaves it as it is.
-    """
+def make_file(path: Path) -> None:
+    """Make an empty file of mode 0600 where there is none."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         for orphan in companions(path):  # of a file that was deleted; SQLite would read it as this one's
             orphan.unlink(missing_ok=True)
+
+
+def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:
+    """The read-write connection to a file, which is laid out if it is empty; transactions are written out (`BEGIN`).
+
+    A WAL of `wal_pages` is folded into the file. `synced`: a commit returns when its data is on the disk. Raises
+    BadFile for a file that is not of this version, and leaves it as it is.
+    """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     try:
         db.execute(f"PRAGMA busy_timeout={BUSY_MS}")

@@ -22,7 +22,7 @@ from shared.storage.marks import Marks
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
 from shared.storage.sound import number
-from shared.storage.sqlite import VERSION, connect_writer, identity, translated
+from shared.storage.sqlite import VERSION, connect_writer, identity, make_file, translated
 from shared.wire import Entry
 
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
@@ -58,6 +58,8 @@ class Writer:
 
     def _open(self) -> None:
         with translated(self.path):
+            make_file(self.path)
+            self._identity = identity(self.path)  # before it is opened: one that takes its place is noticed
             self._db = connect_writer(self.path, self._reserve.wal_pages, synced=self._synced)
             try:
                 self._read()
@@ -66,7 +68,6 @@ class Writer:
                 raise
 
     def _read(self) -> None:
-        self._identity = identity(self.path)
         self._eras = Eras(self._db, self._retention_ms)
         self._marks = Marks(self._db, self._retention_ms)
         self._chains = Chains(self._db, self._eras)
