@@ -132,15 +132,17 @@ async def test_a_gap_folds_the_wal_into_the_file(service: Service, tmp_path: Pat
     await until(lambda: in_the_file_itself(path) == GAP_ENTRIES)
 
 
-async def test_a_gap_folds_what_deleting_wrote(service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [0, 1])
+async def test_a_gap_folds_what_deleting_wrote(service: Service, tmp_path: Path, beside: int) -> None:
     """Deletions do not leave the WAL to the commits beside them: it is in the file itself when nobody waits."""
     path, entries = tmp_path / "tracehub.db", GAP_ENTRIES // 2
     service.ask(batch(*range(entries)))
     service.keeper.call(Writer.checkpoint)
     assert in_the_file_itself(path) == entries
-    horizon, done = service.ask(ALL_IS_DUE, Call("expire", (entries,)))
+    (horizon,) = service.ask(ALL_IS_DUE)
+    done, *_ = service.ask(Call("expire", (entries,)), *(batch(entries + number) for number in range(beside)))
     assert (horizon.value, done.value) == (entries + 1, entries)
-    await until(lambda: in_the_file_itself(path) == 0)
+    await until(lambda: in_the_file_itself(path) == beside)
 
 
 def test_what_waits_is_one_transaction_and_each_has_its_count(service: Service, tmp_path: Path) -> None:
@@ -149,6 +151,14 @@ def test_what_waits_is_one_transaction_and_each_has_its_count(service: Service, 
     (written,) = service.ask(*asks)
     assert written.counts == [1, 1, 1, 0, 0]
     assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(3,)]
+
+
+def test_of_the_reports_of_a_sender_the_largest_counts(service: Service) -> None:
+    """Whichever batch of a group it came with."""
+    reports = [sent(Batches(), [checkpoint(total)], ("sender", total)) for total in (6, 7, 5)]
+    (written,) = service.ask(*reports)
+    assert written.counts == [1, 1, 1]
+    assert service.ask(Call("dropped", ()))[0].value == 7
 
 
 def test_calls_split_no_group(service: Service) -> None:

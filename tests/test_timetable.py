@@ -69,6 +69,7 @@ def test_who_comes_new_leaves_the_room_of_others(table: Timetable, clock: Clock)
     kept = table.keep(expected)
     assert kept is not None and table.is_due(kept)
     assert table.is_free(1_500, LIMIT - 2_000, LIMIT)
+    assert table.is_free(1_500, LIMIT - 1_500, LIMIT) and not table.is_free(1_501, LIMIT - 1_500, LIMIT)
     assert len(table) == 0
 
 
