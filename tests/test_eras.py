@@ -9,6 +9,7 @@ from test_writer import HOUR_MS, NOW_MS, checkpoint, no_commit_of, rows
 from shared.errors import FileFault
 from shared.storage import chains, eras
 from shared.storage.chains import hash48
+from shared.storage.sieve import SLOTS
 from shared.storage.writer import Writer
 
 
@@ -44,11 +45,35 @@ def test_the_newest_era_is_read_again_after_a_start(path: Path) -> None:
         assert all(3 in writer._eras.may_hold(hash48(f"new-{number}")) for number in range(20))
         for number in range(3):
             writer.write([[checkpoint(number + 1, correlation_id="24")]], NOW_MS)
+            assert all(3 in writer._eras.may_hold(hash48(f"{there}")) for there in range(20, 25))
         assert not all(3 in writer._eras.may_hold(hash48(f"new-{number}")) for number in range(20))
-        assert all(3 in writer._eras.may_hold(hash48(f"{number}")) for number in range(20, 25))
         for number in range(25, 30):
             writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS)
         assert rows(path, "SELECT id FROM era WHERE sieve IS NULL") == [(4,)]
+
+
+def test_a_chain_is_known_in_every_era(path: Path) -> None:
+    """Also when it is not in memory any more: whether its era has ended before this start, since then, or not yet.
+
+    And where there are more of them than have their sieves side by side.
+    """
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        for number in range(25, 45):
+            writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS)
+        for number in range(45, 45 + SLOTS):
+            writer.write([[checkpoint(correlation_id=f"{number}")]], NOW_MS + number * HOUR_MS)
+        assert rows(path, "SELECT count(*) > ? FROM era", SLOTS) == [(1,)]
+        writer._chains.recall()
+        assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(45 + SLOTS)]], NOW_MS) == [0]
+
+
+def test_an_era_that_goes_before_its_sieve_was_read_takes_no_other_with_it(path: Path) -> None:
+    """The chains of those that are left are still known."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        assert writer.expire(11, 100) == 10
+        assert rows(path, "SELECT id FROM era") == [(2,), (3,)]
+        for _ in range(3):
+            assert writer.write([[checkpoint(correlation_id=f"{number}") for number in range(10, 25)]], NOW_MS) == [0]
 
 
 def test_an_era_that_ends_before_it_was_read_is_looked_into(path: Path) -> None:
