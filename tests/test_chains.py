@@ -47,6 +47,14 @@ def test_a_chain_lists_a_thousand_sources(writer: Writer) -> None:
     assert rows(writer.path, summary) == []
 
 
+def test_chains_in_memory_are_not_many(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come: half of those that are allowed, and those of a transaction, before the older half goes."""
+    monkeypatch.setattr(chains, "MAX_KNOWN", 20)
+    for turn in range(10):
+        writer.write([[checkpoint(number, correlation_id=f"{turn} {number}") for number in range(5)]], NOW_MS)
+        assert len(writer._chains.known) + len(writer._chains._resting) <= 20 + 5
+
+
 def test_chains_that_have_gone_leave_memory_as_well(writer: Writer) -> None:
     """Also where they are far fewer than there is room for."""
     for turn in range(10):
