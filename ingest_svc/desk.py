@@ -42,7 +42,7 @@ _log = logging.getLogger("tracehub.ingest")
 class Desk:
     """Where the writer is asked: whoever wants something written or deleted comes here and is served in turn.
 
-    What waits here is bounded, in bytes, by the Intake before it.
+    What waits here to be written is bounded, in bytes, by the Intake before it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,6 +55,7 @@ class Desk:
         self._process: subprocess.Popen[bytes] | None = None
         self._batches: deque[tuple[int, Settle]] = deque()  # number of entries
         self._calls: deque[Settle] = deque()
+        self._looks: dict[str, asyncio.Task[Done]] = {}
         self._closing = False
         self.calls = 0
         self.commits = 0
@@ -102,6 +103,19 @@ class Desk:
 
         done: Done = await _settled(ask)
         return done
+
+    async def look(self, operation: str) -> int:
+        """What an operation tells that takes nothing; raises as `call` does.
+
+        Whoever asks while another waits for it shares its answer: a writer that hangs is asked once, however many come
+        to look and give up.
+        """
+        look = self._looks.get(operation)
+        if look is None or look.done():
+            look = self._looks[operation] = asyncio.create_task(self.call(operation))
+            look.add_done_callback(_seen)
+        await asyncio.wait({look})
+        return look.result().value
 
     async def close(self) -> None:
         """Have the writer finish what it was asked and close the file; let another process have it."""
@@ -253,6 +267,12 @@ class _Line(asyncio.Protocol):
         """Nothing more will be asked; answers still come."""
         with contextlib.suppress(OSError, RuntimeError):  # the writer has ended, or was told before
             self._transport.write_eof()
+
+
+def _seen(task: asyncio.Task[Done]) -> None:
+    """Take note of how it ended, also where nobody waits for that any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _settled(ask: Callable[[Settle], None]) -> Any:

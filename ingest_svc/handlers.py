@@ -65,7 +65,7 @@ async def health(request: web.Request) -> web.Response:
     detail, entries = None, None
     try:
         async with asyncio.timeout(PATIENCE_S):
-            entries = (await app[DESK].call("probe")).value
+            entries = await app[DESK].look("probe")
     except TimeoutError:
         detail = f"a write has not finished for {PATIENCE_S:g} s"
     except TraceHubError as error:
@@ -101,7 +101,7 @@ async def _of_the_writer(desk: Desk) -> list[Metric]:
     """What only the process that writes can tell: nothing while it does not, for 0 would be a wrong number."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            dropped, held = (await desk.call("dropped")).value, (await desk.call("memory_bytes")).value
+            dropped, held = await desk.look("dropped"), await desk.look("memory_bytes")
     except (TimeoutError, TraceHubError):
         return []
     return [

@@ -9,10 +9,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conftest import Services, entry, until, without_room_for_threads
+from conftest import Client, Services, entry, until, without_room_for_threads
 from test_writer import checkpoint, rows
 
+from ingest_svc import handlers
 from ingest_svc.desk import Desk
+from ingest_svc.handlers import DESK
 from shared.env import Settings
 from shared.storage.columns import columns
 from shared.storage.sqlite import companions
@@ -201,6 +203,21 @@ async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.Cli
     os.kill(services.writer_pid(), signal.SIGCONT)
     async with http.get(f"{services.ingest_url}/health") as response:
         assert response.status == 200
+
+
+async def test_a_writer_that_hangs_is_asked_once(ingest: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many look after it and give up, again and again: nothing piles up here, or waits to be done later."""
+    monkeypatch.setattr(handlers, "PATIENCE_S", 0.1)
+    desk = ingest.app[DESK]
+    before = desk.calls
+    os.kill(desk._process.pid, signal.SIGSTOP)
+    for _ in range(3):
+        told = await asyncio.gather(*(ingest.get("/health") for _ in range(10)))
+        assert {response.status for response in told} == {503}
+    assert desk.calls == before + 1
+    os.kill(desk._process.pid, signal.SIGCONT)
+    monkeypatch.undo()
+    assert (await ingest.get("/health")).status == 200
 
 
 async def test_metrics_do_not_wait_for_a_writer_that_hangs(services: Services, http: aiohttp.ClientSession) -> None:
