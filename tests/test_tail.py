@@ -148,6 +148,21 @@ async def test_subscriptions_begin_behind_their_start(tail: Tail, writer: Writer
     assert tail.subscribers == 0
 
 
+@pytest.mark.parametrize("chain", ["chain", None])
+async def test_who_leaves_takes_nothing_from_others(tail: Tail, writer: Writer, chain: str | None) -> None:
+    """Those that want the same are handed on what comes, and it nothing more; the last one leaves nothing behind."""
+    async with tail.subscription(chain) as stays:
+        async with tail.subscription(chain) as leaves:
+            writer.write([some(1)], 0)
+            assert await collect(stays, 1) == [1]
+        writer.write([some(1)], 0)
+        assert await collect(stays, 2) == [2]
+        leaves.take()
+        leaves.push(one(2, FRAME))  # by a tail that was just about to
+        assert leaves.take() == b""
+    assert (tail._by_chain, tail._by_filter) == ({}, {})
+
+
 async def test_while_nobody_listens_nothing_is_read(tail: Tail, writer: Writer) -> None:
     """The next subscription begins with the newest entry, however much came in between."""
     writer.write([some(1000)], 0)
