@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from ingest_svc.keeper import Keeper
 from ingest_svc.line import Gone, Line
-from ingest_svc.messages import Answer, Arrivals, Batch, Call, Done, Failed, Fault, Written
+from ingest_svc.messages import Answer, Batch, Call, Done, Failed, Fault, Received, Written
 from shared.doorbell import Doorbell
 from shared.errors import TraceHubError, Unavailable
 from shared.memory import memory_bytes
@@ -72,7 +72,7 @@ class GroupCommit:
         self._doorbell = doorbell
         self._batches: deque[Batch] = deque()
         self._calls: deque[Call] = deque()
-        self._arrivals = Arrivals()
+        self._received = Received()
         self._unfolded = 0
 
     def run(self) -> None:
@@ -115,7 +115,7 @@ class GroupCommit:
         while self._batches and entries < GROUP_ENTRIES:
             batch = self._batches.popleft()
             entries += _size(batch)
-            batches.append(self._arrivals.columns(batch))
+            batches.append(self._received.columns(batch))
             if batch.sender is not None:
                 drops[batch.sender] = max(batch.dropped, drops.get(batch.sender, 0))
         return _Coming(batches, drops, entries) if batches else None

@@ -72,7 +72,7 @@ class Batches:
         return message
 
 
-class Arrivals:
+class Received:
     """Batches to what the Writer takes, in the order in which they came."""
 
     def __init__(self) -> None:

@@ -19,7 +19,6 @@ from ingest_svc.keeper import Keeper
 from ingest_svc.line import Gone, Line
 from ingest_svc.messages import (
     Answer,
-    Arrivals,
     Ask,
     Batch,
     Batches,
@@ -27,6 +26,7 @@ from ingest_svc.messages import (
     Done,
     Failed,
     Messages,
+    Received,
     Report,
     Written,
     framed,
@@ -296,21 +296,21 @@ def test_messages_are_whole_however_they_arrive() -> None:
 
 def test_long_traits_are_not_many() -> None:
     """What both ends remember of traits is bounded by how long they are."""
-    batches, arrivals = Batches(), Arrivals()
+    batches, received = Batches(), Received()
     for number in range(10):
         entries = [checkpoint(number, hostname=f"{number}" * messages.TRAITS_CHARACTERS)]
-        assert arrivals.columns(sent(batches, entries)) == columns(entries)
-    assert len(batches._numbers) == len(arrivals._traits) == 1
+        assert received.columns(sent(batches, entries)) == columns(entries)
+    assert len(batches._numbers) == len(received._traits) == 1
 
 
 def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives is what was sent, also behind a batch that could not be sent and when numbers begin anew."""
     monkeypatch.setattr(messages, "MAX_TRAITS", 20)
-    batches, arrivals = Batches(), Arrivals()
+    batches, received = Batches(), Received()
     for turn in range(40):
         entries = [checkpoint(number, endpoint=f"/{(turn * number) % 30}") for number in range(turn % 7)]
         if turn % 5 == 3:
             broken = [checkpoint(0, endpoint=f"/broken/{turn}", suffix="\ud800")]
             with pytest.raises(UnicodeEncodeError):
                 batches.framed(columns([*entries, *broken]))
-        assert arrivals.columns(sent(batches, entries)) == columns(entries)
+        assert received.columns(sent(batches, entries)) == columns(entries)
