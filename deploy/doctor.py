@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +18,7 @@ from shared.errors import BadFile, TraceHubError
 from shared.storage.checkup import check_up, library
 from shared.storage.claim import holder
 from shared.storage.sqlite import WAL_LIMIT, FileKind, file_sizes
-from shared.wire import encode
+from shared.telling import tell
 
 NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 FEW_BYTES: Final = 1_000_000_000  # free space to warn below
@@ -220,7 +219,7 @@ def main() -> None:
     """Look, and print what was found as JSON."""
     with failing_in_one_line(PROGRAM):
         found = findings(read_settings(os.environ, {}))
-    sys.stdout.write(encode({"findings": found}).decode() + "\n")
+    tell({"findings": found})
 
 
 main()

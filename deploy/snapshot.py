@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from shared.env import PROGRAM, failing_in_one_line, read_settings
 from shared.storage.snapshot import snapshot
-from shared.wire import encode
+from shared.telling import tell
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     target = parser.parse_args().file.absolute()
     with failing_in_one_line(PROGRAM):
         entries = snapshot(read_settings(os.environ, {}).path, target)
-    sys.stdout.write(encode({"file": str(target), "entries": entries, "bytes": target.stat().st_size}).decode() + "\n")
+    tell({"file": str(target), "entries": entries, "bytes": target.stat().st_size})
 
 
 main()
