@@ -96,10 +96,7 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
             time.sleep(0.1)
 
     def _hang_up(self, *_: Any) -> None:
-        """The terminal has gone: stop, and write no more to where every write fails."""
-        for number in (1, 2):
-            if stat.S_ISCHR(os.fstat(number).st_mode):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        """The terminal has gone: stop."""
         self.options.mood = SupervisorStates.SHUTDOWN
 
     def _give_up(self, event: Any) -> None:
@@ -118,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tracehub_server", description="Runs both services, supervised.")
     parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
     parser.parse_args()
+    _fill_gaps()
     with failing_in_one_line(PROGRAM):
         settings = read_settings(os.environ, {})
         _refuse_bad_start(settings)
@@ -141,7 +139,7 @@ def _refuse_bad_start(settings: Settings) -> None:
 
 
 def _supervise_beside(database: Path) -> str | None:
-    _append_to_files()
+    _outlive_outputs()
     os.umask(0o077)  # supervisord heeds a setting for that only where it leaves the terminal
     os.environ["TRACEHUB_PYTHON"] = sys.executable
     with _prefix_beside(database) as prefix:
@@ -169,7 +167,7 @@ def _supervise() -> str | None:
 
 
 class _Lines(io.FileIO):
-    """A file that output goes to. What its disk does not take is lost: the services outlive that, and so do we."""
+    """Where output goes. What is not taken there is lost: the services outlive that, and so do we."""
 
     def write(self, data: Any) -> int:
         """Write some of it, or take it for written."""
@@ -179,11 +177,20 @@ class _Lines(io.FileIO):
             return len(data)
 
 
-def _append_to_files() -> None:
-    """Where output goes to a file several processes write it, which must not write over one another."""
+def _fill_gaps() -> None:
+    """What the shell has closed (`>&-`) goes nowhere: else the next file, the one with the pid, would be output."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
+def _outlive_outputs() -> None:
+    """No disk that is full and no terminal that has gone ends what is written there."""
     for number, name in ((1, "stdout"), (2, "stderr")):
-        if stat.S_ISREG(os.fstat(number).st_mode):
+        kind = os.fstat(number).st_mode
+        if stat.S_ISREG(kind):  # several processes write it, and must not write over one another
             fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+        if stat.S_ISREG(kind) or stat.S_ISCHR(kind):
             lines = io.BufferedWriter(_Lines(number, "w", closefd=False))
             setattr(sys, name, io.TextIOWrapper(lines, errors="backslashreplace", line_buffering=True))
 

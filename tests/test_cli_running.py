@@ -106,6 +106,22 @@ def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:
     assert server.returncode == 0
 
 
+@pytest.mark.parametrize("outputs", [">/dev/full", ">&-", ">&- 2>&-"])
+def test_start_outlives_outputs_that_take_nothing(alone: Shell, tmp_path: Path, outputs: str) -> None:
+    """Lines are lost, and reach no file that they are not for: that with the pid holds the pid."""
+    command = ["sh", "-c", f'exec "$0" start {outputs}', BIN / "tracehub"]
+    with subprocess.Popen(command, env=alone.environ, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            while alone.run("status").returncode:
+                assert server.poll() is None
+            held = (tmp_path / ".local/share/tracehub/tracehub.db.pid").read_text()
+        finally:
+            alone.run("stop")
+        _, said = server.communicate(timeout=30)
+    assert (held.strip(), server.returncode) == (str(server.pid), 0)
+    assert "Traceback" not in said
+
+
 def test_packages_in_the_working_folder_are_not_taken_for_the_server(alone: Shell, tmp_path: Path) -> None:
     """A project may have a package `shared` of its own, and who looks at it has not asked to run it."""
     project = tmp_path / "project"
