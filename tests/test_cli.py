@@ -272,6 +272,14 @@ def test_an_output_without_room_is_named(shell: Shell, words: str) -> None:
     assert (ended.returncode, ended.stderr) == (1, "tracehub: standard output: No space left on device\n")
 
 
+def test_remarks_without_room_change_nothing(shell: Shell) -> None:
+    """What a command is about goes on, and its exit code is its own."""
+    for words in (("list", "--grep", "no such id"), ("show", "nobody"), ("list", "--nope")):
+        told = shell.run(*words)
+        ended = shell.run_in("exec 2>/dev/full", *words)
+        assert (ended.returncode, ended.stdout) == (told.returncode, told.stdout), words
+
+
 def test_a_directory_that_is_gone_is_named(shell: Shell, tmp_path: Path) -> None:
     """The one that a path without a slash is meant in."""
     ended = shell.run_in(f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone", "snapshot", "a.db")

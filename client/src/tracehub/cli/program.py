@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -88,8 +87,6 @@ def program(name: str) -> click.Group:
 def run(name: str) -> NoReturn:
     """Run one of the programs on `sys.argv`, and end."""
     _open_outputs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = program(name).main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -121,12 +118,26 @@ def run(name: str) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+class _Remarks(io.FileIO):
+    """Standard error. What is not taken there, as by a full disk, is lost: no command is about its remarks."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def _open_outputs() -> None:
     """Where the shell has closed an output (`>&-`), what is written to it goes nowhere."""
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    encoding = sys.stderr.encoding if sys.stderr else None
+    remarks = io.BufferedWriter(_Remarks(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(remarks, encoding, errors="backslashreplace", line_buffering=True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _write_no_more() -> None:
@@ -150,6 +161,5 @@ def _refused(error: Refused) -> str:
 
 
 def _end(name: str, text: str, code: int) -> NoReturn:
-    with contextlib.suppress(BrokenPipeError):
-        print(f"{name}: {clean(' '.join(text.split()))}", file=sys.stderr)
+    print(f"{name}: {clean(' '.join(text.split()))}", file=sys.stderr)
     sys.exit(code)
