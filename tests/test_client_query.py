@@ -89,6 +89,13 @@ def test_a_timeout_that_is_none_is_the_default(server: Wayward, timeout: Any) ->
     assert TraceHubQueryClient(server.url, timeout).list_correlations() == {"correlations": []}
 
 
+def test_a_stream_without_a_time_has_the_default(server: Wayward) -> None:
+    """As every other time that is None."""
+    server.replies = [stream(frame(1), TIMEOUT)]
+    assert list(TraceHubQueryClient(server.url).stream("c", timeout=None)) == [told(n=1)]
+    assert server.requests[0].path.endswith("?timeout=60")
+
+
 def test_a_secret_that_is_given_goes_before_the_environments(server: Wayward, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a reader of several servers."""
     monkeypatch.setenv("TRACEHUB_QUERY_SECRET", "of another server")

@@ -179,6 +179,14 @@ def test_a_number_that_is_none_does_no_harm(server: Wayward, value: Any, caplog:
     assert ("timeout" in caplog.text) == (value not in (None, "1"))
 
 
+def test_a_time_to_wait_that_is_none_is_the_default(server: Wayward) -> None:
+    """For what is pending, as for all else."""
+    client = TraceHubClient(server.url)
+    client.send(entry(1))
+    assert client.flush(None) and client.close(None)
+    assert numbers(server) == [1]
+
+
 def test_redirects_to_the_other_port_keep_method_body_and_secret(server: Wayward) -> None:
     """307 and 308 are followed with everything, and remembered."""
     with wayward() as query_port:

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _INFINITY = float("inf")
+_WAIT_S = 5.0  # for what is pending, unless another time is given
 
 
 class TraceHubClient:
@@ -124,14 +125,14 @@ class TraceHubClient:
         except Exception as error:
             self._refuse(error)
 
-    def flush(self, timeout: float = 5.0) -> bool:
+    def flush(self, timeout: float | None = _WAIT_S) -> bool:
         """Wait up to `timeout` seconds; true when nothing sent before is pending any more, in flight or waiting."""
-        return not self._enabled or self._own_sender().flush(timeout)
+        return not self._enabled or self._own_sender().flush(_WAIT_S if timeout is None else timeout)
 
-    def close(self, timeout: float = 5.0) -> bool:
+    def close(self, timeout: float | None = _WAIT_S) -> bool:
         """Flush and end the thread; what is sent later is dropped, and so is what cannot be sent within `timeout`."""
         processes.forget(self)
-        return not self._enabled or self._own_sender().close(timeout)
+        return not self._enabled or self._own_sender().close(_WAIT_S if timeout is None else timeout)
 
     def leave(self, timeout: float) -> None:
         """Flush because the process ends: no longer than `timeout` seconds, and less when the server is away."""
@@ -217,7 +218,7 @@ def get_tracehub_client() -> TraceHubClient | None:
     return _made.setdefault("client", made)  # of two threads one wins, without a lock that a fork could leave taken
 
 
-def close_tracehub_client(timeout: float = 5.0) -> bool:
+def close_tracehub_client(timeout: float | None = _WAIT_S) -> bool:
     """Close the client of this process; the next use reads the settings anew. True when all was sent."""
     client = _made.pop("client", None)
     return client is None or client.close(timeout)

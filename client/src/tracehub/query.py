@@ -14,6 +14,7 @@ from tracehub.plain import repaired
 from tracehub.settings import first_secret, number, read_secret
 
 SILENCE_S = 45.0  # three heartbeats: a stream that is silent for longer is dead
+STREAM_S = 60  # unless another time is given
 LATE_S = 5.0  # that the end of a stream may take beyond its time
 
 
@@ -53,13 +54,15 @@ class TraceHubQueryClient:
         finally:
             connection.close()
 
-    def stream_traces(self, correlation_id: str, callback: Callable[[Json], Any], timeout: int = 60) -> None:
+    def stream_traces(
+        self, correlation_id: str, callback: Callable[[Json], Any], timeout: int | None = STREAM_S
+    ) -> None:
         """Call `callback` with each entry of the chain, stored ones first, until `timeout` seconds have passed."""
         for entry in self.stream(correlation_id, timeout):
             callback(entry)
 
     def stream(
-        self, correlation_id: str, timeout: int = 60, *, on_event: Callable[[str, Json], Any] | None = None
+        self, correlation_id: str, timeout: int | None = STREAM_S, *, on_event: Callable[[str, Json], Any] | None = None
     ) -> Iterator[Json]:
         """Each entry of the chain, once and in order, for `timeout` seconds; a lost connection is taken up again.
 
@@ -67,6 +70,7 @@ class TraceHubQueryClient:
         what was missed, `on_event("reset", {...})` when the file was replaced and all comes anew. Without `on_event`
         both are logged.
         """
+        timeout = STREAM_S if timeout is None else timeout
         connect = partial(self._connect, max(self.timeout, min(SILENCE_S, timeout + LATE_S)))
         following = Following(connect, f"/traces/{quoted(correlation_id)}/stream", {}, timeout)
         for _, entry in entries(following, on_event):
