@@ -214,13 +214,34 @@ def test_another_server_at_the_address_is_one_line(shell: Shell) -> None:
             assert other.url in ended.stderr
 
 
-@pytest.mark.parametrize("address", ["ftp://x", "http://", "http://:8099", "http://[bad", "http://localhost:99999"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://x",
+        "http://",
+        "http://:8099",
+        "http://[bad",
+        "http://localhost:99999",
+        "http://local host:9",
+        "http://localhost:9/a b",
+        "http://localhost:9/\x1b[2J",
+    ],
+)
 def test_an_address_that_is_none_is_wrong_use(shell: Shell, address: str) -> None:
     """In one line, whatever the command asks first; a server that is away is something else."""
     commands = (("list",), ("status",), ("doctor",), ("tail",), ("send", "->", "SH", "a", "b", "--id", "c"))
     for ended in shell.run_each(*commands, TRACEHUB_URL=address):
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1), ended
-        assert address.rstrip("/") in ended.stderr
+        assert address.rstrip("/").replace("\x1b", "\\x1b") in ended.stderr
+
+
+def test_a_secret_that_no_header_carries_is_wrong_use(shell: Shell) -> None:
+    """As one copied with two lines of its file; no port is asked, and the secret is not shown."""
+    commands = (("list",), ("status",), ("doctor",), ("tail",), ("send", "->", "SH", "a", "b", "--id", "c"))
+    two = dict.fromkeys(("TRACEHUB_SECRET", "TRACEHUB_QUERY_SECRET"), "half\nother half")
+    for ended in shell.run_each(*commands, **two):
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1), ended
+        assert "line break" in ended.stderr and "half" not in ended.stderr
 
 
 @pytest.mark.parametrize(("words", "closed"), [("list --json", ">&-"), ("new --json", ">&-"), ("list --json", "2>&-")])

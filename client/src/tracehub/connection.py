@@ -39,7 +39,7 @@ class Place(NamedTuple):
             port = parts.port
         except ValueError as error:
             raise NoAddress(f"not an address: {url!r} ({error})") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or " " in url or not url.isprintable():
             raise NoAddress(f"not an http or https address: {url!r}")
         usual = 443 if parts.scheme == "https" else 80
         return cls(parts.scheme, parts.hostname, usual if port is None else port, parts.path.rstrip("/"))
@@ -64,6 +64,8 @@ class Connection:
 
     def __init__(self, url: str, timeout_s: float, secret: str = "") -> None:
         self._home = Place.at(url)
+        if "\n" in secret or "\r" in secret:  # http.client would show all of it
+            raise NoAddress("the secret has a line break in it, which no header can carry")
         self._moved: Place | None = None  # where the last redirect led; forgotten with the first failure
         self._timeout_s = timeout_s
         self._secret = secret.encode(errors="surrogatepass")
@@ -144,8 +146,6 @@ class Connection:
     def _request(self, place: Place, method: str, path: str, body: bytes | None, headers: Headers) -> HTTPResponse:
         sent = dict(headers)
         if self._secret and self._home.trusts(place):
-            if b"\n" in self._secret or b"\r" in self._secret:  # http.client would show all of it
-                raise Unreachable("the secret has a line break in it, which no header can carry")
             sent["X-TraceHub-Secret"] = self._secret
         origin = place._replace(prefix="")
         kept = self._kept.get(origin)

@@ -20,7 +20,7 @@ class Unreachable(TraceHubError):
 
 
 class NoAddress(Unreachable, ValueError):
-    """Nothing was asked, for what was given names no place."""
+    """Nothing was asked, for what was given names no place, or no secret."""
 
     may_pass = False
 

@@ -19,7 +19,7 @@ from tracehub.cli.reading import Reader
 from tracehub.cli.running import _DB
 from tracehub.cli.words import clean, duration, plainly
 from tracehub.connection import Place
-from tracehub.errors import TraceHubError, Unreachable
+from tracehub.errors import NoAddress, TraceHubError, Unreachable
 from tracehub.following import NO_REASON
 from tracehub.settings import read_secret
 
@@ -74,6 +74,8 @@ def _ports(hub: Hub) -> list[Finding]:
         try:
             asked = time.time()
             status, told, at = ports.health(name, read_secret(variable))
+        except NoAddress:
+            raise
         except Unreachable as error:
             remedy = "" if isinstance(error.__cause__, SSLError) else "tracehub start, or --url"
             findings.append(Finding("problem", name, f"no answer from {url}: {plainly(error)}", remedy))

@@ -12,7 +12,7 @@ from tracehub.cli.hub import Hub, Ports
 from tracehub.cli.program import DOWN
 from tracehub.cli.reading import Reader
 from tracehub.cli.words import clean, duration, plainly, several, size
-from tracehub.errors import Refused, TraceHubError, Unreachable
+from tracehub.errors import NoAddress, Refused, TraceHubError, Unreachable
 from tracehub.settings import read_secret
 
 Json = dict[str, Any]
@@ -49,6 +49,8 @@ def service(ports: Ports, name: str, secret_name: str) -> Json:
     url: str = getattr(ports, name)
     try:
         status, told, _ = ports.health(name, read_secret(secret_name))
+    except NoAddress:
+        raise
     except Unreachable as error:
         return {"up": False, "url": url, "detail": plainly(error)}
     return {"up": status == 200, "url": url, **told}
