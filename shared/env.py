@@ -44,6 +44,7 @@ PROGRAM: Final = "tracehub"  # by what name errors of what is no service begin
 BAD_SETTING: Final = 2  # exit code
 VOLATILE: Final = ("/tmp", "/var/tmp", "/dev/shm")
 
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NO_HEADER: Final = re.compile(r"[\0-\x08\n-\x1f\x7f\ud800-\udfff]")
 
 
@@ -185,9 +186,11 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _convert(name: str, text: str, type: Any) -> Any:
+    kind = type.__origin__
     try:
-        return msgspec.convert(text, type, strict=False)
-    except (msgspec.ValidationError, UnicodeEncodeError):
+        given = text if kind is str else kind(text) if _NUMBER.fullmatch(text) else None
+        return msgspec.convert(given, type)
+    except (msgspec.ValidationError, ValueError):
         raise SettingError(f"{name}={text!r}: expected {type.__metadata__[-1].description}") from None
 
 

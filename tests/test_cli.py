@@ -265,6 +265,13 @@ def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
         assert (shell.run(*words).returncode, shell.run(*words).stdout) == (2, "")
 
 
+@pytest.mark.parametrize("number", ["1_0", "\u0665", "1e1", "many", "0"])
+def test_a_number_that_is_none_is_wrong_use(shell: Shell, number: str) -> None:
+    """Digits are those of settings, and nothing else that Python would read."""
+    for ended in shell.run_each(("list", "-n", number), ("wait", "x", "--timeout", number)):
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1), ended
+
+
 def test_a_port_that_is_none_is_exit_code_2(shell: Shell) -> None:
     """The variable is named, and no other port is asked instead."""
     for ended in shell.run_each(("status",), ("list",), TRACEHUB_URL="", TRACEHUB_QUERY_PORT="8l00"):

@@ -169,7 +169,7 @@ def test_an_address_that_is_none_does_no_harm(url: str | None) -> None:
         assert client.pending == 0
 
 
-@pytest.mark.parametrize("value", [None, "1", "soon", float("nan"), -1])
+@pytest.mark.parametrize("value", [None, "1", "soon", "1_0", "\u0665", float("nan"), -1])
 def test_a_number_that_is_none_does_no_harm(server: Wayward, value: Any, caplog: pytest.LogCaptureFixture) -> None:
     """None is the default, a text is read as in a variable; of what cannot be used the log says what is instead."""
     with TraceHubClient(server.url, value, value, value, value) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
@@ -58,6 +59,8 @@ def number(name: str, given: object, kind: Callable[[Any], T], default: T, least
     if given in ("", None):
         return default
     try:
+        if isinstance(given, str) and not re.fullmatch(r"\s*\d+(\.\d+)?\s*", given, re.A):
+            raise ValueError
         value = kind(given)
     except (TypeError, ValueError, OverflowError):
         value = least - 1

@@ -11,6 +11,7 @@ from rich.text import Text
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
+from tracehub.cli.whole import Whole
 from tracehub.cli.words import age, clean, duration
 
 Json = dict[str, Any]
@@ -32,7 +33,7 @@ MOST_PAGES = 50  # of a filtered list, each of which may come back short
         "{} --json | jq -r '.correlations[].correlation_id'",
     ],
 )
-@click.option("-n", "--limit", type=click.IntRange(1, MOST_CHAINS), default=20, show_default=True, help="Chains.")
+@click.option("-n", "--limit", type=Whole(1, MOST_CHAINS), default=20, show_default=True, help="Chains.")
 @click.option("--source", metavar="SOURCE", help="Only chains with an entry of this source.")
 @click.option("--grep", "q", metavar="TEXT", help="Only chains with this in their id.")
 @click.option("--open/--complete", "is_open", default=None, help="Only chains that wait for an exit, or that do not.")

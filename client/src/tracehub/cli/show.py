@@ -13,6 +13,7 @@ from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slow
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
 from tracehub.cli.timeline import Step, rows_of, steps_of
+from tracehub.cli.whole import Whole
 from tracehub.cli.words import age, clean, clock, duration, several
 
 Json = dict[str, Any]
@@ -34,9 +35,7 @@ SHORTEST = 4  # characters of an id that may stand for all of it
 @click.argument("correlation_id", metavar="[ID]", required=False, shell_complete=complete_id)
 @click.option("--source", metavar="SOURCE", help="Only entries of this source.")
 @click.option("-v", "--verbose", is_flag=True, help="Data, host and time of each entry; nothing folded.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(1, MOST_CHAINS), default=20, show_default=True, help="Chains, without an ID."
-)
+@click.option("-n", "--limit", type=Whole(1, MOST_CHAINS), default=20, show_default=True, help="Chains, without an ID.")
 def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbose: bool, limit: int) -> int:
     """Recent chains or, with an ID, one chain: a timeline with a column for each source.
 

@@ -16,6 +16,7 @@ from tracehub.cli.hub import Hub
 from tracehub.cli.matching import glob
 from tracehub.cli.screen import Screen
 from tracehub.cli.timeline import trouble_of
+from tracehub.cli.whole import Whole
 from tracehub.cli.words import clean, clock, duration, plainly, shown_json
 from tracehub.following import parsed
 from tracehub.query import quoted
@@ -47,9 +48,9 @@ SOURCE_COLUMNS = 20
 @click.option("--operation", metavar="OPERATION", help="Only this operation.")
 @click.option("--endpoint", metavar="GLOB", help="Only this endpoint; * and ? as in a shell.")
 @click.option(
-    "-n", "--last", type=click.IntRange(0, 1000), default=0, help="Begin with the last N entries stored, without an ID."
+    "-n", "--last", type=Whole(0, 1000), default=0, help="Begin with the last N entries stored, without an ID."
 )
-@click.option("--after", type=click.IntRange(0), help="Begin after this row id; 0: with the oldest.")
+@click.option("--after", type=Whole(0), help="Begin after this row id; 0: with the oldest.")
 @click.option("-v", "--verbose", is_flag=True, help="Show data, too.")
 def tail_command(
     hub: Hub,

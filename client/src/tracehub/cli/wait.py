@@ -33,7 +33,7 @@ AGAIN_S = 1.0  # until the server is asked again what it could not answer
 
 def seconds(text: str, option: str) -> float:
     """The seconds that the text of an option stands for."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text.strip(), re.ASCII)
     if not found:
         raise click.BadParameter(f"expected a time such as 30, 2s, 500ms or 1m, not {text!r}", param_hint=option)
     return min(float(found[1]) * UNITS_S[found[2]], threading.TIMEOUT_MAX)
