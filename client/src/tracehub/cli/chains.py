@@ -17,7 +17,10 @@ from tracehub.cli.words import age, clean, duration
 Json = dict[str, Any]
 MOST_CHAINS = 1000  # of a list
 NAMED_WIDTH = 100  # columns from which there is room for the names of sources
-NARROW_WIDTH = 70  # columns below which there is room for what is needed most
+ID = "correlation id"
+WHOLE_ID = 36  # letters of an id, as a UUID has them, for which a narrow terminal goes without other columns:
+DISPENSABLE = ("src", "entries", "took")  # the first of them first
+GAP = 2  # between columns
 MOST_PAGES = 50  # of a filtered list, each of which may come back short
 
 
@@ -79,30 +82,40 @@ def _say_empty(hub: Hub, filtered: bool) -> None:
 
 
 def _table(chains: list[Json], screen: Screen) -> Table:
-    narrow, named = screen.width < NARROW_WIDTH, screen.width >= NAMED_WIDTH
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=named)
-    table.add_column("correlation id", overflow="fold", min_width=16, max_width=max(36, screen.width - 60))
-    for name in ("last",) if narrow else ("last", "took", "entries"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    if named:
-        table.add_column("from", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
-    elif not narrow:
-        table.add_column("src", no_wrap=True)
-    for chain in chains:
-        id, last = Text(clean(chain["correlation_id"])), Text(age(float(chain["last_ts"])), "dim")
-        if narrow:
-            table.add_row(id, last, _state(chain))
-            continue
-        table.add_row(
-            id,
-            last,
-            Text(duration(float(chain["duration_ms"]))),
-            Text(f"{chain['trace_count']:,}"),
-            _state(chain),
-            _sources([clean(source) for source in chain["sources"]], named),
-        )
+    named = screen.width >= NAMED_WIDTH
+    rows = [_row(chain, named) for chain in chains]
+    names = list(rows[0])
+    for name in () if named else DISPENSABLE:
+        if _width(rows, names) > screen.width:
+            names.remove(name)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", expand=named)
+    for name in names:
+        if name == ID:
+            table.add_column(name, overflow="fold", min_width=16, max_width=max(WHOLE_ID, screen.width - 60))
+        elif name == "src" and named:
+            table.add_column("from", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
+        else:
+            table.add_column(name, no_wrap=True, justify="left" if name in ("state", "src") else "right")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
     return table
+
+
+def _row(chain: Json, named: bool) -> dict[str, Text]:
+    return {
+        ID: Text(clean(chain["correlation_id"])),
+        "last": Text(age(float(chain["last_ts"])), "dim"),
+        "took": Text(duration(float(chain["duration_ms"]))),
+        "entries": Text(f"{chain['trace_count']:,}"),
+        "state": _state(chain),
+        "src": _sources([clean(source) for source in chain["sources"]], named),
+    }
+
+
+def _width(rows: list[dict[str, Text]], names: list[str]) -> int:
+    """The columns that they take with ids that are whole, as far as that is promised."""
+    widest = {name: max(len(name), *(row[name].cell_len for row in rows)) for name in names}
+    return sum(widest.values()) - max(0, widest[ID] - WHOLE_ID) + GAP * (len(names) - 1)
 
 
 def _state(chain: Json) -> Text:
