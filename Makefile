@@ -11,7 +11,7 @@ LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB=
 RUN = @$(LASTING); exec $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run-ingest run-query demo screenshots test test-hard test-hard-proves
+.PHONY: help setup chosen run-all run-ingest run-query demo screenshots test test-hard test-hard-proves
 .PHONY: bench bench-quick bench-growth profile lint types clean
 
 help: ## say what there is
@@ -83,6 +83,14 @@ $(BENCH_STAMP): $(STAMP)
 	@uv pip install -q --python $(BIN)/python -e '.[bench]'
 	@touch $@
 else
+ifneq ($(origin PYTHON),file)
+$(STAMP): | chosen
+endif
+
+chosen:
+	@[ ! -x $(BIN)/python ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$($(BIN)/python -V)" ] || { \
+	  echo "make: .venv has $$($(BIN)/python -V), $(PYTHON) is $$("$(PYTHON)" -V 2>&1): make clean removes it" >&2; exit 1; }
+
 $(STAMP): $(PROJECTS)
 	@command -v "$(PYTHON)" >/dev/null || { echo "make: $(PYTHON) is not there: install Python 3.11 or newer" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$("$(PYTHON)" -V) is too old:" \
