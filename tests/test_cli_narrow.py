@@ -4,6 +4,7 @@ import pytest
 from conftest import entry
 from rich.cells import cell_len
 from shell import Shell, hub, shell
+from tracehub.cli.program import COMMANDS
 
 __all__ = ["hub", "shell"]  # fixtures
 
@@ -46,3 +47,11 @@ def test_a_terminal_that_says_nothing_or_nonsense_of_its_width(shell: Shell, col
     shell.store(entry(correlation_id="unmeasured"))
     assert "unmeasured" in shell.run("list", "--grep", "unmeasured", COLUMNS=columns).stdout
     assert "unmeasured" in shell.on_terminal("list", "--grep", "unmeasured", COLUMNS=columns)
+
+
+def test_no_help_is_wider_than_the_terminal(shell: Shell) -> None:
+    """Of any command, examples included."""
+    for ended in shell.run_each(*((name, "--help") for name in COMMANDS), COLUMNS="80"):
+        shown = ended.stdout
+        assert "Examples:" in shown
+        assert not [line for line in shown.splitlines() if cell_len(line) > 80]

@@ -28,11 +28,11 @@ MOST_PAGES = 50  # of a filtered list, each of which may come back short
     "list",
     short_help="Recent correlation ids.",
     examples=[
-        "{}                       the recent chains",
-        "{} --open                those that wait for an exit",
-        "{} --errors              those in which something went wrong",
+        "{}  the recent chains",
+        "{} --open  those that wait for an exit",
+        "{} --errors  those in which something went wrong",
         "{} --source WK -n 100",
-        "{} --grep req-12         those with this in their id",
+        "{} --grep req-12  those with this in their id",
         "{} --json | jq -r '.correlations[].correlation_id'",
     ],
 )

@@ -21,7 +21,10 @@ PLAIN = re.compile(r"[\w.,:@%+=/][\w.,:@%+=/-]*")  # what a shell takes as it is
 
 
 class Command(click.Command):
-    """A command with examples, in which `->` and `<-` are words and no options. `{}` in an example is its own name."""
+    """A command with examples, in which `->` and `<-` are words and no options. `{}` in an example is its own name.
+
+    Two blanks in an example stand before what it does.
+    """
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -31,9 +34,10 @@ class Command(click.Command):
         return super().parse_args(ctx, ["entry" if arg == "->" else arg for arg in args])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        parts = (example.format(ctx.command_path).partition("  ") for example in self._examples)
+        rows = [(words, remark) for words, _, remark in parts]
         with formatter.section("Examples"):
-            for example in self._examples:
-                formatter.write(f"  {example.format(ctx.command_path)}\n")
+            formatter.write_dl(rows, max((len(words) for words, remark in rows if remark), default=0))
 
 
 def command(*args: Any, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:

@@ -15,8 +15,8 @@ PROGRAMS = ("tracehub", "kbc", "kiberos")
     "completion",
     short_help="Completion for your shell.",
     examples=[
-        'eval "$({} bash)"                     in ~/.bashrc',
-        'eval "$({} zsh)"                      in ~/.zshrc',
+        'eval "$({} bash)"  in ~/.bashrc',
+        'eval "$({} zsh)"  in ~/.zshrc',
         "{} fish > ~/.config/fish/completions/tracehub.fish",
     ],
 )

@@ -26,7 +26,7 @@ PAGE = 1000  # entries of one answer
         "{} req-12345 > req-12345.ndjson",
         "{} --all -o monday.ndjson.gz",
         "{} --all | jq -c 'select(.source_id == \"WK\")'",
-        "{} --all --url http://one:8100 | tracehub import --url http://two:8099 -",
+        "{} --all | tracehub import --url http://two:8099 -",
     ],
 )
 @click.argument("correlation_id", metavar="[ID]", required=False, shell_complete=complete_id)

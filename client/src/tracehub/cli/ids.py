@@ -37,7 +37,7 @@ def in_force() -> tuple[str, str]:
 @command(
     "new",
     short_help="Make a correlation id.",
-    examples=["{}", 'eval "$({} --export)"    # in force here and in all started here', "{} deploy-17"],
+    examples=["{}", 'eval "$({} --export)"  for all that is started here', "{} deploy-17"],
 )
 @click.argument("correlation_id", metavar="[ID]", required=False)
 @click.option("--export", "as_export", is_flag=True, help="A line for eval: sets TRACEHUB_CORRELATION_ID.")

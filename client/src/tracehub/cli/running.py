@@ -29,9 +29,9 @@ _DB = click.option(
     "start",
     short_help="Start both services, supervised.",
     examples=[
-        "{}                             in the foreground, until Ctrl-C",
-        "{} --detach                    in the background, until tracehub stop",
-        "{} --db /srv/tracehub/tracehub.db --port 9099 --query-port 9100",
+        "{}  in the foreground, until Ctrl-C",
+        "{} --detach  in the background, until tracehub stop",
+        "{} --db /srv/traces.db --port 9099 --query-port 9100",
     ],
 )
 @click.option("--detach", is_flag=True, help="Go on in the background once both services answer.")

@@ -36,9 +36,9 @@ SOURCE_COLUMNS = 20
     "tail",
     short_help="Follow entries live.",
     examples=[
-        "{}                          everything, from now on",
-        "{} -n 20                    the last 20 first",
-        "{} req-12345                one chain: what is stored and what comes",
+        "{}  everything, from now on",
+        "{} -n 20  the last 20 first",
+        "{} req-12345  one chain: what is stored and what comes",
         "{} --source WK --endpoint '/api/*'",
         "{} --json --after 0 > everything.ndjson",
     ],

@@ -134,8 +134,8 @@ class Quiet(Goal):
     "wait",
     short_help="Wait until a chain completes, has an entry or goes quiet.",
     examples=[
-        "{} req-12345                         until every entry has its exit",
-        "{} req-12345 --until 'WK <- /run'    until WK has left /run",
+        "{} req-12345  until every entry has its exit",
+        "{} req-12345 --until 'WK <- /run'  until WK has left /run",
         "{} req-12345 --until quiet=2s --timeout 1m",
         "{} $(tracehub current) || tracehub show $(tracehub current)",
     ],
