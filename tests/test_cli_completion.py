@@ -65,14 +65,16 @@ def test_fish_completes_commands_and_plain_ids(shell: Shell) -> None:
     if shutil.which("fish") is None:
         pytest.skip("no fish")
     shell.store(entry(correlation_id="whole-1"), entry(correlation_id="whole$(touch here)"))
-    lines = ("tracehub sn", "tracehub show whole", "kbc trace sh", "kiberos trace li")
+    shell.store(entry(correlation_id="parted,2"))
+    lines = ("tracehub sn", "tracehub show whole", "kbc trace sh", "kiberos trace li", "tracehub show part")
     asked = "; ".join(f"complete -C '{line}'" for line in lines)
     script = f"set -x PATH {BIN} $PATH; tracehub completion fish | source; {asked}"
     ended = subprocess.run(
         ["fish", "--no-config", "-c", script],
         env=shell.environ, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert [line.split()[0] for line in ended.stdout.splitlines()] == ["snapshot", "whole-1", "show", "list"], ended
+    told = [line.split()[0] for line in ended.stdout.splitlines()]
+    assert told == ["snapshot", "whole-1", "show", "list", "parted,2"], ended
 
 
 def test_zsh_completes_commands_and_plain_ids(shell: Shell) -> None:

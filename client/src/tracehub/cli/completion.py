@@ -29,6 +29,7 @@ def completion_command(hub: Hub, shell: str) -> int:
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
     scripts = [kind(program(name), {}, name, f"_{name.upper()}_COMPLETE").source() for name in PROGRAMS]
+    scripts = [script.replace('split ","', 'split -m 1 ","') for script in scripts]  # or fish cuts an id at its comma
     if hub.screen.json:
         hub.screen.data({"shell": shell, "script": "\n".join(scripts)})
     else:
