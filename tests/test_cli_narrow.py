@@ -55,3 +55,11 @@ def test_no_help_is_wider_than_the_terminal(shell: Shell) -> None:
         shown = ended.stdout
         assert "Examples:" in shown
         assert not [line for line in shown.splitlines() if cell_len(line) > 80]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_status_keeps_the_addresses(shell: Shell, columns: int) -> None:
+    """Other columns go where there is no room: an address is there to be copied, too."""
+    shown = shell.run("status", COLUMNS=str(columns)).stdout
+    assert f"{shell.url} " in shown.replace("\n", " ")
+    assert ("version" in shown) == (columns == 80)

@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from tracehub.cli.columns import GAP, WHOLE, fitting
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
@@ -18,9 +19,6 @@ Json = dict[str, Any]
 MOST_CHAINS = 1000  # of a list
 NAMED_WIDTH = 100  # columns from which there is room for the names of sources
 ID = "correlation id"
-WHOLE_ID = 36  # letters of an id, as a UUID has them, for which a narrow terminal goes without other columns:
-DISPENSABLE = ("src", "entries", "took")  # the first of them first
-GAP = 2  # between columns
 MOST_PAGES = 50  # of a filtered list, each of which may come back short
 
 
@@ -84,14 +82,11 @@ def _say_empty(hub: Hub, filtered: bool) -> None:
 def _table(chains: list[Json], screen: Screen) -> Table:
     named = screen.width >= NAMED_WIDTH
     rows = [_row(chain, named) for chain in chains]
-    names = list(rows[0])
-    for name in () if named else DISPENSABLE:
-        if _width(rows, names) > screen.width:
-            names.remove(name)
+    names = fitting(rows, () if named else ("src", "entries", "took"), screen.width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", expand=named)
     for name in names:
         if name == ID:
-            table.add_column(name, overflow="fold", min_width=16, max_width=max(WHOLE_ID, screen.width - 60))
+            table.add_column(name, overflow="fold", min_width=16, max_width=max(WHOLE, screen.width - 60))
         elif name == "src" and named:
             table.add_column("from", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
         else:
@@ -110,12 +105,6 @@ def _row(chain: Json, named: bool) -> dict[str, Text]:
         "state": _state(chain),
         "src": _sources([clean(source) for source in chain["sources"]], named),
     }
-
-
-def _width(rows: list[dict[str, Text]], names: list[str]) -> int:
-    """The columns that they take with ids that are whole, as far as that is promised."""
-    widest = {name: max(len(name), *(row[name].cell_len for row in rows)) for name in names}
-    return sum(widest.values()) - max(0, widest[ID] - WHOLE_ID) + GAP * (len(names) - 1)
 
 
 def _state(chain: Json) -> Text:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from tracehub.cli.columns import GAP, fitting
 from tracehub.cli.command import command
 from tracehub.cli.hub import Hub, Ports
 from tracehub.cli.program import DOWN
@@ -39,7 +41,7 @@ def status_command(hub: Hub) -> int:
     if hub.screen.json:
         hub.screen.data({"up": up, "services": services, "stats": stats})
     else:
-        hub.screen.show(_table(services))
+        hub.screen.show(_table(services, hub.screen.width))
         hub.screen.show(Text(), *_held(stats, services))
     return 0 if up else DOWN
 
@@ -67,26 +69,30 @@ def _stats(url: str) -> Json:
         return {"detail": plainly(error)}
 
 
-def _table(services: dict[str, Json]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("service", "", "address", "pid", "up for", "version"):
-        table.add_column(
-            name, justify="right" if name in ("pid", "up for") else "left", no_wrap=name != "address", overflow="fold"
-        )
-    for name, told in services.items():
-        up = Text("up", "bold green") if told["up"] else Text("down", "bold red")
-        uptime = told.get("uptime_s")
-        table.add_row(
-            name,
-            up,
-            Text(clean(told["url"])),
-            Text(str(told.get("pid", ""))),
-            Text(_uptime(uptime) if isinstance(uptime, (int, float)) else ""),
-            Text(clean(told.get("version", ""))),
-        )
+def _table(services: dict[str, Json], width: int) -> Table:
+    rows = [_row(name, told) for name, told in services.items()]
+    names = fitting(rows, ("version", "up for", "pid"), width)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    for name in names:
+        justify: JustifyMethod = "right" if name in ("pid", "up for") else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "address", overflow="fold")
+    for row, told in zip(rows, services.values()):
+        table.add_row(*(row[name] for name in names))
         if told.get("detail"):
             table.add_row("", "", Text(clean(told["detail"]), "red"))
     return table
+
+
+def _row(name: str, told: Json) -> dict[str, Text]:
+    uptime = told.get("uptime_s")
+    return {
+        "service": Text(name),
+        "": Text("up", "bold green") if told["up"] else Text("down", "bold red"),
+        "address": Text(clean(told["url"])),
+        "pid": Text(str(told.get("pid", ""))),
+        "up for": Text(_uptime(uptime) if isinstance(uptime, (int, float)) else ""),
+        "version": Text(clean(told.get("version", ""))),
+    }
 
 
 def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
