@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Services, entry
-from shell import BIN, Shell, hub, shell
+from shell import Shell, hub, shell
 from wayward import Reply, wayward
 
 __all__ = ["hub", "shell"]  # fixtures
@@ -244,18 +244,6 @@ def test_a_secret_that_no_header_carries_is_wrong_use(shell: Shell) -> None:
         assert "line break" in ended.stderr and "half" not in ended.stderr
 
 
-@pytest.mark.parametrize(("words", "closed"), [("list --json", ">&-"), ("new --json", ">&-"), ("list --json", "2>&-")])
-def test_an_output_that_the_shell_has_closed_is_none(shell: Shell, words: str, closed: str) -> None:
-    """What would have gone there goes nowhere, and the exit code is as ever."""
-    line = f'"$0" {words}'
-    open_, shut = (
-        subprocess.run(["sh", "-c", text, BIN / "tracehub"], env=shell.environ, capture_output=True, check=False)
-        for text in (line, f"{line} {closed}")
-    )
-    assert shut.returncode == open_.returncode
-    assert (shut.stdout, shut.stderr) in ((b"", open_.stderr), (open_.stdout, b""))
-
-
 def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
     """And says where help is."""
     for ended in shell.run_each(("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):
@@ -277,35 +265,6 @@ def test_a_port_that_is_none_is_exit_code_2(shell: Shell) -> None:
     for ended in shell.run_each(("status",), ("list",), TRACEHUB_URL="", TRACEHUB_QUERY_PORT="8l00"):
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
         assert "TRACEHUB_QUERY_PORT='8l00'" in ended.stderr
-
-
-@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("export", "--all"), ("list", "--help")])
-def test_output_that_nobody_reads_is_exit_code_141(shell: Shell, words: tuple[str, ...]) -> None:
-    """As of other programs whose pipe is closed, and without a word."""
-    shell.store(entry(correlation_id="unread"))
-    unread, output = os.pipe()
-    os.close(unread)
-    ended = subprocess.run(
-        [BIN / "tracehub", *words], env=shell.environ, stdout=output, stderr=subprocess.PIPE, timeout=30, check=False
-    )
-    os.close(output)
-    assert (ended.returncode, ended.stderr) == (141, b"")
-
-
-@pytest.mark.parametrize("words", ["list", "show chain", "export chain", "status --json", "completion bash", "--help"])
-def test_an_output_without_room_is_named(shell: Shell, words: str) -> None:
-    """In one line, with exit code 1."""
-    shell.store(entry())
-    ended = shell.run_in("exec >/dev/full", *words.split())
-    assert (ended.returncode, ended.stderr) == (1, "tracehub: standard output: No space left on device\n")
-
-
-def test_remarks_without_room_change_nothing(shell: Shell) -> None:
-    """What a command is about goes on, and its exit code is its own."""
-    for words in (("list", "--grep", "no such id"), ("show", "nobody"), ("list", "--nope")):
-        told = shell.run(*words)
-        ended = shell.run_in("exec 2>/dev/full", *words)
-        assert (ended.returncode, ended.stdout) == (told.returncode, told.stdout), words
 
 
 def test_a_directory_that_is_gone_is_named(shell: Shell, tmp_path: Path) -> None:
