@@ -352,10 +352,10 @@ def test_a_forked_child_goes_through_other_suffixes() -> None:
 
 
 def test_the_packages_are_small_and_need_nothing() -> None:
-    """Under 115 KB without integrations, and importing them loads nothing but the standard library."""
+    """Under 116 KB without integrations, and importing them loads nothing but the standard library."""
     source = Path(tracehub.__file__).parent.parent
     sizes = [path.stat().st_size for name in ("tracehub", "checkpoint_logger") for path in (source / name).glob("*.py")]
-    assert sum(sizes) < 115_000
+    assert sum(sizes) < 116_000
     done = run("import sys, tracehub, checkpoint_logger; print(*{name.split('.')[0] for name in sys.modules})")
     loaded = set(done.stdout.split()) - {"tracehub", "checkpoint_logger", "sitecustomize"}
     assert {name for name in loaded if name not in sys.stdlib_module_names and not name.startswith("_")} == set()
