@@ -10,10 +10,10 @@ const BARS = 60; // seconds in the little curve
 export function statusBar(live, onanswer) {
   const line = svg('polyline', { fill: 'none', 'stroke-width': 1.25, 'vector-effect': 'non-scaling-stroke' });
   const curve = svg('svg', { class: 'curve', viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, line);
-  const speed = h('span', { class: 'speed number', title: 'Entries per second' });
+  const speed = h('span', { class: 'speed number', title: 'Entries per second' }, '…');
   const health = h('span', { class: 'health', role: 'status' }, '…');
   const node = h('div', { class: 'status' }, curve, speed, health);
-  const past = new Array(BARS).fill(0);
+  const past = []; // entries a second, of the seconds that are known
   let last = null; // [when, newest row id]
   let asking = false;
 
@@ -21,19 +21,22 @@ export function statusBar(live, onanswer) {
   function sample() {
     if (document.hidden || !live.newest) return;
     const now = performance.now();
-    const seconds = last ? (now - last[0]) / 1000 : 0;
-    if (last && seconds < 0.5) return;
-    const speedNow = last ? Math.max(0, (live.newest - last[1]) / seconds) : 0;
+    if (last) {
+      const seconds = (now - last[0]) / 1000;
+      if (seconds < 0.5) return;
+      past.push(...new Array(Math.max(1, Math.round(seconds))).fill(Math.max(0, (live.newest - last[1]) / seconds)));
+      past.splice(0, Math.max(0, past.length - BARS));
+      draw();
+    }
     last = [now, live.newest];
-    past.push(...new Array(Math.max(1, Math.round(seconds))).fill(speedNow));
-    past.splice(0, past.length - BARS);
-    draw();
   }
 
   function draw() {
     const most = Math.max(1, ...past);
-    line.setAttribute('points', past.map((value, at) => `${at},${(19 - 17 * (value / most)).toFixed(1)}`).join(' '));
-    setText(speed, rate(past.slice(-3).reduce((sum, each) => sum + each, 0) / 3));
+    const left = BARS - past.length;
+    line.setAttribute('points', past.map((value, at) => `${left + at},${(19 - 17 * (value / most)).toFixed(1)}`).join(' '));
+    const latest = past.slice(-3);
+    setText(speed, rate(latest.reduce((sum, each) => sum + each, 0) / latest.length));
   }
 
   async function poll() {
@@ -67,7 +70,6 @@ export function statusBar(live, onanswer) {
     setText(health, words);
   }
 
-  draw();
   setInterval(() => { if (live.isWhole) sample(); }, 1_000);
   setInterval(poll, EVERY_MS);
   document.addEventListener('visibilitychange', () => { last = null; poll(); });

@@ -1,0 +1,28 @@
+"""What the header of the dashboard says of the service, in the browser that will run it."""
+
+from typing import Any
+
+import pytest
+from conftest import Services
+from test_page_pairing import pairing
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_rate_is_of_the_seconds_that_are_known(page: Any, hub: Services) -> None:
+    """Before the first second has passed there is no rate, and seconds before the page was there do not lower it."""
+    said = await page.evaluate(
+        """async (path) => {
+            const { statusBar } = await import(path.replace('pairing.js', 'status.js'));
+            const live = { isWhole: true, newest: 1, doubt() {} };
+            const speed = statusBar(live, () => {}).node.querySelector('.speed');
+            const said = [speed.textContent];
+            const began = performance.now();
+            setInterval(() => { live.newest = Math.ceil((performance.now() - began) * 0.3); }, 20);
+            await new Promise((resolve) => { new MutationObserver(resolve).observe(speed, { childList: true }); });
+            return [...said, speed.textContent];
+        }""",
+        await pairing(page, hub),
+    )
+    assert said[0] == "…"
+    assert int(said[1].removesuffix("/s")) > 200  # 300 a second, and not a third of it
