@@ -30,6 +30,7 @@ async def test_the_list_shows_what_is_stored(page: Any, hub: Services) -> None:
     assert await row.locator(".k3").inner_text() == "4"
     assert "complete" in await row.locator(".state").inner_text()
     assert "running" in await page.locator("[data-id]", has_text="list/two").locator(".state").inner_text()
+    assert await page.locator(".foot").inner_text() == "2 chains: all that match"
     await row.click()
     await page.wait_for_selector(".chain-view canvas")
     assert page.url.endswith("#/traces/list%2Fone")

@@ -125,7 +125,7 @@ async def test_a_list_on_a_busy_server(page: Any, hub: Services) -> None:
     send(hub, chains(120, "busy", 5))
     await page.wait_for_selector("[data-id='busy/124']")
     await page.evaluate("list = document.querySelector('.scroll'), setInterval(() => list.scrollTop = 1e6, 30)")
-    await page.wait_for_selector(".foot:has-text('all that are stored')")
+    await page.wait_for_selector(".foot:has-text('all that match')")
     shown = await page.locator("a.id").all_text_contents()
     assert shown == [f"busy/{each}" for each in reversed(range(125))]
 

@@ -7,7 +7,7 @@ import { ChainList } from './chain_list.js';
 import { LOOKS, PAGE, pageOfChains } from './chain_pages.js';
 import { ChainRow, COLUMNS } from './chain_row.js';
 import { count, plural } from './format.js';
-import { emptiness, filters } from './filters.js';
+import { emptiness, filters, narrows } from './filters.js';
 import { given, go, link, remember } from './router.js';
 import { pauseButton } from './marks.js';
 import { step } from './keyboard.js';
@@ -241,7 +241,7 @@ class ChainsView {
     const { longestMs } = this._chains;
     this._eachRow((row) => row.scale(longestMs));
     if (none && end) setText(this._foot, '');
-    else if (end) setText(this._foot, `${plural(this._list.childElementCount, 'chain')}: all that are stored`);
+    else if (end) setText(this._foot, `${plural(this._list.childElementCount, 'chain')}: all that ${narrows(this._filter) ? 'match' : 'are stored'}`);
     else if (!this._foot.firstElementChild) {
       this._foot.replaceChildren(button('Look further back', 'Load older chains', () => this._readOlder()));
     }

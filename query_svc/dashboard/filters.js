@@ -35,8 +35,13 @@ export function filters(filter, changed) {
   return { bar, search, leave };
 }
 
+// Whether a filter leaves anything out.
+export function narrows(filter) {
+  return Object.values(filter).some(Boolean);
+}
+
 export function emptiness(filter, more) {
-  if (filter.q || filter.source || filter.state || filter.minutes) {
+  if (narrows(filter)) {
     return nothing(more ? 'No matches yet' : 'No matching chains', h('p', {}, more
       ? 'None of the newest chains match. Look further back, or loosen the filter.'
       : 'No stored chain matches. The source must be its whole name; a part of the id is enough.'));
