@@ -1,0 +1,25 @@
+"""How the dashboard looks: colours that mean something, lines that things stand on, room for words."""
+
+from typing import Any
+
+import pytest
+from browser import send
+from conftest import Services
+from test_page_chain import open_chain, order
+from test_page_compare import chain, compare
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+COLOUR = "node => getComputedStyle(node).color"
+
+
+async def test_red_is_only_what_is_bad(page: Any, hub: Services) -> None:
+    """Of what a chain lacks its errors are red, and not its open steps; of a comparison what only one of them has."""
+    send(hub, order("red"))
+    await open_chain(page, hub, "red")
+    answers = page.locator(".fact p")
+    where, missing = [await answers.nth(at).evaluate(COLOUR) for at in (0, 2)]
+    bad = await page.locator(".fact .bad").evaluate(COLOUR)
+    assert missing == where != bad
+    send(hub, [*chain("red/a", ("MA", "/all", 0, 9)), *chain("red/b", ("MA", "/all", 0, 9), ("WS", "/new", 2, 4))])
+    await compare(page, hub, "red/a", "red/b")
+    assert await page.locator(".only-b .d3").evaluate(COLOUR) == bad
