@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from browser import send
-from conftest import Services
+from conftest import Services, entry
 from test_page_chain import open_chain, order
 from test_page_compare import chain, compare
 
@@ -23,3 +23,19 @@ async def test_red_is_only_what_is_bad(page: Any, hub: Services) -> None:
     send(hub, [*chain("red/a", ("MA", "/all", 0, 9)), *chain("red/b", ("MA", "/all", 0, 9), ("WS", "/new", 2, 4))])
     await compare(page, hub, "red/a", "red/b")
     assert await page.locator(".only-b .d3").evaluate(COLOUR) == bad
+
+
+async def test_what_the_colours_of_the_system_leave(page: Any, hub: Services) -> None:
+    """Where the system chooses the colours, a row that failed or is picked can still be told, and the mark is there."""
+    send(hub, [entry(correlation_id="left", source_id="left", data=data) for data in ({"error": "no"}, None)])
+    await page.emulate_media(forced_colors="active")
+    edge = "node => getComputedStyle(node).borderLeftStyle"
+    await page.goto(f"{hub.query_url}/#/tail?source=left")
+    await page.wait_for_selector(".tail .row.failed")
+    assert "gradient" in await page.locator(".logo").evaluate("node => getComputedStyle(node).backgroundImage")
+    rows = page.locator(".tail .virtual .row:not([hidden])")
+    assert sorted([await rows.nth(at).evaluate(edge) for at in (0, 1)]) == ["none", "solid"]
+    await page.goto(f"{hub.query_url}/#/?q=left")
+    await page.locator("[data-id='left'] a").focus()
+    await page.keyboard.press("x")
+    assert await page.locator("[data-id='left']").evaluate(edge) == "solid"
