@@ -193,18 +193,19 @@ export class Sequence {
     context.fillStyle = ink(failed ? '--bad' : odd ? '--warn' : line.enters ? '--ink' : '--quiet');
     const took = line.bar?.kind === 'pair' && !line.enters ? duration(line.bar.end - line.bar.start) : '';
     const words = line.enters ? visible(line.entry.endpoint || line.entry.operation) : odd ? `exit of ${visible(line.entry.endpoint)}, no entry` : took;
-    const room = Math.min(this.wide * (line.at < this.columns.length - 1 ? 1.6 : 0.5), this.stage.width - x) - 14;
+    const left = x + (line.from > line.at ? 17 : 10); // behind the head of an arrow from the right, which would be read as a sign
+    const room = Math.min(this.wide * (line.at < this.columns.length - 1 ? 1.6 : 0.5), this.stage.width - x) - (left - x) - 4;
     const text = fitText(context, failed ? `✕ ${words}` : words, Math.max(room, 40));
     context.globalAlpha *= 0.85;
     const plate = ink('--ground');
     const wide = context.measureText(text).width;
     if (line.bar !== this.selected) {
       context.fillStyle = plate;
-      context.fillRect(x + 8, y - 7, wide + 4, 14);
+      context.fillRect(left - 2, y - 7, wide + 4, 14);
     }
     context.globalAlpha = this.matches && !this.matches.has(line.bar) ? 0.22 : 1;
     context.fillStyle = ink(failed ? '--bad' : odd ? '--warn' : line.enters ? '--ink' : '--quiet');
-    context.fillText(text, x + 10, y);
+    context.fillText(text, left, y);
   }
 
   _arrow(context, from, to, y, enters) {
