@@ -84,6 +84,23 @@ async def test_the_map_shows_who_follows_whom(own_hub: Services, page: Any) -> N
     await page.wait_for_selector(".chains-view")
 
 
+async def test_names_stay_within_their_nodes(own_hub: Services, page: Any) -> None:
+    """Whatever letters a name has, it ends within its node, and in a large map it can still be read."""
+    names = ["m" * 40, "\u8a3b" * 40, "i" * 40, "payment-gateway-west", *(f"source-{number}" for number in range(9))]
+    send(own_hub, [each for at, name in enumerate(names) for each in call("wide", name, at * 9, 5)])
+    await open_sources(page, own_hub)
+    over = await page.eval_on_selector_all(
+        ".follows .node",
+        """nodes => nodes.map(node => {
+            const [text, rect] = ['text', 'rect'].map(each => node.querySelector(each).getBBox());
+            return text.x + text.width - rect.x - rect.width;
+        })""",
+    )
+    assert len(over) == len(names) and max(over) <= -4
+    box = await page.locator(".follows .node").first.bounding_box()
+    assert box["height"] > 0.8 * 32
+
+
 async def test_sorting_and_finding(own_hub: Services, page: Any) -> None:
     """A head sorts, twice the other way round; the search narrows; both are in the address."""
     for source, took in (("quick", 1), ("lame", 900), ("fair", 30)):

@@ -11,7 +11,8 @@ const ROOM = { across: 212, down: 54 };
 const MARGIN = 16;
 const MOST = 120; // arrows that are drawn; the table has them all
 const SWEEPS = 6;
-const LEAST = 0.62; // of its size, down to which a map shrinks to fit
+const LEAST = 0.85; // of its size, down to which a map shrinks to fit
+const LETTERS = 24; // of a name, where all are narrow
 const LABELS = 40; // arrows, beyond which numbers would cover each other
 
 // {nodes: [{name, x, y}], edges: [{from, to, count, back, share}], width, height}; what has no arrow between it stands
@@ -125,6 +126,16 @@ function middleOf(name, edges, place) {
   return weight ? sum / weight : place.get(name);
 }
 
+const pen = document.createElement('canvas').getContext('2d'); // only measured with
+
+// As much of a name as its node has room for.
+function fitted(name) {
+  pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  let most = LETTERS;
+  while (most > 1 && pen.measureText(shorten(name, most)).width > NODE.width - 36) most -= 1;
+  return shorten(name, most);
+}
+
 export function drawMap(follows) {
   const map = layOut(follows);
   const at = new Map(map.nodes.map((node) => [node.name, node]));
@@ -176,7 +187,7 @@ function drawNode(node, light) {
     onmouseenter: () => light(node.name), onmouseleave: () => light(null), onfocus: () => light(node.name), onblur: () => light(null),
   }, svg('title', {}, name), svg('rect', { x: node.x, y: node.y, width: NODE.width, height: NODE.height, rx: 7 }),
   svg('circle', { cx: node.x + 15, cy: node.y + NODE.height / 2, r: 5 }),
-  svg('text', { x: node.x + 27, y: node.y + NODE.height / 2 + 4 }, shorten(name.replace(/-?service$/i, '') || name, 14)));
+  svg('text', { x: node.x + 27, y: node.y + NODE.height / 2 + 4 }, fitted(name.replace(/-?service$/i, '') || name)));
 }
 
 // The same as a table, for who cannot see the picture or wants the numbers.
