@@ -39,3 +39,16 @@ async def test_what_the_colours_of_the_system_leave(page: Any, hub: Services) ->
     await page.locator("[data-id='left'] a").focus()
     await page.keyboard.press("x")
     assert await page.locator("[data-id='left']").evaluate(edge) == "solid"
+
+
+@pytest.mark.parametrize("view", ["", "tail", "sources", "compare", "traces/bars"])
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_what_stands_in_a_bar_is_of_one_height(page: Any, hub: Services, view: str, width: int) -> None:
+    """Fields and buttons beside each other are as high as each other, in each view."""
+    send(hub, [entry(correlation_id="bars")])
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(f"{hub.query_url}/#/{view}")
+    await page.wait_for_selector(".bar")
+    found = ".bar :is(input, select, button, .button)"
+    high = await page.eval_on_selector_all(found, "all => all.map(each => each.offsetHeight)")
+    assert high and set(high) == {28}

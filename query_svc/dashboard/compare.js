@@ -171,7 +171,7 @@ function picker(ids) {
     const empty = wanted.findIndex((id) => !id);
     if (empty >= 0) inputs[empty].focus();
     else go(link('compare', wanted));
-  } }, inputs, h('button', { type: 'submit', class: 'small' }, 'Compare'), known);
+  } }, inputs, h('button', { type: 'submit' }, 'Compare'), known);
   get('correlations', { limit: 100 }).then((answer) => known.append(...answer.correlations.map((chain) =>
     h('option', { value: chain.correlation_id }, duration(chain.duration_ms))))).catch(() => {});
   return { node, focus: () => inputs[0].focus() };

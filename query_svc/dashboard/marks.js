@@ -58,8 +58,8 @@ export function copyButton(label, text) {
 }
 
 // Holds what a view shows: `turned(held)` does so. Where that is not decided by the button, `show` says what is true.
-export function pauseButton(title, say, turned, more) {
-  const node = button('Pause', title, () => pause.turn(), { 'aria-pressed': 'false', ...more });
+export function pauseButton(title, say, turned) {
+  const node = button('Pause', title, () => pause.turn(), { 'aria-pressed': 'false' });
   const pause = {
     node,
     held: false,

@@ -51,7 +51,7 @@ class TailView {
   _build() {
     this._filters = tailFilter(this._filter, () => { remember(link('tail', [], this._filter)); this._load(); });
     this._pause = pauseButton('Hold the stream where it is (p); nothing is lost', this._context.say,
-      (held) => this._turn(held), { class: 'small' });
+      (held) => this._turn(held));
     this._pace = h('span', { class: 'pace number' });
     this._filters.bar.append(this._pause.node, this._pace);
     this._rows = new VirtualRows({
