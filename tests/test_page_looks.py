@@ -7,6 +7,7 @@ from browser import send
 from conftest import Services, entry
 from test_page_chain import open_chain, order
 from test_page_compare import chain, compare
+from test_page_sources import open_sources
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 COLOUR = "node => getComputedStyle(node).color"
@@ -52,3 +53,33 @@ async def test_what_stands_in_a_bar_is_of_one_height(page: Any, hub: Services, v
     found = ".bar :is(input, select, button, .button)"
     high = await page.eval_on_selector_all(found, "all => all.map(each => each.offsetHeight)")
     assert high and set(high) == {28}
+
+
+async def test_names_stand_on_one_line(services: Services, page: Any) -> None:
+    """All names of sources begin on one line, and steps of two chains where their heading does."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    for source in ("W", "IL", "WM", "payment-service"):
+        send(services, chain(f"line/{source}", (source, "/all", 0, 9)))
+    await open_sources(page, services)
+    await page.wait_for_selector(".steps .virtual .row")
+    for names in (".talkers .name", ".steps .row:not([hidden]) .s0 .name"):
+        left = "all => all.map(each => each.getBoundingClientRect().left)"
+        found = await page.eval_on_selector_all(names, left)
+        assert len(found) == 4 and len(set(found)) == 1, (names, found)
+    await compare(page, services, "line/W", "line/WM")
+    heading = await page.locator(".compared .head .d0").evaluate("node => getComputedStyle(node).paddingLeft")
+    first = await page.locator(".compared .virtual .row:not([hidden]) .d0").first.evaluate(
+        "node => getComputedStyle(node).paddingLeft"
+    )
+    assert first == heading
+
+
+async def test_a_difference_has_room(page: Any, hub: Services) -> None:
+    """On a small screen the longest difference of two chains is not cut off."""
+    send(hub, [*chain("room/a", ("MA", "/all", 0, 999.4)), *chain("room/b", ("MA", "/all", 0, 110.2))])
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await compare(page, hub, "room/a", "room/b")
+    difference = page.locator(".compared .virtual .row:not([hidden]) .d3")
+    assert "\u00d70.11" in await difference.inner_text()
+    assert not await difference.evaluate("cell => cell.scrollWidth > cell.clientWidth")

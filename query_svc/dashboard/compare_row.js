@@ -36,7 +36,7 @@ export class CompareRow {
     const source = visible(entry.source_id);
     this.node.className = `row ${pair.kind === 'both' ? '' : `only-${pair.kind}`}`;
     this._name.href = chainLink(pair.a ? this._ids[0] : this._ids[1]);
-    this._step.style.paddingInlineStart = `${8 + 14 * Math.min(DEEP, either.depth)}px`;
+    this._step.style.paddingInlineStart = `${12 + 14 * Math.min(DEEP, either.depth)}px`;
     this._step.title = `${source}  ${visible(entry.operation)}  ${visible(entry.endpoint)}`;
     this._mark.className = `mark ${sourceClass(entry.source_id)}`;
     setText(this._mark, shorten(source, 24));
