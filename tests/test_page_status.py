@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from conftest import Services
+from browser import send
+from conftest import Services, entry
 from test_page_pairing import pairing
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -26,3 +27,21 @@ async def test_a_rate_is_of_the_seconds_that_are_known(page: Any, hub: Services)
     )
     assert said[0] == "…"
     assert int(said[1].removesuffix("/s")) > 200  # 300 a second, and not a third of it
+
+
+async def test_nothing_is_made_up_while_nobody_answers(services: Services, page: Any) -> None:
+    """Without an answer there is no rate, and what did not load says so in words of ours."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR"]
+    send(services, [entry()])
+    await page.goto(f"{services.query_url}/#/sources")
+    await page.wait_for_selector(".speed:text-matches('^[0-9]')")
+    services.kill("query_svc")
+    await page.wait_for_selector(".health.ill:has-text('no answer')")
+    assert await page.locator(".speed").inner_text() == "…"
+    await page.wait_for_selector(".windowed:text-is('no answer from the service')")
+    await page.keyboard.press("1")
+    await page.wait_for_selector(".foot:text-is('no answer from the service')")
+    services.start("query_svc")
+    await page.wait_for_selector(".speed:text-matches('^[0-9]')")

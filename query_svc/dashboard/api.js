@@ -40,7 +40,7 @@ export async function get(path, parameters, signal) {
 
 export async function post(path, body) {
   const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
-  const response = await fetch(address(path), { method: 'POST', headers, body: body && JSON.stringify(body) });
+  const response = await begin(address(path), { method: 'POST', headers, body: body && JSON.stringify(body) });
   if (!response.ok) throw Object.assign(new Error(await detail(response)), { status: response.status });
 }
 
@@ -64,9 +64,12 @@ export function chainPath(id) {
 // The head of an answer. A service that hangs, or is behind a cut that nobody tells of, would be waited for for ever.
 async function begin(url, options) {
   const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(new Error('no answer')), PATIENCE_MS);
+  const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
   try {
     return await fetch(url, { ...options, signal: AbortSignal.any([patience.signal, options.signal].filter(Boolean)) });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Error('no answer from the service'); // each browser has words of its own for it
   } finally {
     clearTimeout(timer);
   }

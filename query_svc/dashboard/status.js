@@ -52,6 +52,7 @@ export function statusBar(live, onanswer) {
       health.title = [plural(stats.entries, 'entry', 'entries'), plural(stats.chains, 'chain'),
         `${bytes(stats.db_bytes)} file, ${bytes(stats.wal_bytes)} log`, `kept for ${stats.retention_hours} h`,
         plural(stats.subscribers, 'subscriber')].join(' · ');
+      if (!live.isWhole) sample();
     } catch (error) {
       if (error instanceof Refused) say('', 'not logged in');
       else if (error instanceof Unready) say('ill', 'unhealthy');
@@ -60,9 +61,9 @@ export function statusBar(live, onanswer) {
         live.doubt();
       }
       health.title = error.message;
+      setText(speed, '…');
     }
     asking = false;
-    if (!live.isWhole) sample();
   }
 
   function say(kind, words) {
