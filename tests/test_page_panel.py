@@ -141,3 +141,12 @@ async def test_an_exit_dated_before_its_entry(page: Any, hub: Services) -> None:
     await open_chain(page, hub, "dated")
     await page.keyboard.press("j")
     await page.wait_for_selector(".took:has-text('took 0 ms: its exit is dated 405 ms before its entry')")
+
+
+async def test_what_is_around_a_step_takes_little_room(page: Any, hub: Services) -> None:
+    """A long address of the enclosing step is shortened, so that the step's own data stays in sight."""
+    send(hub, [step("around", 0, "->", endpoint="/path" * 400), step("around", 1, "->", "WS", endpoint="/inner")])
+    await open_chain(page, hub, "around")
+    await page.keyboard.press("k")
+    await page.wait_for_selector(".details h2:has-text('/inner')")
+    assert len(await page.locator(".within").inner_text()) < 140

@@ -2,7 +2,7 @@
 // unfolded, marked or has the focus in it stays.
 
 import { h, button, renew, setText } from './element.js';
-import { duration, visible } from './format.js';
+import { duration, shorten, visible } from './format.js';
 import { copyButton, mark, moment } from './marks.js';
 import { first, lengthOf, reportsError } from './pairing.js';
 import { tree } from './tree.js';
@@ -32,7 +32,8 @@ export function details({ choose, close }) {
         bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? ` of which itself ${duration(Math.max(0, bar.self))}` : ''));
       within.hidden = !bar.parent;
       if (bar.parent) {
-        renew(within, h('p', {}, 'within ', button(`${visible(first(bar.parent).source_id)} ${visible(first(bar.parent).endpoint)}`,
+        const around = first(bar.parent);
+        renew(within, h('p', {}, 'within ', button(`${shorten(visible(around.source_id), 40)} ${shorten(visible(around.endpoint), 80)}`,
           'Go to the enclosing step', () => { choose(bar.parent); node.focus(); }, { class: 'link' })));
       }
       entry.show(bar.entry, origin, false);
