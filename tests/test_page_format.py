@@ -51,3 +51,15 @@ async def test_no_letter_is_cut_in_two(page: Any, hub: Services) -> None:
     await page.locator("a.id").first.click()
     await page.wait_for_selector(".facts:not([hidden])")
     assert await page.evaluate(whole)
+
+
+async def test_a_rate_has_as_many_digits_as_its_neighbours(page: Any, hub: Services) -> None:
+    """A rate that is ten when it is rounded is written like those above it."""
+    told = await page.evaluate(
+        """async ([path, rates]) => {
+            const { rate } = await import(path.replace('pairing.js', 'format.js'));
+            return rates.map(rate);
+        }""",
+        [await pairing(page, hub), [0, 0.04, 9.94, 9.96, 10.4]],
+    )
+    assert told == ["0/s", "<0.1/s", "9.9/s", "10/s", "10/s"]

@@ -31,7 +31,7 @@ export function plural(number, one, many = `${one}s`) {
 }
 
 export function rate(perSecond) {
-  if (perSecond >= 10) return `${count(perSecond)}/s`;
+  if (perSecond >= 9.95) return `${count(perSecond)}/s`;
   return `${perSecond >= 0.05 || perSecond === 0 ? perSecond.toFixed(perSecond ? 1 : 0) : '<0.1'}/s`;
 }
 
