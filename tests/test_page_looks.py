@@ -83,3 +83,19 @@ async def test_a_difference_has_room(page: Any, hub: Services) -> None:
     difference = page.locator(".compared .virtual .row:not([hidden]) .d3")
     assert "\u00d70.11" in await difference.inner_text()
     assert not await difference.evaluate("cell => cell.scrollWidth > cell.clientWidth")
+
+
+async def test_words_begin_on_one_line(page: Any, hub: Services) -> None:
+    """What keys do begins on one line in the help; beside a search that has found nothing yet is no empty room."""
+    send(hub, [entry(correlation_id="lines")])
+    await page.goto(f"{hub.query_url}/#/traces/lines")
+    await page.wait_for_selector(".facts:not([hidden])")
+    search, pause = [
+        await page.locator(each).bounding_box() for each in (".finder input", ".bar button:text-is('Pause')")
+    ]
+    assert pause["x"] - search["x"] - search["width"] == 8
+    await page.keyboard.press("?")
+    left = "all => new Set(all.map(each => each.offsetLeft)).size"
+    for keys in await page.locator(".keys").all():
+        columns = await keys.evaluate("node => getComputedStyle(node).gridTemplateColumns.split(' ').length")
+        assert await keys.locator("dd").evaluate_all(left) == columns
