@@ -99,3 +99,13 @@ async def test_words_begin_on_one_line(page: Any, hub: Services) -> None:
     for keys in await page.locator(".keys").all():
         columns = await keys.evaluate("node => getComputedStyle(node).gridTemplateColumns.split(' ').length")
         assert await keys.locator("dd").evaluate_all(left) == columns
+
+
+async def test_tabs_stay_where_they_are(page: Any, hub: Services) -> None:
+    """Whichever view is shown, no tab moves."""
+    places = []
+    for view in ("", "tail", "sources", "compare"):
+        await page.goto(f"{hub.query_url}/#/{view}")
+        await page.wait_for_selector(f"nav [aria-current][data-name={view or 'chains'}]")
+        places.append(await page.eval_on_selector_all("nav a", "all => all.map(each => each.offsetLeft)"))
+    assert places.count(places[0]) == 4, places
