@@ -143,3 +143,22 @@ async def test_a_chain_that_leaves_its_state(page: Any, hub: Services) -> None:
     send(hub, [entry(correlation_id="leaves/1", source_id="WS")])
     await page.wait_for_selector("[data-id='leaves/0']", state="detached")
     assert await page.locator("[data-id]").count() == 1
+
+
+async def test_a_chain_that_comes_between_list_and_stream(page: Any, hub: Services) -> None:
+    """What was committed after the list was read and before the stream began is shown."""
+    send(hub, [entry(correlation_id="between/0")])
+    sent = False
+
+    async def late(route: Any) -> None:
+        nonlocal sent
+        await page.wait_for_selector("[data-id='between/0']")
+        if not sent:
+            sent = True
+            send(hub, [entry(correlation_id="between/1")])
+        await route.continue_()
+
+    await page.route("**/stats", late)
+    await page.goto(f"{hub.query_url}/#/?q=between%2F")
+    await page.wait_for_function(LIVE)
+    await page.wait_for_selector("[data-id='between/1']")

@@ -17,6 +17,8 @@ export class ChainList {
 
   get size() { return this._known.size; }
 
+  get newestId() { return this.newest[0]?.chain.last_id ?? 0; } // of an entry
+
   get waiting() { return [...this].filter((known) => !known.shown && !known.left).length; }
 
   get longestMs() { return Math.max(1, ...[...this].map((known) => known.chain.duration_ms)); }

@@ -68,6 +68,7 @@ class ChainsView {
     this._reload();
     this._context.live.follow({
       path: 'stream',
+      opened: () => { if (this._chains.newestId < this._context.live.old) this._refresh(); }, // came behind the list, before the stream
       entry: (text) => {
         if (this._filter.state) this._chains.touch(JSON.parse(text).correlation_id); // it may leave the state
         this._refresh();

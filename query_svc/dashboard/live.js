@@ -27,7 +27,7 @@ export class Live {
     addEventListener('pageshow', () => this._wake());
   }
 
-  // Follow a stream: {path, parameters, from, entry(text, id), again(why)}. Replaces what was followed before.
+  // Follow a stream: {path, parameters, from, opened(), entry(text, id), again(why)}. Replaces what was followed before.
   follow(wanted) {
     this._leave();
     this._wanted = wanted && { ...wanted, position: wanted.from ?? null };
@@ -115,6 +115,7 @@ export class Live {
       const lostAt = this._lostAt;
       this._lostAt = this._slept = 0;
       this._set('open');
+      wanted.opened?.();
       if (lostAt) this.onback({ ...note, lostAt });
     };
     source.onmessage = (event) => {
