@@ -1,11 +1,15 @@
 """A page that nobody looks at, or that was cut off: what it costs, and what it shows when it is back."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import FAILED, LIVE, send
 from conftest import Services, entry
 from test_page_moments import chains
+
+import query_svc
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -122,3 +126,26 @@ async def test_a_file_that_is_replaced(services: Services, page: Any) -> None:
     await page.wait_for_selector(".numbers:has-text('2 entries')")
     send(services, [entry(correlation_id="replaced")])
     await page.wait_for_selector(".numbers:has-text('3 entries')")
+
+
+async def test_an_upgrade_is_told(
+    services: Services, page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of the version before says so when it reaches the service, also where it never did before."""
+    services.start("ingest_svc")
+    services.start("query_svc")
+    page.forgiven += ["net::ERR"]
+    await page.route("**/stats", lambda route: route.abort())
+    await page.goto(services.query_url)
+    await page.wait_for_selector(".banner.lost")
+    services.kill("query_svc")
+    shutil.copytree(Path(query_svc.__file__).parent, tmp_path / "upgraded" / "query_svc")
+    with (tmp_path / "upgraded" / "query_svc" / "dashboard" / "style.css").open("a") as sheet:
+        sheet.write("h1 { color: red; }\n")
+    monkeypatch.chdir(tmp_path / "upgraded")
+    services.start("query_svc")
+    await page.unroute("**/stats")
+    await page.wait_for_selector(".banner.back:has-text('TraceHub was upgraded')")
+    await page.get_by_text("Reload").click()
+    await page.wait_for_function(LIVE)
+    assert await page.locator(".banner").is_hidden()

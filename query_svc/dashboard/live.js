@@ -7,6 +7,7 @@ const CATCH_UP = 20_000; // entries that a reader is made to go through after a 
 const ASLEEP_MS = 5_000; // hidden for so long, a tab gives its connection back: browsers have six for each server
 const RETRY_MS = [300, 1_000, 2_000, 4_000, 5_000];
 const TIMEOUT = '{"type":"timeout"}';
+const VERSION = import.meta.url.split('/').at(-2); // of the files of this page
 
 export class Live {
   constructor() {
@@ -19,7 +20,6 @@ export class Live {
     this._source = null;
     this._timer = 0;
     this._sleep = 0;
-    this._version = null;
     this._attempt = 0; // the latest; an earlier one opens nothing any more
     document.addEventListener('visibilitychange', () => this._visibility());
     addEventListener('online', () => this.retry());
@@ -97,10 +97,9 @@ export class Live {
   }
 
   async _noteVersion(note) {
-    if (!this._lostAt && this._version) return;
+    if (!this._lostAt) return;
     const version = await pageVersion();
-    note.upgraded = Boolean(this._version && version && version !== this._version);
-    this._version = version ?? this._version;
+    note.upgraded = version !== null && !version.includes(VERSION); // a proxy may add to it
   }
 
   _open(wanted, note) {
