@@ -3,7 +3,7 @@
     python bench/page.py [--rounds 3] [--cases size,list,chain,tail] [--entries 1000000] [--minutes 1]
 
 Both services run as installed on a file of their own; the browser is Chromium, without a window and without a GPU.
-`size` is what all files weigh. `list` is from the request of the page, nothing cached, in a browser that runs already,
+`size` is what all files weigh. `list` is from the request of the page, nothing cached, in a tab that is open already,
 to the first chain painted, on a file of so many entries. `chain` is from the request to 20,000 entries painted, then
 frames a second while the wheel scrolls and zooms without a pause. `tail` is what the tab grows by at 1,000 entries
 a second: the heap of its scripts, collected, and the memory of its process. One line of JSON for each measurement.
@@ -32,6 +32,7 @@ LONG = 20_000  # entries of the chain
 WHEEL_S = 3.0
 PER_SECOND, BATCH = 1_000, 50
 WARM_S = 15.0  # until the list of the tail is full
+OPENED_MS = 1_000  # until a tab that opens leaves the cores to what is measured
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
 SEEN = """
     window.seen = {};
@@ -97,6 +98,7 @@ def opened(browser: Browser, url: str) -> Page:
     """A page of a fresh profile, which notes what was on the screen when."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(SEEN)
+    page.wait_for_timeout(OPENED_MS)
     page.goto(url, wait_until="commit")
     return page
 
