@@ -172,6 +172,7 @@ async def test_nothing_yet(services: Services, page: Any) -> None:
     services.start("query_svc")
     await page.goto(services.query_url)
     await page.wait_for_selector("h2:has-text('No chains yet')")
+    await page.wait_for_selector(".speed:text-is('0/s')")
     assert "ingest/single" in await page.locator("pre").inner_text()
     await page.wait_for_function(LIVE)
     send(services, [entry(correlation_id="the first")])

@@ -19,7 +19,7 @@ export function statusBar(live, onanswer) {
 
   // Each second where all entries come by; else when the service was asked, for the seconds since then.
   function sample() {
-    if (document.hidden || !live.newest) return;
+    if (document.hidden) return;
     const now = performance.now();
     if (last) {
       const seconds = (now - last[0]) / 1000;
