@@ -109,3 +109,13 @@ async def test_tabs_stay_where_they_are(page: Any, hub: Services) -> None:
         await page.wait_for_selector(f"nav [aria-current][data-name={view or 'chains'}]")
         places.append(await page.eval_on_selector_all("nav a", "all => all.map(each => each.offsetLeft)"))
     assert places.count(places[0]) == 4, places
+
+
+async def test_a_heading_has_no_frame(page: Any, hub: Services) -> None:
+    """The heading that has the focus when a view is opened by keys is not framed: nothing can be done with it."""
+    send(hub, [entry(correlation_id="framed")])
+    await page.goto(f"{hub.query_url}/#/?q=framed")
+    await page.locator("[data-id='framed'] a").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_function("() => document.activeElement.matches('h1[title=framed]:focus-visible')")
+    assert await page.locator("h1").evaluate("node => getComputedStyle(node).outlineStyle") == "none"
