@@ -10,6 +10,7 @@ import pytest
 from conftest import Client, Services, entry, until
 from test_inflate import gzip_bomb
 from test_intake import QUEUE, Start, connect, head, start, status
+from test_timetable import Clock
 
 from ingest_svc import intake as room
 from ingest_svc.inflate import inflate
@@ -129,6 +130,28 @@ async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch
         door.set()
     assert [(await response).status for response in first] == [200, 200]
     writer.close()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_all_bodies_set_the_pace(start: Start, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    """Whichever way they come; a time in which nobody sends is not one in which nothing gets done."""
+    clock = Clock()
+
+    async def use(_: bytes) -> None:
+        clock.at_s += 1
+
+    client, intake = await start(use)
+    monkeypatch.setattr(intake.pace, "_now", clock)
+    for _ in range(20):
+        clock.at_s += 3_600
+        if at_once:
+            give_back = intake.at_once(5_000)
+            assert give_back is not None
+            await use(b"")
+            give_back()
+        else:
+            assert (await client.post("/", data=bytes(5_000))).status == 200
+    assert 4_900 < intake.pace.bytes_per_s() < 5_200
 
 
 async def test_a_flood_takes_no_more_than_the_queue(services: Services, http: aiohttp.ClientSession) -> None:
