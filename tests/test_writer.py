@@ -314,13 +314,15 @@ def test_a_locked_file_leaves_all_as_it_was_and_passes(writer: Writer) -> None:
 
 
 def test_row_ids_are_never_given_twice(writer: Writer) -> None:
-    """Row ids go on where they were, also when the file was emptied and opened anew."""
+    """Row ids go on where they were, also when the file was emptied and opened anew, again and again."""
     writer.write([[checkpoint(number) for number in range(5)]], NOW_MS)
     assert writer.expire(6, 100) == 5
-    with closing(Writer(writer.path, HOUR_MS, synced=False)) as again:
-        again.write([[checkpoint(1)]], NOW_MS)
-        assert rows(writer.path, "SELECT id FROM entry") == [(6,)]
-        assert rows(writer.path, "SELECT expired, entries FROM chain") == [(0, 1)]
+    for row_id in (6, 7):
+        with closing(Writer(writer.path, HOUR_MS, synced=False)) as again:
+            again.write([[checkpoint(1)]], NOW_MS)
+            assert rows(writer.path, "SELECT id FROM entry") == [(row_id,)]
+            assert rows(writer.path, "SELECT expired, entries FROM chain") == [(0, 1)]
+            assert again.expire(row_id + 1, 100) == 1
 
 
 def test_long_places_are_not_many_in_memory(writer: Writer) -> None:
