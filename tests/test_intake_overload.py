@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -152,6 +153,69 @@ async def test_all_bodies_set_the_pace(start: Start, monkeypatch: pytest.MonkeyP
         else:
             assert (await client.post("/", data=bytes(5_000))).status == 200
     assert 4_900 < intake.pace.bytes_per_s() < 5_200
+
+
+async def test_who_comes_early_is_new(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that does not wait as long as it was told leaves the room to one that does."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    monkeypatch.setattr(room, "DECODED_BYTES", QUEUE)
+    doors = [asyncio.Event() for _ in range(2)]
+    waiting, clock = iter(doors), Clock()
+
+    async def use(body: bytes) -> None:
+        if body[:1] == b"w":
+            await next(waiting).wait()
+
+    async def send(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
+        reader, writer = connection
+        writer.write(head(33_000) + b"x" * 33_000)
+        return await asyncio.wait_for(reader.readuntil(b"}"), 5)
+
+    client, intake = await start(use)
+    monkeypatch.setattr(intake.timetable, "_now", clock)
+    monkeypatch.setattr(intake.pace, "bytes_per_s", lambda: 33_000.0)
+    first = [asyncio.create_task(client.post("/", data=b"w" * 33_000)) for _ in range(2)]
+    await until(lambda: intake.held == 66_000)
+    patient, hasty = await connect(client), await connect(client)
+    assert b"Retry-After: 1\r\n" in await send(patient)
+    assert b"Retry-After: 2\r\n" in await send(hasty)
+    clock.at_s += 1
+    doors[0].set()
+    await until(lambda: intake.held == 33_000)
+    assert b" 503 " in await send(hasty)
+    assert b" 200 " in await send(patient)
+    doors[1].set()
+    assert [(await response).status for response in first] == [200, 200]
+    for _, writer in (patient, hasty):
+        writer.close()
+
+
+async def test_a_turn_that_comes_as_its_sender_leaves_is_passed_on(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where both happen in one turn of the event loop: the next body becomes entries."""
+    monkeypatch.setattr(room, "DECODED_BYTES", 10)
+    monkeypatch.setattr(room, "SMALL_BYTES", 9)
+    go_on = asyncio.Event()
+
+    async def use(body: bytes) -> None:
+        if body[:1] == b"a":
+            await go_on.wait()
+            leaving.transport.abort()  # its handler hears of that when this turn has ended
+
+    client, intake = await start(use, cancel=True)
+    connections = []
+    for letter in (b"a", b"b", b"c"):
+        connections.append(await connect(client))
+        connections[-1][1].write(head(10) + letter * 10)
+        await until(lambda: intake.held == 10 * len(connections))
+    server: Any = client.server.runner.server  # type: ignore[union-attr]
+    name = connections[1][1].get_extra_info("sockname")
+    (leaving,) = (one for one in server.connections if one.transport.get_extra_info("peername") == name)
+    go_on.set()
+    assert [await status(connections[n][0]) for n in (0, 2)] == [200, 200]
+    for _, writer in connections:
+        writer.close()
 
 
 async def test_a_flood_takes_no_more_than_the_queue(services: Services, http: aiohttp.ClientSession) -> None:
