@@ -171,14 +171,19 @@ async def test_a_full_queue_refuses_and_recovers(start: Start) -> None:
     assert intake.held == 0
 
 
-async def test_a_body_that_could_never_fit_is_too_large(start: Start) -> None:
+@pytest.mark.parametrize("small_bytes", [10, 1_000])
+async def test_a_body_that_could_never_fit_is_too_large(
+    start: Start, monkeypatch: pytest.MonkeyPatch, small_bytes: int
+) -> None:
     """Where the queue is smaller than a body may be, its size is the limit: a 503 would be repeated for ever."""
+    monkeypatch.setattr(room, "SMALL_BYTES", small_bytes)
     client, _ = await start(queue=1_000)
     async with client.post("/", data=bytes(1_001)) as response:
         assert response.status == 413
     packed = gzip.compress(bytes(1_000))
-    async with client.post("/", data=packed, headers={"Content-Encoding": "gzip"}) as response:
-        assert response.status == 200
+    for body, encoding in ((bytes(1_000), "identity"), (in_chunks(bytes(1_000)), "identity"), (packed, "gzip")):
+        async with client.post("/", data=body, headers={"Content-Encoding": encoding}) as response:
+            assert response.status == 200
 
 
 async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
