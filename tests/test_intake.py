@@ -200,33 +200,6 @@ async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkey
     writer.close()
 
 
-async def test_bodies_become_entries_in_turn(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few bodies are decoded at a time, in the order in which they came, and one that gave up is passed over."""
-    monkeypatch.setattr(room, "DECODED_BYTES", 10)
-    monkeypatch.setattr(room, "SMALL_BYTES", 9)
-    go_on, used = asyncio.Event(), []
-
-    async def use(body: bytes) -> None:
-        used.append(body)
-        await go_on.wait()
-
-    client, intake = await start(use, cancel=True)
-    connections = []
-    for letter in (b"a", b"b", b"c"):
-        reader, writer = await connect(client)
-        writer.write(head(10) + letter * 10)
-        connections.append((reader, writer))
-        await until(lambda: intake.held == 10 * len(connections))
-    connections[1][1].close()
-    await until(lambda: intake.held == 20)
-    assert used == [b"a" * 10]
-    go_on.set()
-    assert [await status(connections[n][0]) for n in (0, 2)] == [200, 200]
-    assert used == [b"a" * 10, b"c" * 10]
-    for _, writer in connections:
-        writer.close()
-
-
 KINDS = ["plain", "chunked", "announced", "gzip", "zstd", "bomb", "garbage", "cut", "slow", "raise", "unknown"]
 
 
