@@ -62,6 +62,7 @@ async def test_gaps(short_lived: tuple[Client, Client]) -> None:
     assert await told("/stream", 3, 3, source="MA") == [lost, "11", "12"]
     assert await told("/stream", 10, 2) == ["11", "12"]
     assert await told("/stream", 0, 2) == ["11", "12"]
+    assert await told("/stream", 99, 3) == [("reset", {}), "11", "12"]
     assert await told("/traces/both/stream", 3, 2) == [lost, "11"]
     assert await told("/traces/both/stream", 0, 1) == ["11"]
     assert await told("/traces/young/stream", 3, 1) == ["12"]
