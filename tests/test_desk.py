@@ -246,3 +246,12 @@ async def test_a_request_that_gave_up_costs_the_others_nothing(settings: Setting
     assert (told[0], type(told[1]), told[2]) == (1, asyncio.CancelledError, 1)
     assert await asyncio.wait_for(desk.commit(columns([checkpoint(9)])), 5) == 1
     await desk.close()
+
+
+async def test_a_desk_that_is_closed_lets_go_of_the_file(settings: Settings) -> None:
+    """Another one may have it, whether the process goes on or not."""
+    for number in range(2):
+        desk = Desk(settings)
+        await desk.open()
+        assert await desk.commit(columns([checkpoint(number)])) == 1
+        await desk.close()
