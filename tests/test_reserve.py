@@ -65,6 +65,20 @@ def test_deletions_make_room(place: Path, limit: int) -> None:
         write(writer, 10_000)
 
 
+def test_no_page_is_spared_while_the_reserve_lacks_room(place: Path) -> None:
+    """When half of the entries have gone, new ones come in again, whatever part of the file was to be kept for them."""
+    with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
+        with pytest.raises(DiskFull):
+            for number in range(10_000):
+                write(writer, number)
+        fill(place)
+        while writer.expire(writer.newest // 2, 1_000):
+            pass
+        while writer.give_back(1, 256):
+            pass
+        write(writer, 10_000)
+
+
 def test_the_reserve_is_for_deletions(place: Path) -> None:
     """While it is not whole no entry takes of it, though there would be room; when it is, entries come in again."""
     with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
