@@ -60,6 +60,8 @@ async def test_what_was_had_is_not_handed_out_again() -> None:
     for row_id in range(8, 12):
         pending.push(one(row_id, b"%d" % row_id))
     assert await pending.frames() == b"11"
+    pending.push(one(11, b"11"))  # as where the tail was interrupted
+    assert pending.take() == b""
     ahead = subscription(had=10)
     ahead.fall_behind(6)
     assert ahead.behind == 10
