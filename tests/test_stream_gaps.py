@@ -14,6 +14,7 @@ from test_query import get, healthy, post
 from test_stream import FOREVER, ids, nobody_listens, stream, take
 
 from query_svc.handlers import TAIL
+from query_svc.long_entries import HELD_BYTES, LONG_ENTRIES
 from shared.env import Settings
 from shared.storage.snapshot import snapshot
 from shared.storage.sqlite import companions
@@ -86,6 +87,47 @@ async def test_a_chain_that_went_and_began_again(short_lived: tuple[Client, Clie
     async with stream(query, "/traces/again/stream", 3) as resumed:
         gap, event = await take(resumed, 2)
         assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 4, "to": 6}, "7")
+
+
+async def test_a_stream_that_began_before_all_entries_is_told_of_gaps(short_lived: tuple[Client, Client]) -> None:
+    """What goes before the tail sees it was meant for whoever was there, also where nothing had come yet."""
+    ingest, query = short_lived
+    tail = query.app[TAIL]
+
+    async def gone() -> bool:
+        return bool((await get(query, "/stats"))["oldest_id"] == 4)
+
+    async with stream(query, last_id=0) as following:
+        await until(lambda: tail.subscribers == 1)
+        async with tail._lock:  # the tail stands still while entries come and go
+            await post(ingest, *(entry() for _ in range(3)))
+            await until(gone)
+        await post(ingest, entry())
+        gap, event = await take(following, 2)
+        assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 1, "to": 3, "lost": 3}, "4")
+
+
+@pytest.mark.parametrize("last_id", [0, 1])
+async def test_a_long_entry_that_expires_in_line_is_told(short_lived: tuple[Client, Client], last_id: int) -> None:
+    """While others are being sent long entries one may wait so long that it goes, and what came after it as well."""
+    ingest, query = short_lived
+    long = query.app[LONG_ENTRIES]
+    await long._room(HELD_BYTES)
+    await post(ingest, entry(), entry(data={"x": "x" * 300_000}))
+
+    async def gone() -> bool:
+        return bool((await get(query, "/stats"))["oldest_id"] == 4)
+
+    async with stream(query, last_id=last_id) as resumed:
+        assert ids(await take(resumed, 1 - last_id)) == [1][last_id:]
+        await until(lambda: long._line)
+        await post(ingest, entry())
+        await until(gone)
+        long._give_back(HELD_BYTES)
+        gap, event = await take(resumed, 2)
+        assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 2, "to": 2, "lost": 1}, "3")
+    await nobody_listens(query)
+    assert long.held == 0
 
 
 async def test_a_replaced_file_starts_over(
