@@ -52,6 +52,9 @@ async def test_frames_come_together_and_once() -> None:
         await asyncio.wait_for(pending.frames(), 0.01)
     pending.push(one(3, b"c"))
     assert await pending.frames() == b"c"
+    for row_id in (4, 5):
+        pending.push(one(row_id, bytes(PENDING_BYTES)))  # what was taken waits no more
+        assert len(pending.take()) == PENDING_BYTES
 
 
 async def test_what_was_had_is_not_handed_out_again() -> None:
