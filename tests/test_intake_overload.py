@@ -132,6 +132,26 @@ async def test_who_was_refused_comes_before_who_is_new(start: Start, monkeypatch
     writer.close()
 
 
+async def test_a_body_that_dawdled_is_promised_room_for_all_of_it(
+    overloaded: Overloaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When others have taken the room that it did not use it is refused, and sends everything again."""
+    monkeypatch.setattr(room, "PROMISE_S", 0.1)
+    client, intake, release = await overloaded(10)
+    reader, writer = await connect(client)
+    writer.write(head(6_000) + b"x")
+    await until(lambda: intake.held == 2 * LARGE + 1)
+    _, other = await connect(client)
+    other.write(head(6_000) + bytes(5_999))
+    await until(lambda: intake.held == 2 * LARGE + 6_000)
+    writer.write(bytes(1_000))
+    assert await status(reader) == 503
+    assert sum(intake.timetable._bytes.values()) == 6_000
+    for connection in (writer, other):
+        connection.close()
+    await release()
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_all_bodies_set_the_pace(start: Start, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
     """Whichever way they come; a time in which nobody sends is not one in which nothing gets done."""
