@@ -23,10 +23,20 @@ PROJECT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
+def _as_a_shell_does(files: int, nohup: bool) -> None:
+    """What a shell does for a job: it ignores what it is told to, whatever whoever runs the tests ignores."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
 class Terminal:
     """A shell's job: `make` and all that it starts, as one process group that a Ctrl-C reaches as a whole."""
 
-    def __init__(self, db: Path, target: str, *, output: int | None = None, files: int = 0, **environ: str) -> None:
+    def __init__(
+        self, db: Path, target: str, *, output: int | None = None, files: int = 0, nohup: bool = False, **environ: str
+    ) -> None:
         self.ports = {"ingest_svc": free_port(), "query_svc": free_port()}
         self.db = db
         self._output = db.with_suffix(".log").open("w+")
@@ -49,7 +59,7 @@ class Terminal:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None,
+            preexec_fn=lambda: _as_a_shell_does(files, nohup),
         )
 
     @property
@@ -216,6 +226,18 @@ def test_a_closed_terminal_takes_everything_along(run: Callable[..., Terminal]) 
     os.killpg(terminal.process.pid, signal.SIGHUP)
     terminal.process.wait(10)
     wait_until_gone(*pids)
+
+
+def test_nohup_outlives_the_terminal(run: Callable[..., Terminal]) -> None:
+    """Services that were started not to go with the terminal go on without it, also where there is something to say."""
+    ours, theirs = pty.openpty()
+    terminal = run(output=theirs, nohup=True)
+    os.close(theirs)
+    killed = terminal.pid("query_svc")
+    os.close(ours)
+    os.killpg(terminal.process.pid, signal.SIGHUP)
+    os.kill(killed, signal.SIGKILL)
+    terminal.wait(lambda: (terminal.health("query_svc") or {"pid": killed})["pid"] != killed)
 
 
 def test_a_reload(run: Callable[..., Terminal]) -> None:
