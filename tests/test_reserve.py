@@ -47,14 +47,19 @@ def write(writer: Writer, number: int) -> None:
     writer.write([batch], HOUR_MS)
 
 
+def run_full(writer: Writer, place: Path) -> None:
+    """Entries until there is no room for more, and then none for anybody."""
+    with pytest.raises(DiskFull):
+        for number in range(10_000):
+            write(writer, number)
+    fill(place)
+
+
 @pytest.mark.parametrize("limit", [1_000, 7])
 def test_deletions_make_room(place: Path, limit: int) -> None:
     """A disk that entries have filled: they can be deleted, their pages leave the file, and new ones come in."""
     with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
-        with pytest.raises(DiskFull):
-            for number in range(10_000):
-                write(writer, number)
-        fill(place)
+        run_full(writer, place)
         before = writer.path.stat().st_size
         while writer.expire(writer.newest + 1, limit):
             pass
@@ -68,10 +73,7 @@ def test_deletions_make_room(place: Path, limit: int) -> None:
 def test_no_page_is_spared_while_the_reserve_lacks_room(place: Path) -> None:
     """When half of the entries have gone, new ones come in again, whatever part of the file was to be kept for them."""
     with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
-        with pytest.raises(DiskFull):
-            for number in range(10_000):
-                write(writer, number)
-        fill(place)
+        run_full(writer, place)
         while writer.expire(writer.newest // 2, 1_000):
             pass
         while writer.give_back(1, 256):
@@ -98,10 +100,7 @@ def test_the_reserve_is_for_deletions(place: Path) -> None:
 def test_a_part_of_the_reserve_is_kept_at_the_end(place: Path) -> None:
     """A service that ends in the middle of deletions leaves room to begin again, though others take all the rest."""
     with closing(Writer(place / "tracehub.db", HOUR_MS)) as writer:
-        with pytest.raises(DiskFull):
-            for number in range(10_000):
-                write(writer, number)
-        fill(place)
+        run_full(writer, place)
         writer.expire(writer.newest + 1, 10)
         assert not writer._reserve.is_held
     fill(place)
