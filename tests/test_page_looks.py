@@ -7,6 +7,7 @@ from browser import send
 from conftest import Services, entry
 from test_page_chain import open_chain, order
 from test_page_compare import chain, compare
+from test_page_reach import opened_by_keys
 from test_page_sources import open_sources
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -114,8 +115,5 @@ async def test_tabs_stay_where_they_are(page: Any, hub: Services) -> None:
 async def test_a_heading_has_no_frame(page: Any, hub: Services) -> None:
     """The heading that has the focus when a view is opened by keys is not framed: nothing can be done with it."""
     send(hub, [entry(correlation_id="framed")])
-    await page.goto(f"{hub.query_url}/#/?q=framed")
-    await page.locator("[data-id='framed'] a").focus()
-    await page.keyboard.press("Enter")
-    await page.wait_for_function("() => document.activeElement.matches('h1[title=framed]:focus-visible')")
-    assert await page.locator("h1").evaluate("node => getComputedStyle(node).outlineStyle") == "none"
+    await opened_by_keys(page, hub, "framed")
+    assert await page.locator("h1:focus-visible").evaluate("node => getComputedStyle(node).outlineStyle") == "none"

@@ -10,13 +10,18 @@ from test_page_shell import DRAWN
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def opened_by_keys(page: Any, hub: Services, id: str) -> None:
+    """The chain, opened from the list without a mouse."""
+    await page.goto(f"{hub.query_url}/#/?q={id}")
+    await page.locator(f"[data-id='{id}'] a").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_function(f"() => document.activeElement.matches('h1[title={id}]')")
+
+
 async def test_a_view_that_is_shown_is_told(page: Any, hub: Services) -> None:
     """Where what had the focus went with the view before, the heading of the next one has it; else it is said."""
     send(hub, [entry(correlation_id="told")])
-    await page.goto(f"{hub.query_url}/#/?q=told")
-    await page.locator("[data-id='told'] a").focus()
-    await page.keyboard.press("Enter")
-    await page.wait_for_function("() => document.activeElement.matches('h1[title=told]')")
+    await opened_by_keys(page, hub, "told")
     await page.locator("nav a:has-text('Sources')").focus()
     await page.keyboard.press("Enter")
     await page.wait_for_selector("div.offscreen[role=status]:has-text('Sources')", state="attached")
