@@ -178,10 +178,10 @@ class Desk:
     async def _ended(self, why: Exception) -> None:
         """No writer is there: tell everybody who waits for it, and let a moment pass before the next one.
 
-        One that gave up has stored nothing; any other may have committed what it had in hand.
+        The one that ended may have committed what it had in hand.
         """
         self._why_not = Fault.of(why)
-        self._fail(len(self._batches), why if self._why_given_up else Lost(str(why)))
+        self._fail(len(self._batches), Lost(str(why)))
         while self._calls:
             self._calls.popleft()(why)
         if self._closing:
