@@ -105,6 +105,22 @@ async def test_an_open_step_against_a_finished_one(page: Any, hub: Services) -> 
     assert await rows(page) == [["/wait", "10 ms", "open", "open in B"]]
 
 
+async def test_the_step_that_hangs_is_the_largest_difference(page: Any, hub: Services) -> None:
+    """What never ended explains more than any duration: it itself, and not the steps that wait for it."""
+    steps = [("MA", "/all", 0, 900), ("WS", "/slower", 10, 20), ("WS", "/wait", 30, 40), ("WS", "/more", 50, 60)]
+    send(hub, chain("hangs/a", *steps))
+    hung = chain("hangs/b", steps[0], ("WS", "/slower", 10, 25), *steps[2:])
+    ends = [each for each in hung if each["direction"] == "<-"]
+    for kept, name in (
+        (hung[:4], "b"),
+        ([each for each in hung if each not in ends or each["endpoint"] != "/wait"], "c"),
+    ):
+        send(hub, [{**each, "correlation_id": f"hangs/{name}"} for each in kept])
+        await compare(page, hub, "hangs/a", f"hangs/{name}")
+        await page.keyboard.press("l")
+        assert "/wait" in await page.evaluate("document.activeElement.closest('.row').textContent")
+
+
 async def test_a_chain_that_is_partly_gone(services: Services, page: Any) -> None:
     """What retention took of one is no difference between the two: it is told beside it, and no time is compared."""
     services.environ = {"TRACEHUB_RETENTION_HOURS": "0.0014"}  # 5 s

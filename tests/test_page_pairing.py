@@ -65,6 +65,56 @@ async def test_own_time(page: Any, hub: Services) -> None:
     assert own == [["MA", 50], ["WS", 30], ["WK", 40]]
 
 
+async def nesting(page: Any, hub: Services, entries: list[dict[str, Any]]) -> list[list[Any]]:
+    """Of each step by its start: its endpoint, its own time, and the endpoint of the step that it lies in."""
+    made: list[list[Any]] = await page.evaluate(
+        """async ([path, entries]) => {
+            const { first, model } = await import(path);
+            const name = (bar) => (bar ? first(bar).endpoint : null);
+            const own = (bar) => (bar.kind === 'open' ? null : bar.self);
+            return model(entries).bars.map((bar) => [name(bar), own(bar), name(bar.parent)]);
+        }""",
+        [await pairing(page, hub), entries],
+    )
+    return made
+
+
+async def test_a_step_that_was_waited_for_in_vain(page: Any, hub: Services) -> None:
+    """It takes from the own time of who waited, whatever ran beside it, and holds nothing that came behind it."""
+    late = [
+        step("v", 0, "->", endpoint="root"),
+        step("v", 1, "->", endpoint="caller"),
+        step("v", 10, "->", endpoint="beside"),
+        step("v", 20, "->", endpoint="never"),
+        step("v", 30, "<-", endpoint="beside"),
+        step("v", 40, "->", endpoint="never"),
+        step("v", 50, "->", endpoint="behind"),
+        step("v", 60, "<-", endpoint="behind"),
+        step("v", 100, "<-", endpoint="caller"),
+        step("v", 101, "<-", endpoint="root"),
+    ]
+    assert await nesting(page, hub, late) == [
+        ["root", 2, None],
+        ["caller", 9, "root"],
+        ["beside", 20, "caller"],
+        ["never", None, "caller"],
+        ["never", None, "caller"],
+        ["behind", 10, "caller"],
+    ]
+
+
+async def test_what_is_open_waits_for_what_is_open(page: Any, hub: Services) -> None:
+    """While all around a step is open, it lies in the innermost of these, and not in what ended beside it."""
+    entries = [
+        step("w", 0, "->", endpoint="root"),
+        step("w", 1, "->", endpoint="caller"),
+        step("w", 2, "->", endpoint="beside"),
+        step("w", 3, "->", endpoint="inner"),
+        step("w", 9, "<-", endpoint="beside"),
+    ]
+    assert [each[2] for each in await nesting(page, hub, entries)] == [None, "root", "caller", "caller"]
+
+
 async def test_a_child_may_end_a_little_late(page: Any, hub: Services) -> None:
     """A call that ends just after the step that made it is still within it; one that ends much later is not."""
     entries = [

@@ -139,7 +139,7 @@ function verdict(comparison) {
     outcome(comparison),
     onlyA ? h('span', { class: 'absent' }, `${plural(onlyA, 'step')} missing in B`) : null,
     onlyB ? h('span', { class: 'absent' }, `${plural(onlyB, 'step')} only in B`) : null,
-    h('span', {}, changed ? `${plural(changed, 'step differs', 'steps differ')} in duration` : 'no step differs in duration'),
+    h('span', {}, changed ? plural(changed, 'step differs', 'steps differ') : 'no step differs'),
   ];
 }
 

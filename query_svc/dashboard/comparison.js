@@ -14,9 +14,9 @@ export class Comparison {
     this.longest = Math.max(...this.models.map((each) => each.last), 1e-3);
   }
 
-  // Of those that differ: which one by itself explains most.
+  // Of those that differ: which one by itself explains most; one that is open in only one, unless it waits for another.
   get largest() {
-    const own = (pair) => Math.abs(pair.self);
+    const own = (pair) => Math.abs(pair.self) || 0;
     return this.changed.reduce((top, pair) => (top && own(top) >= own(pair) ? top : pair), null);
   }
 
@@ -39,8 +39,9 @@ export class Comparison {
 // What a pair of steps amounts to: `by` is the difference of the whole step, `self` of what no inner step explains.
 function judge({ a, b }) {
   if (!a || !b) return { a, b, kind: a ? 'a' : 'b', by: 0, self: 0, large: false };
-  if (a.kind !== 'pair' || b.kind !== 'pair') return { a, b, kind: 'both', by: NaN, self: 0, large: a.kind !== b.kind };
+  const self = b.self - a.self;
+  if (a.kind !== 'pair' || b.kind !== 'pair') return { a, b, kind: 'both', by: NaN, self, large: a.kind !== b.kind };
   const [was, is] = [a.end - a.start, b.end - b.start];
   const by = is - was;
-  return { a, b, kind: 'both', by, self: b.self - a.self, large: Math.abs(by) >= Math.max(LARGE_MS, 0.1 * Math.max(was, is)) };
+  return { a, b, kind: 'both', by, self, large: Math.abs(by) >= Math.max(LARGE_MS, 0.1 * Math.max(was, is)) };
 }

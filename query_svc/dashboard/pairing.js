@@ -133,19 +133,26 @@ export function lengthOf(bar, now) {
 }
 
 // The parent of a bar is the innermost one that holds it, but for a share at the end: what answers may return a little
-// before the answer is sent. Its own time is what no child covers.
+// before the answer is sent. One that never ended is taken to have been waited for: by what is open around it or, as far
+// as that has ended, by what lasted for half of the rest. It holds nothing that a parent which has ended holds as well.
+// Its own time is what no child covers.
 const LOOK_UP = 64; // calls beside each other that are looked through for a parent
 const OVERHANG = 0.02; // of a child, that may be later than its parent's end
 
 function nest(bars) {
   const stack = [];
+  let latest = 0; // end so far
   for (const bar of bars) {
     while (stack.length && stack.at(-1).end < bar.start) stack.pop();
+    const isOpen = bar.kind === 'open';
+    const end = isOpen ? (bar.start + Math.max(bar.start, latest)) / 2 : bar.end - OVERHANG * (bar.end - bar.start);
     for (let at = stack.length - 1, looks = 0; at >= 0 && looks < LOOK_UP; at -= 1, looks += 1) {
-      const end = bar.end === Infinity ? Infinity : bar.end - OVERHANG * (bar.end - bar.start);
       if (stack[at].end >= end && stack[at].kind !== 'exit') { bar.parent = stack[at]; break; }
     }
-    const parent = bar.parent;
+    const around = bar.parent?.kind === 'open' ? bar.parent.parent : null;
+    if (around?.kind === 'pair' && around.end >= (isOpen ? bar.start : end)) bar.parent = around;
+    latest = Math.max(latest, bar.end);
+    const { parent } = bar;
     bar.self = bar.end - bar.start;
     bar.busy = bar.start; // up to where children cover it
     if (parent) {
