@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from browser import FAILED, LIVE, send
 from conftest import Services, entry
-from test_page_chain import open_chain, order
+from test_page_chain import open_chain, order, step
 from test_page_moments import chains
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,6 +21,22 @@ async def test_three_answers(page: Any, hub: Services) -> None:
     assert "WS reserve" in slow and "80 ms" in slow
     assert "2 exits of WK charge, MA /orders" in missing
     assert "1 entry of JW notify, though its exit arrived" in missing and "1 error in WS reserve" in missing
+
+
+async def test_an_error_that_was_passed_on(page: Any, hub: Services) -> None:
+    """Of the steps that report an error the innermost are named, however many passed it on; else the earliest."""
+    services = ["GW", "MA", "WS", "WK", "VM"]
+    way = [*((source, "->") for source in services), *((source, "<-") for source in reversed(services))]
+    send(
+        hub,
+        [step("passed-on", at, direction, source, data={"status": 502}) for at, (source, direction) in enumerate(way)],
+    )
+    await open_chain(page, hub, "passed-on")
+    assert "5 errors in VM /api, WK /api, WS /api and 2 more" in await page.locator(".fact").last.inner_text()
+    send(hub, [step("by-turns", at, "->", source, data={"status": 502}) for at, source in enumerate(services)])
+    send(hub, [step("by-turns", at + 0.5, "<-", source) for at, source in enumerate(services)])
+    await open_chain(page, hub, "by-turns")
+    assert "5 errors in GW /api, MA /api, WS /api and 2 more" in await page.locator(".fact").last.inner_text()
 
 
 async def test_steps_that_took_no_time(page: Any, hub: Services) -> None:

@@ -41,7 +41,7 @@ function missing(model, expired, choose) {
   if (expired) add(expired === 1 ? 'the first entry, which has expired' : `the first ${count(expired)} entries, which have expired`);
   if (model.opens.length) add(`${plural(model.opens.length, 'exit')} of `, ...named([...model.opens].reverse(), choose));
   if (model.orphans.length) add(`${plural(model.orphans.length, 'entry', 'entries')} of `, ...named(model.orphans, choose), model.orphans.length > 1 ? ', though their exits arrived' : ', though its exit arrived');
-  if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', ...named(model.errors, choose));
+  if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', ...named(model.errors.toSorted((a, b) => b.depth - a.depth), choose)); // innermost first: where it came from
   if (!parts.length) return ['calm', 'nothing: each entry has its exit'];
   return [model.errors.length ? 'bad' : model.opens.length || (model.orphans.length && !expired) ? 'warn' : 'calm', ...parts];
 }
