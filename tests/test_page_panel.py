@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from browser import send
+from browser import barriers, send
 from conftest import Services
 from test_page_chain import open_chain, step
 
@@ -28,6 +28,20 @@ async def test_the_selected_step_stays_while_more_comes(page: Any, hub: Services
     send(hub, [step("stays", 4, "<-")])
     await page.wait_for_selector(".details .took:has-text('took 4 ms')")
     assert await page.evaluate(FOCUS) == "{1}"
+
+
+async def test_a_long_endpoint_leaves_room(page: Any, hub: Services) -> None:
+    """What is known of a step is in sight below the longest endpoint, which scrolls, and is whole on paper."""
+    send(hub, [step("long-endpoint", 0, "->", endpoint="/find?" + "name=value&" * 185)])
+    await open_chain(page, hub, "long-endpoint")
+    await page.keyboard.press("j")
+    panel = await page.locator(".details").bounding_box()
+    host = await page.locator(".details dd:has-text('unknown')").bounding_box()
+    assert host["y"] + host["height"] < panel["y"] + panel["height"]
+    assert not await barriers(page)
+    await page.emulate_media(media="print")
+    cut = "node => node.scrollHeight - node.clientHeight"
+    assert not await page.locator(".details h2").evaluate(cut)
 
 
 async def test_what_is_selected_stays_so_in_a_sequence(page: Any, hub: Services) -> None:

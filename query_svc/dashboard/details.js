@@ -9,7 +9,7 @@ import { tree } from './tree.js';
 
 export function details({ choose, close }) {
   const source = h('span', {});
-  const title = h('h2', {});
+  const title = h('h2', { tabindex: 0 }); // it may be long, and scrolls
   const lasts = h('p', {});
   const within = h('p', { class: 'within' });
   const [entry, exit] = [makeSide('Entry'), makeSide('Exit')];
