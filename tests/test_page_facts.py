@@ -23,6 +23,18 @@ async def test_three_answers(page: Any, hub: Services) -> None:
     assert "1 entry of JW notify, though its exit arrived" in missing and "1 error in WS reserve" in missing
 
 
+async def test_one_of_many_hosts(page: Any, hub: Services) -> None:
+    """Of a call to fifty hosts the one is named that has not answered; of a source with one host none is."""
+    calls = [step("fifty", at, "->", "WS", hostname=f"ws-{at}") for at in range(1, 51)]
+    answers = [{**each, "direction": "<-", "timestamp": each["timestamp"] + 60} for each in calls]
+    send(hub, [step("fifty", 0, "->"), *calls, *(each for each in answers if each["hostname"] != "ws-33")])
+    await open_chain(page, hub, "fifty")
+    where = page.locator(".fact").first
+    assert "in WS /api on ws-33 for" in await where.inner_text()
+    send(hub, [answers[32]])
+    await page.wait_for_selector(".fact:has-text('in MA /api for')")
+
+
 async def test_an_error_that_was_passed_on(page: Any, hub: Services) -> None:
     """Of the steps that report an error the innermost are named, however many passed it on; else the earliest."""
     services = ["GW", "MA", "WS", "WK", "VM"]

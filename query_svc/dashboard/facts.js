@@ -23,7 +23,7 @@ function where(model, { now, complete, expired, stuck, choose }) {
   const leaves = whereItIs(model);
   if (!leaves.length && expired) return ['calm', `none of what is left is open; it spans ${duration(model.last)}`];
   if (!leaves.length) return ['calm', complete ? `done, after ${duration(model.last)}` : `nothing is open, after ${duration(model.last)}`];
-  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
+  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), host(model, bar), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
   if (leaves.length > NAMED) parts.push(`, and ${plural(leaves.length - NAMED, 'more', 'more')}`);
   return [stuck ? 'warn' : 'open', ...parts];
 }
@@ -49,6 +49,12 @@ function missing(model, expired, choose) {
 function named(bars, choose) {
   const parts = bars.slice(0, NAMED).flatMap((bar, at) => [at ? ', ' : '', step(bar, choose)]);
   return bars.length > NAMED ? [...parts, ` and ${plural(bars.length - NAMED, 'more', 'more')}`] : parts;
+}
+
+// Which of the hosts of a source, where it has several.
+function host({ groups }, bar) {
+  const { hosts } = groups.find((group) => group.source === bar.source);
+  return hosts.size > 1 ? ` on ${shorten(visible(first(bar).hostname), 40)}` : '';
 }
 
 function step(bar, choose) {
