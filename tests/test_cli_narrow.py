@@ -35,9 +35,16 @@ def test_a_list_keeps_the_ids_and_the_states(shell: Shell, columns: int) -> None
     """A chain that cannot be named cannot be asked for; what has no room is left out, and not cut off."""
     id = f"listed-by-{columns}".ljust(32 if columns >= 60 else 16, "-")
     shell.store(entry(correlation_id=id, data={"error": "x"}))
-    shown = shell.run("list", "--grep", id, COLUMNS=str(columns)).stdout.splitlines()
+    ended = f"ended-by-{columns}"
+    shell.store(*(entry(correlation_id=ended, direction=way, data={"error": "x"}) for way in ("->", "<-")))
+    for_id, for_ended = (
+        each.stdout.splitlines()
+        for each in shell.run_each(*(("list", "--grep", name) for name in (id, ended)), COLUMNS=str(columns))
+    )
+    shown = [*for_id, *for_ended]
     assert not [line for line in shown if cell_len(line) > columns]
-    assert shown[1].startswith(f"{id} ") and "open, 1 err" in shown[1]
+    assert for_id[1].startswith(f"{id} ") and "open, 1 err" in for_id[1]
+    assert for_ended[-1].startswith(f"{ended} ") and "complete, 2 err" in for_ended[-1]
     assert "…" not in "".join(shown)
 
 

@@ -86,7 +86,7 @@ def _table(chains: list[Json], screen: Screen) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", expand=named)
     for name in names:
         if name == ID:
-            table.add_column(name, overflow="fold", min_width=16, max_width=max(UNFOLDED, screen.width - 60))
+            table.add_column(name, overflow="fold", min_width=8, max_width=max(UNFOLDED, screen.width - 60))
         elif name == "src" and named:
             table.add_column("from", no_wrap=True, overflow="ellipsis", min_width=3, ratio=1)
         else:
