@@ -246,7 +246,10 @@ def test_a_secret_that_no_header_carries_is_wrong_use(shell: Shell) -> None:
 
 def test_wrong_use_is_exit_code_2_in_one_line(shell: Shell) -> None:
     """And says where help is."""
-    for ended in shell.run_each(("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", "")):
+    unfinished = ("list", "--url")
+    for ended in shell.run_each(
+        ("show", "--nope"), ("nope",), ("send", "up", "SH", "a", "b"), ("show", ""), unfinished
+    ):
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
         assert "--help" in ended.stderr
     for words in (("send", "->", "", "a", "b", "--id", "x"), ("send", "->", "SH", "a", "b", "--id", "")):

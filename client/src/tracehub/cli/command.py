@@ -31,7 +31,11 @@ class Command(click.Command):
         self._examples = examples
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, ["entry" if arg == "->" else arg for arg in args])
+        try:
+            return super().parse_args(ctx, ["entry" if arg == "->" else arg for arg in args])
+        except click.UsageError as error:
+            error.ctx = ctx  # an option without its argument has none
+            raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         parts = (example.format(ctx.command_path).partition("  ") for example in self._examples)
