@@ -67,9 +67,18 @@ def test_a_chain_is_shown_nested_with_what_is_open(shell: Shell) -> None:
     lines = shown.stdout.splitlines()
     (pay,) = [line for line in lines if "REST /pay" in line and "declined" in line]
     assert "2.0ms" in pay and "250ms" in pay and "┊  WK" in pay
-    assert [line for line in lines if line.startswith("open  SP -> REST /ship")]
+    assert lines[0].startswith("nested  open, 1 err  ")
+    assert [line for line in lines if line.startswith("open  SP -> REST /ship  since ")]
     assert shell.run("trace", "show", "nested", program="kbc").stdout == shown.stdout
     assert json.loads(shell.run("show", "nested", "--json").stdout)["count"] == 4
+
+
+def test_one_of_many_hosts(shell: Shell) -> None:
+    """Of a call to several hosts of a source, the one is named that has not answered."""
+    call = {"correlation_id": "fanned-out", "source_id": "WS", "endpoint": "/part"}
+    shell.store(*(entry(**call, hostname=f"ws-{number}") for number in range(3)))
+    shell.store(*(entry(**call, hostname=f"ws-{number}", direction="<-") for number in (0, 2)))
+    assert "open  WS -> REST /part on ws-1  since " in shell.run("show", "fanned-out").stdout
 
 
 def test_an_unknown_chain_is_exit_code_1(shell: Shell) -> None:

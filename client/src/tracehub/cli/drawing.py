@@ -204,11 +204,15 @@ def _cut(line: Text, room: int) -> tuple[Text, Text]:
 
 def open_steps(steps: Sequence[Step]) -> Iterator[Text]:
     """What has not ended: the innermost last, which is where it hangs."""
+    hosts: dict[str, set[str]] = {}
+    for step in steps:
+        hosts.setdefault(step.source, set()).add(step.host)
     hanging = [step for step in steps if step.entry is not None and step.is_open]
     for step in hanging[-OPEN_SHOWN:]:
+        on = f" on {clean(step.host)}" if len(hosts[step.source]) > 1 else ""
         yield Text.assemble(
             ("open  ", "bold red"),
-            f"{clean(step.source)} -> {clean(step.name)}  ",
+            f"{clean(step.source)} -> {clean(step.name)}{on}  ",
             (f"since {clock(step.start_ms)}, {age(step.start_ms)}", "red"),
         )
     if len(hanging) > OPEN_SHOWN:

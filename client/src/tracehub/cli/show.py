@@ -12,7 +12,7 @@ from tracehub.cli.command import command, complete_id
 from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slowest
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
-from tracehub.cli.timeline import Step, rows_of, steps_of
+from tracehub.cli.timeline import Step, rows_of, steps_of, trouble_of
 from tracehub.cli.whole import Whole
 from tracehub.cli.words import age, clean, clock, duration, several
 
@@ -100,6 +100,8 @@ def _head(chain: Json, steps: list[Step], sources: int) -> Text:
     first, last = float(entries[0]["timestamp"]), float(entries[-1]["timestamp"])
     head = Text.assemble((clean(chain["correlation_id"]), "bold"))
     head.append("  ").append_text(_state(chain, steps))
+    errors = sum(bool(trouble_of(entry)) for entry in entries)
+    head.append(f", {errors:,} err" if errors else "", "red")
     head.append(f"  {duration(last - first)}\n")
     head.append(
         f"{several(len(entries), 'entry', 'entries')}, {several(len(steps), 'step')}, {several(sources, 'source')}  "

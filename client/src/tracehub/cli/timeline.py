@@ -42,6 +42,11 @@ class Step:
         return " ".join(part for part in self.key[1:] if part) or "-"
 
     @property
+    def host(self) -> str:
+        """Where it ran."""
+        return str((self.entry or self.exit or {}).get("hostname"))
+
+    @property
     def start_ms(self) -> float:
         """When it began or, without an entry, was left."""
         return float((self.entry or self.exit or {}).get("timestamp", 0.0))
