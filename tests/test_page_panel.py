@@ -44,6 +44,15 @@ async def test_a_long_endpoint_leaves_room(page: Any, hub: Services) -> None:
     assert not await page.locator(".details h2").evaluate(cut)
 
 
+async def test_an_error_is_a_word_of_its_own(page: Any, hub: Services) -> None:
+    """Who has the panel read out hears which of entry and exit reports an error."""
+    send(hub, [step("a-word", 0, "->"), step("a-word", 1, "<-", data={"error": "no"})])
+    await open_chain(page, hub, "a-word")
+    await page.keyboard.press("j")
+    for name in ("Entry", "Exit error"):
+        await page.get_by_role("heading", name=name, exact=True).wait_for()
+
+
 async def test_what_is_selected_stays_so_in_a_sequence(page: Any, hub: Services) -> None:
     """The lines of the selected step are marked, also after more came."""
     marked = """() => {

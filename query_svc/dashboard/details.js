@@ -69,7 +69,7 @@ function makeSide(name) {
 function known(name, entry, offset) {
   const hasData = entry.data !== null && entry.data !== undefined;
   return [
-    h('h3', {}, name, reportsError(entry) ? h('span', { class: 'badge' }, 'error') : null),
+    h('h3', {}, `${name} `, reportsError(entry) ? h('span', { class: 'badge' }, 'error') : null),
     h('dl', {},
       row('at', h('span', {}, offset, moment(entry.timestamp))),
       row('host', visible(entry.hostname)),

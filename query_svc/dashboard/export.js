@@ -1,7 +1,6 @@
 // One chain as one HTML file: the stylesheet, this page's own modules and the entries, with a policy that lets the file
 // reach nothing else. The modules are put one behind the other, each in a scope of its own.
 
-
 const ENTRY = 'offline.js';
 const IMPORT = /^import \{([^}]*)\} from '\.\/([\w.]+)';\n/gm;
 const EXPORT = /^export (?:async )?(?:function|const|let|class) (\w+)/gm;
