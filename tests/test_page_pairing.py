@@ -103,6 +103,21 @@ async def test_a_step_that_was_waited_for_in_vain(page: Any, hub: Services) -> N
     ]
 
 
+async def test_calls_of_one_step_lie_beside_each_other(page: Any, hub: Services) -> None:
+    """None of them lies in another that happened to begin before and to end after it: each has all of its time."""
+    calls = [("->", 0, "root"), ("->", 1, "part"), ("->", 2, "part"), ("->", 3, "part")]
+    calls += [("<-", 40, "part"), ("<-", 60, "part"), ("<-", 91, "part"), ("<-", 92, "root")]
+    entries = [step("b", at, way, endpoint=name) for way, at, name in calls]
+    spans = {1: 1, 2: 2, 3: 3, 40: 2, 60: 3, 91: 1}
+    entries = [
+        {**each, "data": {"span_id": str(spans.get(at))}} for (_, at, _), each in zip(calls, entries, strict=True)
+    ]
+    beside = [["part", 90, "root"], ["part", 38, "root"], ["part", 57, "root"]]
+    assert await nesting(page, hub, entries) == [["root", 2, None], *beside]
+    still = [each for each in entries if each["direction"] == "->"]
+    assert [each[2] for each in await nesting(page, hub, still)] == [None, "root", "root", "root"]
+
+
 async def test_what_is_open_waits_for_what_is_open(page: Any, hub: Services) -> None:
     """While all around a step is open, it lies in the innermost of these, and not in what ended beside it."""
     entries = [

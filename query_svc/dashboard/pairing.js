@@ -151,6 +151,7 @@ function nest(bars) {
     }
     const around = bar.parent?.kind === 'open' ? bar.parent.parent : null;
     if (around?.kind === 'pair' && around.end >= (isOpen ? bar.start : end)) bar.parent = around;
+    if (bar.parent && stepOf(first(bar.parent)) === stepOf(first(bar))) bar.parent = bar.parent.parent; // calls beside each other
     latest = Math.max(latest, bar.end);
     const { parent } = bar;
     bar.self = bar.end - bar.start;
