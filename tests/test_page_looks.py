@@ -43,6 +43,15 @@ async def test_what_the_colours_of_the_system_leave(page: Any, hub: Services) ->
     assert await page.locator("[data-id='left']").evaluate(edge) == "solid"
 
 
+async def test_what_leads_to_a_step_where_the_system_chooses_the_colours(page: Any, hub: Services) -> None:
+    """Without a colour of its own, a step in the answers can still be told from the words around it."""
+    send(hub, order("leads"))
+    await page.emulate_media(forced_colors="active")
+    await open_chain(page, hub, "leads")
+    line = "node => getComputedStyle(node).textDecorationLine"
+    assert await page.locator(".fact button").first.evaluate(line) == "underline"
+
+
 @pytest.mark.parametrize("view", ["", "tail", "sources", "compare", "traces/bars"])
 @pytest.mark.parametrize("width", [390, 1280])
 async def test_what_stands_in_a_bar_is_of_one_height(page: Any, hub: Services, view: str, width: int) -> None:
