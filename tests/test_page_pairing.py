@@ -103,6 +103,20 @@ async def test_a_step_that_was_waited_for_in_vain(page: Any, hub: Services) -> N
     ]
 
 
+async def test_a_service_that_died(page: Any, hub: Services) -> None:
+    """Who called it has given up; what it was in when it died lies in its own step, and what ended later does not."""
+    entries = [
+        step("d", 0, "->", endpoint="caller"),
+        step("d", 10, "->", endpoint="died"),
+        step("d", 20, "->", endpoint="inner"),
+        step("d", 60, "->", endpoint="later"),
+        step("d", 70, "<-", endpoint="later"),
+        step("d", 100, "<-", endpoint="caller"),
+    ]
+    parents = {name: parent for name, _, parent in await nesting(page, hub, entries)}
+    assert parents == {"caller": None, "died": "caller", "inner": "died", "later": "caller"}
+
+
 async def test_calls_of_one_step_lie_beside_each_other(page: Any, hub: Services) -> None:
     """None of them lies in another that happened to begin before and to end after it: each has all of its time."""
     calls = [("->", 0, "root"), ("->", 1, "part"), ("->", 2, "part"), ("->", 3, "part")]

@@ -108,7 +108,7 @@ export function stepOf(entry) {
 function makeBar(entry, origin) {
   return {
     kind: 'open', entry, exit: null, source: entry.source_id, start: entry.timestamp - origin, end: Infinity,
-    failed: reportsError(entry), parent: null, depth: 0, self: 0, busy: 0, row: 0,
+    failed: reportsError(entry), parent: null, around: null, depth: 0, self: 0, busy: 0, row: 0,
   };
 }
 
@@ -134,7 +134,7 @@ export function lengthOf(bar, now) {
 
 // The parent of a bar is the innermost one that holds it, but for a share at the end: what answers may return a little
 // before the answer is sent. One that never ended is taken to have been waited for: by what is open around it or, as far
-// as that has ended, by what lasted for half of the rest. It holds nothing that a parent which has ended holds as well.
+// as that has ended, by what lasted for half of the rest. What ended lies in what ended around it, rather than in it.
 // Its own time is what no child covers.
 const LOOK_UP = 64; // calls beside each other that are looked through for a parent
 const OVERHANG = 0.02; // of a child, that may be later than its parent's end
@@ -149,11 +149,12 @@ function nest(bars) {
     for (let at = stack.length - 1, looks = 0; at >= 0 && looks < LOOK_UP; at -= 1, looks += 1) {
       if (stack[at].end >= end && stack[at].kind !== 'exit') { bar.parent = stack[at]; break; }
     }
-    const around = bar.parent?.kind === 'open' ? bar.parent.parent : null;
-    if (around?.kind === 'pair' && around.end >= (isOpen ? bar.start : end)) bar.parent = around;
+    const around = isOpen ? null : bar.parent?.around;
+    if (around?.end >= end) bar.parent = around;
     if (bar.parent && stepOf(first(bar.parent)) === stepOf(first(bar))) bar.parent = bar.parent.parent; // calls beside each other
     latest = Math.max(latest, bar.end);
     const { parent } = bar;
+    if (isOpen) bar.around = parent?.kind === 'pair' ? parent : parent?.around; // the innermost that has ended
     bar.self = bar.end - bar.start;
     bar.busy = bar.start; // up to where children cover it
     if (parent) {
