@@ -1,50 +1,78 @@
-"""httpx hooks, for both kinds of client.
+"""httpx, both kinds of client.
 
-client = httpx.Client(event_hooks=event_hooks("MA"))
-client = httpx.AsyncClient(event_hooks=async_event_hooks("MA"))
+client = trace(httpx.Client(), "MA")
+client = trace(httpx.AsyncClient(), "MA")
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, Union
 
 import httpx
 
-from checkpoint_logger import get_checkpoint_logger
-from tracehub.integrations.propagation import outgoing_headers
+from checkpoint_logger import CheckpointLogger, get_checkpoint_logger
+from tracehub.integrations.calls import call
+
+Client = TypeVar("Client", bound=Union[httpx.Client, httpx.AsyncClient])
 
 
-def event_hooks(source_id: str | None = None) -> dict[str, list[Any]]:
-    """Hooks that send the id along and, with a `source_id`, write a checkpoint before a request and after its answer.
+def trace(client: Client, source_id: str | None = None) -> Client:
+    """`client`, which sends the id along and, with a `source_id`, writes a checkpoint before and after each request,
+    failed ones too. Its transports, those of proxies among them, do the sending as before.
 
-    The operation is HTTP, the endpoint the method and address without its query. httpx has no hook for a request that
-    fails: its entry stays without an exit.
+    The operation is HTTP, the endpoint the method and address without its query.
     """
     log = get_checkpoint_logger(source_id) if source_id else None
-
-    def begin(request: httpx.Request) -> None:
-        if log is not None:
-            log.checkpoint_entry("HTTP", _endpoint(request))  # first: it makes an id where none is in force
-        request.headers.update(outgoing_headers(request.headers))
-
-    def end(response: httpx.Response) -> None:
-        if log is not None:
-            log.checkpoint_exit("HTTP", _endpoint(response.request), {"status": response.status_code})
-
-    return {"request": [begin], "response": [end]}
+    traced: Any = _Transport if isinstance(client, httpx.Client) else _AsyncTransport
+    client._transport = traced(client._transport, log)
+    for pattern, transport in client._mounts.items():
+        if transport is not None:
+            client._mounts[pattern] = traced(transport, log)
+    return client
 
 
-def async_event_hooks(source_id: str | None = None) -> dict[str, list[Any]]:
-    """The same for an AsyncClient."""
-    hooks = event_hooks(source_id)
+class _Transport(httpx.BaseTransport):
+    def __init__(self, around: httpx.BaseTransport, log: CheckpointLogger | None) -> None:
+        self._around = around
+        self._log = log
 
-    async def begin(request: httpx.Request) -> None:
-        hooks["request"][0](request)
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with call(self._log, _endpoint(request), request.headers) as answered:
+            response = self._around.handle_request(request)
+            answered["status"] = response.status_code
+            return response
 
-    async def end(response: httpx.Response) -> None:
-        hooks["response"][0](response)
+    def close(self) -> None:
+        self._around.close()
 
-    return {"request": [begin], "response": [end]}
+    def __enter__(self) -> _Transport:
+        self._around.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._around.__exit__(*error)
+
+
+class _AsyncTransport(httpx.AsyncBaseTransport):
+    def __init__(self, around: httpx.AsyncBaseTransport, log: CheckpointLogger | None) -> None:
+        self._around = around
+        self._log = log
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with call(self._log, _endpoint(request), request.headers) as answered:
+            response = await self._around.handle_async_request(request)
+            answered["status"] = response.status_code
+            return response
+
+    async def aclose(self) -> None:
+        await self._around.aclose()
+
+    async def __aenter__(self) -> _AsyncTransport:
+        await self._around.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._around.__aexit__(*error)
 
 
 def _endpoint(request: httpx.Request) -> str:

@@ -11,13 +11,8 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from checkpoint_logger import (
-    get_checkpoint_logger,
-    get_correlation_id,
-    reset_correlation_id,
-    set_correlation_id,
-)
-from tracehub.integrations.propagation import CORRELATION_HEADER, outgoing_headers
+from checkpoint_logger import get_checkpoint_logger
+from tracehub.integrations.calls import call
 
 
 class TraceHubAdapter(HTTPAdapter):
@@ -35,23 +30,13 @@ class TraceHubAdapter(HTTPAdapter):
         self._log = get_checkpoint_logger(source_id) if source_id else None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        if self._log is None:
-            return self._pass_on(request, *args, **kwargs)
-        given = request.headers.get(CORRELATION_HEADER)  # with a redirect comes the id of what was redirected
-        token = set_correlation_id(get_correlation_id() or (given if isinstance(given, str) else None))
-        try:
-            with self._log.checkpoint("HTTP", _endpoint(request)) as point:
-                response = self._pass_on(request, *args, **kwargs)
-                point.exit_data = {"status": response.status_code}
-                return response
-        finally:
-            reset_correlation_id(token)
-
-    def _pass_on(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        request.headers.update(outgoing_headers(request.headers))
-        if self._around is None:
-            return super().send(request, *args, **kwargs)
-        return self._around.send(request, *args, **kwargs)
+        with call(self._log, _endpoint(request), request.headers) as answered:
+            if self._around is None:
+                response = super().send(request, *args, **kwargs)
+            else:
+                response = self._around.send(request, *args, **kwargs)
+            answered["status"] = response.status_code
+            return response
 
     def close(self) -> None:
         super().close()
