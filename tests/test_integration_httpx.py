@@ -1,12 +1,14 @@
-"""httpx, both kinds of client, against a real server."""
+"""httpx and httpx2, both kinds of client, against a real server."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from checkpoint_logger import get_correlation_id, set_correlation_id
 from traced import Traced, tracing
@@ -27,10 +29,16 @@ def server() -> Iterator[Wayward]:
         yield running
 
 
-def test_a_client_sends_the_id_and_writes_checkpoints(traced: Traced, server: Wayward) -> None:
+@pytest.fixture(params=[httpx, httpx2], ids=lambda module: module.__name__)
+def hx(request: pytest.FixtureRequest) -> Any:
+    """Either of the two."""
+    return request.param
+
+
+def test_a_client_sends_the_id_and_writes_checkpoints(traced: Traced, server: Wayward, hx: Any) -> None:
     """The id as a header, the address without its query and password."""
     set_correlation_id("req-7")
-    with trace(httpx.Client(), "MA") as http:
+    with trace(hx.Client(), "MA") as http:
         http.get(f"http://user:pw@127.0.0.1:{server.port}/x?secret=1")
     assert server.requests[0].headers["X-Correlation-ID"] == "req-7"
     assert server.requests[0].headers["traceparent"] is None
@@ -40,29 +48,29 @@ def test_a_client_sends_the_id_and_writes_checkpoints(traced: Traced, server: Wa
     ]
 
 
-async def test_an_async_client_does_the_same(traced: Traced, server: Wayward) -> None:
+async def test_an_async_client_does_the_same(traced: Traced, server: Wayward, hx: Any) -> None:
     """A header that is there already is left alone."""
     set_correlation_id("req-8")
-    async with trace(httpx.AsyncClient(), "MA") as http:
+    async with trace(hx.AsyncClient(), "MA") as http:
         await http.post(server.url, headers={"X-Correlation-ID": "mine"})
     assert server.requests[0].headers.get_all("X-Correlation-ID") == ["mine"]
     assert len(await asyncio.to_thread(lambda: traced.steps)) == 2
 
 
-def test_a_call_that_fails_leaves_its_step(traced: Traced, server: Wayward) -> None:
+def test_a_call_that_fails_leaves_its_step(traced: Traced, server: Wayward, hx: Any) -> None:
     """Nobody listens, or nobody answers in time: the exit says which."""
     server.judge = lambda _request: Reply(hang_s=60)
-    with trace(httpx.Client(timeout=0.1), "MA") as http:
-        with pytest.raises(httpx.ReadTimeout):
+    with trace(hx.Client(timeout=0.1), "MA") as http:
+        with pytest.raises(hx.ReadTimeout):
             http.get(server.url)
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(hx.ConnectError):
             http.get("http://127.0.0.1:9/")
     assert [step[0] for step in traced.steps] == ["->", "<-", "->", "<-"]
     assert traced.steps[1][3] == {"error": "ReadTimeout: timed out"}
     assert traced.steps[3][3]["error"].startswith("ConnectError: ")
 
 
-async def test_a_call_that_is_cancelled_leaves_its_step(traced: Traced, server: Wayward) -> None:
+async def test_a_call_that_is_cancelled_leaves_its_step(traced: Traced, server: Wayward, hx: Any) -> None:
     """While the server thinks about it, its caller loses patience."""
     arrived = threading.Event()
 
@@ -71,7 +79,7 @@ async def test_a_call_that_is_cancelled_leaves_its_step(traced: Traced, server: 
         return Reply(hang_s=60)
 
     server.judge = hang
-    async with trace(httpx.AsyncClient(), "MA") as http:
+    async with trace(hx.AsyncClient(), "MA") as http:
         calling = asyncio.ensure_future(http.get(server.url))
         assert await asyncio.to_thread(arrived.wait, 10)
         calling.cancel()
@@ -81,20 +89,20 @@ async def test_a_call_that_is_cancelled_leaves_its_step(traced: Traced, server: 
     assert [(step[0], step[3]) for step in steps] == [("->", None), ("<-", {"error": "CancelledError"})]
 
 
-def test_an_answer_that_a_hook_takes_for_a_failure_leaves_its_step(traced: Traced, server: Wayward) -> None:
+def test_an_answer_that_a_hook_takes_for_a_failure_leaves_its_step(traced: Traced, server: Wayward, hx: Any) -> None:
     """The hooks of the host come after it."""
     server.judge = lambda _request: Reply(503, {})
-    hooks = {"response": [httpx.Response.raise_for_status]}
-    with trace(httpx.Client(event_hooks=hooks), "MA") as http, pytest.raises(httpx.HTTPStatusError):
+    hooks = {"response": [hx.Response.raise_for_status]}
+    with trace(hx.Client(event_hooks=hooks), "MA") as http, pytest.raises(hx.HTTPStatusError):
         http.get(server.url)
     assert [step[3] for step in traced.steps] == [None, {"status": 503}]
 
 
-def test_what_a_client_mounts_is_traced_too(traced: Traced, server: Wayward) -> None:
+def test_what_a_client_mounts_is_traced_too(traced: Traced, server: Wayward, hx: Any) -> None:
     """A proxy, for instance; what goes past it, too."""
     set_correlation_id("mine")
-    proxies = {"http://": httpx.HTTPTransport(proxy=server.url), "all://127.0.0.1": None}
-    with trace(httpx.Client(mounts=proxies), "MA") as http:
+    proxies = {"http://": hx.HTTPTransport(proxy=server.url), "all://127.0.0.1": None}
+    with trace(hx.Client(mounts=proxies), "MA") as http:
         http.get("http://bank.example/charge")
         http.get(server.url)
     assert [request.path for request in server.requests] == ["http://bank.example/charge", "/"]
@@ -102,11 +110,10 @@ def test_what_a_client_mounts_is_traced_too(traced: Traced, server: Wayward) -> 
     assert [step[0] for step in traced.steps] == ["->", "<-", "->", "<-"]
 
 
-class Told(httpx.HTTPTransport, httpx.AsyncHTTPTransport):
+class Told:
     """Writes down what its client has it do."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.told: list[str] = []
 
     def __enter__(self) -> Told:
@@ -129,32 +136,32 @@ class Told(httpx.HTTPTransport, httpx.AsyncHTTPTransport):
         self.close()
 
 
-async def test_the_transports_of_a_client_begin_and_end_with_it() -> None:
+async def test_the_transports_of_a_client_begin_and_end_with_it(hx: Any) -> None:
     """As a block and by `close`, whichever kind it is."""
     transport = Told()
-    with trace(httpx.Client(transport=transport)):
+    with trace(hx.Client(transport=transport)):
         pass
-    trace(httpx.Client(transport=transport)).close()
-    async with trace(httpx.AsyncClient(transport=transport)):
+    trace(hx.Client(transport=transport)).close()
+    async with trace(hx.AsyncClient(transport=transport)):
         pass
-    await trace(httpx.AsyncClient(transport=transport)).aclose()
+    await trace(hx.AsyncClient(transport=transport)).aclose()
     assert transport.told == ["enter", "exit", "close"] * 2
 
 
-def test_an_id_that_is_no_header_is_not_sent(traced: Traced, server: Wayward) -> None:
+def test_an_id_that_is_no_header_is_not_sent(traced: Traced, server: Wayward, hx: Any) -> None:
     """Line breaks never reach a header; without a source there are no checkpoints."""
     set_correlation_id("evil\r\nX-Admin: 1")
-    with trace(httpx.Client()) as http:
+    with trace(hx.Client()) as http:
         http.get(server.url)
     assert server.requests[0].headers["X-Correlation-ID"] is None
     assert server.requests[0].headers["X-Admin"] is None
     assert traced.steps == []
 
 
-def test_a_redirect_with_no_id_in_force_stays_in_the_chain(traced: Traced, server: Wayward) -> None:
+def test_a_redirect_with_no_id_in_force_stays_in_the_chain(traced: Traced, server: Wayward, hx: Any) -> None:
     """What is redirected and where it leads to are one chain, whose id both servers are told; then none is in force."""
     server.replies = [Reply(302, {}, {"Location": "/there"})]
-    with trace(httpx.Client(follow_redirects=True), "MA") as http:
+    with trace(hx.Client(follow_redirects=True), "MA") as http:
         http.get(server.url)
     assert len(server.requests) == 2
     assert set(traced.ids) == {request.headers["X-Correlation-ID"] for request in server.requests}

@@ -1,4 +1,4 @@
-"""httpx, both kinds of client.
+"""httpx and httpx2, both kinds of client. Neither is loaded here: a client brings its own.
 
 client = trace(httpx.Client(), "MA")
 client = trace(httpx.AsyncClient(), "MA")
@@ -6,14 +6,18 @@ client = trace(httpx.AsyncClient(), "MA")
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Union
-
-import httpx
+from typing import Any, Protocol, TypeVar
 
 from checkpoint_logger import CheckpointLogger, get_checkpoint_logger
 from tracehub.integrations.calls import call
 
-Client = TypeVar("Client", bound=Union[httpx.Client, httpx.AsyncClient])
+
+class _Client(Protocol):
+    _transport: Any
+    _mounts: Any
+
+
+Client = TypeVar("Client", bound=_Client)
 
 
 def trace(client: Client, source_id: str | None = None) -> Client:
@@ -23,7 +27,7 @@ def trace(client: Client, source_id: str | None = None) -> Client:
     The operation is HTTP, the endpoint the method and address without its query.
     """
     log = get_checkpoint_logger(source_id) if source_id else None
-    traced: Any = _Transport if isinstance(client, httpx.Client) else _AsyncTransport
+    traced: Any = _AsyncTransport if hasattr(client, "aclose") else _Transport
     client._transport = traced(client._transport, log)
     for pattern, transport in client._mounts.items():
         if transport is not None:
@@ -31,12 +35,12 @@ def trace(client: Client, source_id: str | None = None) -> Client:
     return client
 
 
-class _Transport(httpx.BaseTransport):
-    def __init__(self, around: httpx.BaseTransport, log: CheckpointLogger | None) -> None:
+class _Transport:
+    def __init__(self, around: Any, log: CheckpointLogger | None) -> None:
         self._around = around
         self._log = log
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: Any) -> Any:
         with call(self._log, _endpoint(request), request.headers) as answered:
             response = self._around.handle_request(request)
             answered["status"] = response.status_code
@@ -53,12 +57,12 @@ class _Transport(httpx.BaseTransport):
         self._around.__exit__(*error)
 
 
-class _AsyncTransport(httpx.AsyncBaseTransport):
-    def __init__(self, around: httpx.AsyncBaseTransport, log: CheckpointLogger | None) -> None:
+class _AsyncTransport:
+    def __init__(self, around: Any, log: CheckpointLogger | None) -> None:
         self._around = around
         self._log = log
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: Any) -> Any:
         with call(self._log, _endpoint(request), request.headers) as answered:
             response = await self._around.handle_async_request(request)
             answered["status"] = response.status_code
@@ -75,5 +79,5 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         await self._around.__aexit__(*error)
 
 
-def _endpoint(request: httpx.Request) -> str:
+def _endpoint(request: Any) -> str:
     return f"{request.method} {request.url.copy_with(query=None, fragment=None, username=None, password=None)}"
