@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from checkpoint_logger import (
     get_correlation_id,
     parse_line,
     set_correlation_id,
+    suffix,
 )
 from checkpoint_logger.suffix import new_suffix
 from hypothesis import given
@@ -242,6 +244,14 @@ def test_suffixes_are_short_and_unique() -> None:
     everything = [suffix for mine in made for suffix in mine]
     assert len(set(everything)) == 200_000
     assert all(len(suffix) == 5 and suffix.isalnum() for suffix in everything[::1000])
+
+
+def test_suffixes_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last of 916 million comes the first."""
+    monkeypatch.setattr(suffix, "_numbers", itertools.count(62**5 - 1))
+    last, first = new_suffix(), new_suffix()
+    monkeypatch.setattr(suffix, "_numbers", itertools.count())
+    assert last != first == new_suffix()
 
 
 def test_a_forked_child_goes_through_other_suffixes() -> None:

@@ -6,34 +6,30 @@ Each process goes through them in an order of its own, so two processes seldom m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import product
+from itertools import count
 from random import SystemRandom
 from string import ascii_letters, digits
 
-LENGTH = 5
 
-
-def _in_random_order() -> Iterator[str]:
+def _in_random_order() -> tuple[list[str], list[str], list[str]]:
     random = SystemRandom()
-    return map("".join, product(*(random.sample(digits + ascii_letters, 62) for _ in range(LENGTH))))
+    a, b, c, d, e = (random.sample(digits + ascii_letters, 62) for _ in range(5))
+    return a, [x + y for x in b for y in c], [x + y for x in d for y in e]
 
 
-_suffixes = _in_random_order()
+_numbers, _tables = count(), _in_random_order()
 
 
 def new_suffix() -> str:
-    """The next one. Atomic under the interpreter's lock."""
-    try:
-        return next(_suffixes)
-    except StopIteration:
-        _begin_anew()
-        return next(_suffixes)
+    """The next one. Taking a number is atomic, also where there is no interpreter's lock."""
+    number = next(_numbers)
+    first, middle, last = _tables
+    return first[number // 62**4 % 62] + middle[number // 62**2 % 62**2] + last[number % 62**2]
 
 
 def _begin_anew() -> None:
-    global _suffixes
-    _suffixes = _in_random_order()
+    global _numbers, _tables
+    _numbers, _tables = count(), _in_random_order()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,69 @@
+"""Python without the interpreter's lock, where several threads are in the client at the same instant."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import tracehub
+from wayward import wayward
+
+SUFFIXES = """
+import threading
+from checkpoint_logger.suffix import new_suffix
+made = [[] for _ in range(6)]
+def make(mine):
+    for _ in range(500_000): mine.append(new_suffix())
+threads = [threading.Thread(target=make, args=(mine,)) for mine in made]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(set().union(*made)))
+"""
+
+SENDING = """
+import threading, tracehub
+from checkpoint_logger import get_checkpoint_logger
+log = get_checkpoint_logger("MA")
+def work():
+    for _ in range(1_000): log.checkpoint_entry("RPC", "/x", {"a": [1]})
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+client = tracehub.get_tracehub_client()
+while any(thread.is_alive() for thread in threads):
+    client.flush()
+    counts = client.counts()
+    assert counts.enqueued == counts.sent + counts.dropped + counts.pending, counts
+client.flush()
+print(*client.counts())
+"""
+
+
+def free_threaded(code: str, url: str = "") -> str:
+    """What `code` prints in an interpreter without the lock."""
+    python = shutil.which("python3.14t") or shutil.which("python3.13t")
+    if python is None:
+        pytest.skip("no free-threaded Python is installed: it was NOT TRIED")
+    environ = {
+        "PYTHONPATH": str(Path(tracehub.__file__).parent.parent),
+        "CHECKPOINT_TRACING": "1",
+        "TRACEHUB_URL": url,
+    }
+    done = subprocess.run([python, "-c", code], env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return done.stdout.strip()
+
+
+def test_suffixes_of_many_threads_at_once_are_unique() -> None:
+    """One iterator of the standard library in several threads ended the process there."""
+    assert free_threaded(SUFFIXES) == "3000000"
+
+
+def test_what_many_threads_send_at_once_is_counted_and_stored_once() -> None:
+    """The counters add up at any time, and all that is sent is stored."""
+    with wayward() as server:
+        enqueued, sent, dropped, pending, _ = map(int, free_threaded(SENDING, server.url).split())
+        assert enqueued == 8_000 == sent + dropped
+        assert pending == server.duplicates == 0
+        assert len(server.stored) == sent
