@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
-from email.utils import formatdate
 from typing import Any
 
 import pytest
 from conftest import free_port
 from numbered import entry, numbers
 from tracehub.client import TraceHubClient
+from tracehub.trouble import say
 from wayward import Reply, Wayward, wayward
 
 pytestmark = pytest.mark.usefixtures("unset")
@@ -60,31 +61,6 @@ def test_an_answer_that_makes_no_sense_is_a_failure(
         server.wait_for(lambda: client.sent == 1)
         assert client.failed >= 1
     assert numbers(server) == [1]
-
-
-def test_retry_after_is_honoured_in_seconds_and_as_a_date(server: Wayward) -> None:
-    """The next attempt comes no sooner than the server asked for."""
-    server.replies = [
-        Reply(503, {}, {"Retry-After": "0.5"}),
-        Reply(429, {}, {"Retry-After": formatdate(time.time() + 3)}),
-    ]
-    with TraceHubClient(server.url, flush_interval=0.01) as client:
-        client.send(entry(1))
-        server.wait_for(lambda: client.sent == 1)
-    first, second, third = (request.at for request in server.requests)
-    assert second - first >= 0.5
-    assert third - second >= 1.4
-
-
-def test_a_flush_does_not_hurry_a_server_that_asked_for_time(server: Wayward) -> None:
-    """Retry-After holds against flush as well."""
-    server.replies = [Reply(503, {}, {"Retry-After": "0.7"})]
-    with TraceHubClient(server.url, flush_interval=0.01) as client:
-        client.send(entry(1))
-        server.wait_for(lambda: client.failed)
-        assert client.flush(0.1) is False
-        assert client.flush(5) is True
-    assert server.requests[1].at - server.requests[0].at >= 0.7
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 415])
@@ -136,13 +112,16 @@ def test_an_answer_without_an_end_is_a_failure() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply(500, {"detail": "no\nERROR forged\x1b[31m"}), Reply(garbage=b"no\r ERROR forged\x1b[31m\r\n\r\n")],
+    [
+        Reply(500, {"detail": "no\nERROR forged\x1b[31m\x9b" + "!" * 10_000}),
+        Reply(garbage=b"no\r ERROR forged\x1b[31m\r\n\r\n"),
+    ],
     ids=["detail", "garbage"],
 )
 def test_what_a_server_says_is_one_line_of_the_log(
     server: Wayward, reply: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Control characters of an answer, or of what is none, are shown and not obeyed."""
+    """Control characters of an answer, or of what is none, are shown and not obeyed; and it is no long line."""
     server.judge = lambda _request: reply
     with TraceHubClient(server.url) as client:
         client.send(entry(1))
@@ -150,15 +129,46 @@ def test_what_a_server_says_is_one_line_of_the_log(
     (said,) = [record.getMessage() for record in caplog.records if "forged" in record.getMessage()]
     assert said.isprintable()
     assert "ERROR forged\\x1b[31m" in said
+    assert len(said) < 1000
 
 
-def test_a_redirect_that_is_not_followed_says_where_to(server: Wayward, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_not_said_is_counted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Each kind of trouble is told once a minute, then with how often it was not told."""
+    for _ in range(4):
+        say("kind", "trouble")
+    monkeypatch.setattr("tracehub.trouble.EVERY_S", -1.0)
+    say("kind", "trouble")
+    say("kind", "trouble")
+    more = "trouble (and 3 times more since this was last said)"
+    assert [record.getMessage() for record in caplog.records] == ["trouble", more, "trouble"]
+
+
+def test_a_handler_that_raises_is_no_trouble_of_the_callers() -> None:
+    """What the client has to say of an address reaches nobody, and the client is there."""
+
+    class Raising(logging.Handler):
+        def emit(self, _record: logging.LogRecord) -> None:
+            raise OSError("the disk is full")
+
+    handler = Raising()
+    logging.getLogger("tracehub").addHandler(handler)
+    try:
+        with TraceHubClient("ftp://hub") as client:
+            client.send(entry(1))
+    finally:
+        logging.getLogger("tracehub").removeHandler(handler)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_redirect_that_is_not_followed_says_where_to(
+    server: Wayward, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
     """A proxy that answers http with 301 wants https, which whoever set the address has to write there."""
-    server.judge = lambda _request: Reply(301, b"<html>", {"Location": "https://hub.example/ingest"})
+    server.judge = lambda _request: Reply(status, b"<html>", {"Location": "https://hub.example/ingest"})
     with TraceHubClient(server.url) as client:
         client.send(entry(1))
         assert not client.flush(0.3)
-    assert "301 moved to https://hub.example/ingest" in caplog.text
+    assert f"{status} moved to https://hub.example/ingest" in caplog.text
 
 
 def test_a_secret_that_no_header_carries_is_not_shown(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,20 @@ def test_a_secret_does_not_follow_to_another_host(server: Wayward) -> None:
     """A redirect to another hostname gets the entries and not the secret."""
     with wayward() as first:
         first.judge = lambda _request: Reply(308, {}, {"Location": f"http://localhost:{server.port}/ingest"})
+        with TraceHubClient(first.url, secret="s3cret") as client:
+            client.send(entry(1))
+            assert client.flush(5)
+        assert first.requests[0].headers["X-TraceHub-Secret"] == "s3cret"
+    assert server.requests[0].headers["X-TraceHub-Secret"] is None
+
+
+def test_a_secret_does_not_follow_where_anybody_could_read_it(
+    server: Wayward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redirect from https to http of the same host gets the entries and not the secret."""
+    with wayward() as first:
+        monkeypatch.setenv("SSL_CERT_FILE", str(first.speak_tls(tmp_path)))
+        first.judge = lambda _request: Reply(308, {}, {"Location": f"{server.url}/ingest"})
         with TraceHubClient(first.url, secret="s3cret") as client:
             client.send(entry(1))
             assert client.flush(5)
