@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections import OrderedDict, defaultdict, namedtuple
+from collections import OrderedDict, defaultdict, deque, namedtuple
+from collections.abc import Callable
 from ctypes import c_short
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -193,6 +194,29 @@ def test_what_can_be_read_only_once_is_left_to_the_host() -> None:
         assert "object at" in sent(data={"in": [once]})["data"]["in"][0]
         assert len(list(once)) >= 2
     assert sent(data=["a", 1])["data"] == {"value": ["a", 1]}
+
+
+class Meddling:
+    """Changes what holds it while somebody asks for its text."""
+
+    def __init__(self, change: Callable[[], object]) -> None:
+        self.change = change
+
+    def __str__(self) -> str:
+        self.change()
+        return "text"
+
+
+def test_what_changes_while_it_is_looked_at_is_told_as_it_was() -> None:
+    """As another thread of the host may change it: nothing of it is lost."""
+    mapping: dict[str, Any] = {}
+    mapping["it"] = Meddling(lambda: mapping.update(more=1))
+    waiting: deque[Any] = deque()
+    waiting.append(Meddling(lambda: waiting.append(1)))
+    members: set[Any] = set()
+    members.add(Meddling(lambda: members.add(1)))
+    data = {"mapping": mapping, "waiting": waiting, "members": members}
+    assert sent(data=data)["data"] == {"mapping": {"it": "text"}, "waiting": ["text"], "members": ["text"]}
 
 
 def test_cycles_depth_and_multiplied_references_end() -> None:

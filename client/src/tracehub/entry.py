@@ -8,6 +8,7 @@ from __future__ import annotations
 import marshal
 import math
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _TEXT = frozenset({str})
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _BYTES = frozenset({bytes, bytearray, memoryview})
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
+_LOCKED = getattr(sys, "_is_gil_enabled", lambda: True)()  # else marshal crashes where another thread changes `data`
 
 
 @cache
@@ -94,13 +96,16 @@ def freeze(fields: Any, is_secret: Callable[[str], bool] | None = None) -> bytes
     (dates, decimals, anything with a class of its own) are turned into text on the way, masked where `is_secret` says
     so of a key. Raises nothing that a value could cause.
     """
+    if not _LOCKED and type(fields[7]) is dict:
+        fields = (*fields[:7], fields[7].copy(), *fields[8:])
     data = fields[7]
     try:
         if data is None or (
             type(data) is dict and _TEXT.issuperset(map(type, data)) and _ATOMS.issuperset(map(type, data.values()))
         ):
             return marshal.dumps(fields, 2)
-        if type(data) in _CONTAINERS and _is_known(data):  # of any other, looking may take what is the host's
+        # Looking into anything but a container may take what is the host's.
+        if _LOCKED and type(data) in _CONTAINERS and _is_known(data):
             # Version 2 follows every reference again: a dict that holds itself twice would never end.
             return marshal.dumps(fields, 4)
     except Exception:

@@ -78,7 +78,7 @@ class _Walk:
     def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
         is_secret = self._is_secret
         result = {}
-        for key, item in value.items():
+        for key, item in list(value.items()):  # of one moment: other threads may change it
             name = key if type(key) is str else _name(key)
             if self._repair_text:
                 name = repaired(name)
@@ -86,7 +86,7 @@ class _Walk:
         return result
 
     def _sequence(self, value: Any) -> list[Any]:
-        return [self.visit(item) for item in value]
+        return [self.visit(item) for item in list(value)]
 
 
 def repaired(text: str) -> str:
