@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from query_svc.long_entries import LONG_BYTES, LONG_ENTRIES, LongEntries, is_long
-from query_svc.sending import hang_up, send_json, write
+from query_svc.sending import end_with_connection, hang_up, send_json, write
 from shared.answers import Recent
 from shared.errors import TraceHubError
 from shared.storage.reader import Reader
@@ -34,6 +34,7 @@ async def send_recent(request: web.Request, reader: Reader, query: RecentQuery) 
     ids = await reader.recent_ids(*query)
     response = web.StreamResponse()
     response.content_type = "application/json"
+    end_with_connection(request, response)
     await response.prepare(request)
     if request.method != "HEAD":
         try:

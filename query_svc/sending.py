@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from shared.errors import Unavailable
 
@@ -70,6 +70,13 @@ async def write(response: web.StreamResponse, body: bytes) -> None:
     for start in range(0, len(body), PIECE_BYTES):
         async with asyncio.timeout(PIECE_S):
             await response.write(whole[start : start + PIECE_BYTES])
+
+
+def end_with_connection(request: web.Request, response: web.StreamResponse) -> None:
+    """Let an answer of unknown length end where its connection does, for a client that knows no chunks."""
+    if request.version < HttpVersion11:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def hang_up(request: web.Request) -> None:

@@ -10,12 +10,12 @@ from itertools import starmap
 from typing import Final
 
 import msgspec
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
 from query_svc.filters import EVERYTHING, Filter
 from query_svc.long_entries import LONG_BYTES, LONG_ENTRIES, is_long
-from query_svc.sending import PIECE_BYTES, PIECE_S, hang_up
+from query_svc.sending import PIECE_BYTES, PIECE_S, end_with_connection, hang_up
 from query_svc.subscription import PENDING_BYTES, Frames, frame
 from query_svc.tail import Tail
 from query_svc.windows import Windows
@@ -91,9 +91,7 @@ class Stream:
         self._position = await self._reader.newest() if self._start is None else self._start
         self._request = request
         self._response = Events(ping_interval=HEARTBEAT_S)
-        if request.version < HttpVersion11:  # without chunks, the end of the connection is the end of the stream
-            self._response.force_close()
-            self._response.headers["Connection"] = "close"
+        end_with_connection(request, self._response)
         await self._response.prepare(request)
         async with self._response:
             async with windows.window(seconds):

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from conftest import Client, entry, until
 from test_query import chain, get, post
+from test_stream_clients import dial
 
 from query_svc import sending
 from query_svc.sending import PIECE_BYTES, UNDER_WAY
@@ -110,6 +111,16 @@ async def test_who_takes_nothing_is_hung_up_on(
         await until(lambda: query.app[UNDER_WAY].held)
         await until(lambda: not query.app[UNDER_WAY].held)
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_an_answer_of_unknown_length_ends(ingest: Client, query: Client) -> None:
+    """To a client of HTTP/1.0 that would keep its connection, the end of the connection says so."""
+    await megabytes(ingest, 2)
+    with dial(query, b"GET /recent HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n") as connection:
+        head, _, body = (await to_thread(connection.makefile("rb").read)).partition(b"\r\n\r\n")
+    assert b"Content-Length" not in head
+    assert b"Connection: close" in head
+    assert json.loads(body)["count"] == 200
 
 
 async def test_draining_waits_for_short_answers_too(ingest: Client, query: Client) -> None:
