@@ -79,7 +79,7 @@ async def asset(request: web.Request) -> web.Response:
 
 
 def _answer(request: web.Request, asset: Asset, cache: str) -> web.Response:
-    headers = {"Cache-Control": cache, "ETag": f'"{VERSION}"', "Vary": "Accept-Encoding"}
+    headers = {"Cache-Control": cache, "ETag": f'W/"{VERSION}"', "Vary": "Accept-Encoding"}
     if any(tag.value in (VERSION, "*") for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     body = asset.body
