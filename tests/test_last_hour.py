@@ -51,18 +51,19 @@ async def test_an_exit_closes_the_latest_open_entry_of_its_step(ingest: Client, 
 
 
 async def test_follows_are_entries_directly_behind_another_source(ingest: Client, query: Client) -> None:
-    """An exit follows nobody, nor does the first entry of a chain or one of the same source."""
+    """An exit follows nobody, nor does the first entry of a chain or one of the same source; equals stand by name."""
     await post(
         ingest,
         step(1, "MA"), step(2, "WS"), step(3, "WS"), step(4, "WS", "<-"), step(5, "MA", "<-"), step(6, "WS"),
-        step(2.5, "VM", correlation_id="another"), step(2.6, "WS", correlation_id="another"),
+        step(7, "XX"), step(2.5, "VM", correlation_id="another"), step(2.6, "WS", correlation_id="another"),
     )  # fmt: skip
     answer = await get(query, "/stats/follows")
     assert answer["follows"] == [
         {"from": "MA", "to": "WS", "count": 2},
         {"from": "VM", "to": "WS", "count": 1},
+        {"from": "WS", "to": "XX", "count": 1},
     ]
-    assert (answer["count"], answer["pairs"], answer["limited_by"]) == (2, 2, "time")
+    assert (answer["count"], answer["pairs"], answer["limited_by"]) == (3, 2, "time")
 
 
 def model(entries: list[dict[str, Any]]) -> tuple[dict[tuple[str, str], list[float]], Counter[tuple[str, str]]]:
