@@ -65,9 +65,32 @@ async def test_what_was_had_is_not_handed_out_again() -> None:
     assert await pending.frames() == b"11"
     pending.push(one(11, b"11"))  # as where the tail was interrupted
     assert pending.take() == b""
+    pending.push(Frames([(11, b"11"), (12, b"12")]))
+    assert pending.take() == b"12"
     ahead = subscription(had=10)
     ahead.fall_behind(6)
     assert ahead.behind == 10
+
+
+async def test_frames_are_poured_until_it_is_over() -> None:
+    """Nobody is woken for them, and whoever takes no more has no more to come."""
+    pending, poured = subscription(), list[bytes]()
+
+    def outlet(frames: Frames) -> bool:
+        if takes_more := len(poured) < 2:
+            poured.append(frames.body)
+        return takes_more
+
+    pouring = asyncio.create_task(pending.pour(outlet))
+    await asyncio.sleep(0)
+    for row_id in (1, 2):
+        pending.push(one(row_id, b"%d" % row_id))
+        await asyncio.sleep(0)
+        assert not pouring.done()
+    for row_id in (3, 4):
+        pending.push(one(row_id, b"%d" % row_id))
+    await pouring
+    assert (poured, pending.behind, pending.take()) == ([b"1", b"2"], 2, b"")
 
 
 async def test_a_slow_subscriber_falls_behind_with_bounded_bytes() -> None:
