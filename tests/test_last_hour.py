@@ -140,6 +140,18 @@ async def test_what_ends_the_window_is_said(
     assert await sources() == (["S4"], "entries")
 
 
+async def test_a_single_chain_is_bounded_as_all_are(
+    ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes on for ever is read up to the most entries, or the most of their names."""
+    await post(ingest, *(step(n, "MA", endpoint=f"/{n}") for n in range(20)))
+    monkeypatch.setattr(last_hour, "STEP_ENTRIES", 2)
+    for limit, most, calls in (("ENTRIES", 6, 6), ("NAMES_BYTES", 1, 2)):
+        monkeypatch.setattr(last_hour, limit, most)
+        answer = await get(query, "/stats/endpoints")
+        assert (answer["count"], answer["limited_by"]) == (calls, "entries")
+
+
 async def test_it_is_computed_once_for_all_who_ask(
     ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
