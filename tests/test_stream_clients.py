@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 from conftest import Client, entry, events, payload, until
+from test_bounds import post_long
 from test_query import healthy, post
 from test_stream import FOREVER, ids, nobody_listens, stream, take
 
@@ -60,6 +61,22 @@ async def test_http_1_0_gets_a_stream(ingest: Client, query: Client) -> None:
         assert b"chunked" not in head.lower()
         assert body.startswith(b"retry: 2000\n: TraceHub\n\nid: 1\ndata: {")
         assert body.endswith(b'data: {"type":"timeout"}\n\n')
+
+
+async def test_a_long_frame_is_whole(ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heartbeat that falls into it is left out, and the end of the stream's time waits for the end of it."""
+    monkeypatch.setattr("query_svc.stream.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("query_svc.stream.LAST_EVENT_S", 8)
+    await post_long(ingest, entry(data={"filler": "x" * 8_000_000}))
+    windows = query.app[WINDOWS]
+    connection = dial(query, b"GET /stream?timeout=1&last_event_id=0 HTTP/1.0\r\n\r\n", 2**18)
+    await until(lambda: windows._open)
+    await until(lambda: not windows._open)
+    answer = await asyncio.to_thread(connection.makefile("rb").read)
+    connection.close()
+    long, last = [line.removeprefix(b"data: ") for line in answer.splitlines() if line.startswith(b"data: ")]
+    assert msgspec.json.decode(long)["data"] == {"filler": "x" * 8_000_000}
+    assert last == b'{"type":"timeout"}'
 
 
 async def test_a_reader_that_never_reads(ingest: Client, query: Client) -> None:

@@ -135,6 +135,11 @@ class _Connection(Portions):
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
+    async def _drain_helper(self) -> None:
+        """Wait until the client takes more; aiohttp would end the wait of all with that of one that is cancelled."""
+        waiting = super()._drain_helper()
+        await (asyncio.shield(waiting) if self.writing_paused else waiting)
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
