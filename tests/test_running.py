@@ -196,6 +196,7 @@ def test_a_taken_port_fails_with_a_line(run: Callable[..., Terminal], service: s
         ),
         ({"TRACEHUB_HOST": "0.0.0.0", "TRACEHUB_SECRET": "s"}, "TRACEHUB_QUERY_SECRET is empty"),
         ({"TRACEHUB_DB": "/nowhere/tracehub.db"}, "the directory /nowhere does not exist"),
+        ({"TRACEHUB_DB": str(Path(__file__).parent)}, "it is a directory, and a file is wanted"),
     ],
 )
 def test_a_bad_setting_fails_with_a_line(run: Callable[..., Terminal], environ: dict[str, str], line: str) -> None:

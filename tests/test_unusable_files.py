@@ -70,6 +70,12 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 
+def test_nothing_is_left_beside_a_directory(tmp_path: Path) -> None:
+    """Its parent is somebody else's, and no place for a lock."""
+    assert "it is a directory" in start_and_fail(tmp_path)
+    assert not tmp_path.with_name(f"{tmp_path.name}.lock").exists()
+
+
 def test_a_place_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
     """A directory that is missing, or where nobody may write, is named."""
     assert "does not exist" in start_and_fail(tmp_path / "nowhere" / "tracehub.db")

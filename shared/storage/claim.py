@@ -15,6 +15,8 @@ class Claim:
         """Take the lock, or raise BadFile that says who holds it."""
         if not path.parent.is_dir():
             raise BadFile(f"the directory {path.parent} does not exist: create it, or set TRACEHUB_DB")
+        if path.is_dir():
+            raise BadFile(f"cannot open {path}: it is a directory, and a file is wanted")
         lock = path.with_name(f"{path.name}.lock")
         try:
             self._file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
