@@ -18,16 +18,26 @@ from shared.errors import TraceHubError
 from shared.log import printable
 
 PortNumber = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"^([\w.-]+|(?=.*:.*:)[0-9A-Fa-f:.]+(%\S+)?)$",
+        description="a name or an address, without scheme, brackets and port",
+    ),
+]
 Hours = Annotated[float, Meta(gt=0, le=1_000_000, description="a number of hours above 0, up to 1,000,000")]
-Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 up")]
-Size = Annotated[int, Meta(ge=0, le=100_000_000, description="a whole number of megabytes, or 0 for no limit")]
-Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 up")]
+Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 to 1,000,000")]
+Size = Annotated[
+    int,
+    Meta(ge=0, le=100_000_000, description="a whole number of megabytes up to 100,000,000, or 0 for no limit"),
+]
+Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000")]
 Levels = Annotated[int, Meta(ge=1, le=500, description="a whole number of levels from 1 to 500")]
-Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0")]
+Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0, up to 86,400")]
 PublicUrl = Annotated[
     str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$", description="an http:// or https:// address")
 ]
-Rate = Annotated[float, Meta(ge=0, le=1_000_000, description="a number a second, 0 for no limit")]
+Rate = Annotated[float, Meta(ge=0, le=1_000_000, description="a number a second up to 1,000,000, 0 for no limit")]
 HostList = Annotated[
     str,
     Meta(
@@ -56,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of both services. `TRACEHUB_` and the name in capitals is its variable."""
 
     db: Utf8 = "/tmp/tracehub.db"
-    host: Utf8 = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: PortNumber = 8099  # ingest
     query_port: PortNumber = 8100
     retention_hours: Hours = 24.0  # since arrival, not by the sender's clock

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared import env
@@ -35,6 +36,8 @@ def test_defaults_are_the_published_ones() -> None:
     [
         ("TRACEHUB_DB", "/var/lib/tracehub/a b.db", "db", "/var/lib/tracehub/a b.db"),
         ("TRACEHUB_HOST", "::1", "host", "::1"),
+        ("TRACEHUB_HOST", "fe80::1%eth0", "host", "fe80::1%eth0"),
+        ("TRACEHUB_HOST", "traces.example", "host", "traces.example"),
         ("TRACEHUB_PORT", " 9000 ", "port", 9000),
         ("TRACEHUB_PORT", "08099", "port", 8099),
         ("TRACEHUB_QUERY_PORT", "0", "query_port", 0),
@@ -76,6 +79,11 @@ def test_an_empty_variable_is_an_absent_one(field: str) -> None:
         ("TRACEHUB_DB", "/"),
         ("TRACEHUB_DB", "/tmp/.."),
         ("TRACEHUB_HOST", "\udce9.example"),
+        ("TRACEHUB_HOST", "http://localhost"),
+        ("TRACEHUB_HOST", "localhost:8099"),
+        ("TRACEHUB_HOST", "127.0.0.1:8099"),
+        ("TRACEHUB_HOST", "[::1]"),
+        ("TRACEHUB_HOST", "*"),
         ("TRACEHUB_PORT", "http"),
         ("TRACEHUB_PORT", "65536"),
         ("TRACEHUB_PORT", "-1"),
@@ -121,6 +129,16 @@ def test_a_bad_value_is_one_line(variable: str, text: str) -> None:
         read_settings({variable: text}, {})
     assert str(caught.value).startswith(f"{variable}={text.strip()!r}: expected ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [(field.name, most) for field in msgspec.structs.fields(Settings) if (most := field.type.__metadata__[0].le)],
+)
+def test_a_number_that_is_too_large_is_told_the_most(field: str, most: int) -> None:
+    """Whoever asks for more than there may be learns how much that is."""
+    with pytest.raises(SettingError, match=rf"expected .*\b({most}|{most:,})\b"):
+        read_settings({f"TRACEHUB_{field.upper()}": str(most + 1)}, {})
 
 
 def test_flags_override_variables() -> None:
