@@ -10,6 +10,11 @@ UV := $(shell command -v uv)
 LASTING = [ -n "$$TRACEHUB_DB" ] || { mkdir -p -m 700 var && export TRACEHUB_DB="$$PWD/var/tracehub.db"; }
 RUN = @$(LASTING); exec $(BIN)/python -m
 
+# What is installed names this folder: one that was moved or copied is set up anew, or another's code would run.
+ifneq ($(or $(shell cat $(STAMP) 2>/dev/null),$(CURDIR)),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup chosen run-all run-ingest run-query demo screenshots test test-hard test-hard-proves
 .PHONY: bench bench-quick bench-growth profile lint types clean
@@ -77,7 +82,7 @@ $(STAMP): $(PROJECTS)
 	@echo "Setting up .venv with uv ..."
 	@uv venv -q --allow-existing $(if $(filter file,$(origin PYTHON)),,--python "$(PYTHON)") .venv
 	@uv pip install -q --python $(BIN)/python $(EDITABLE)
-	@touch $@
+	@pwd -P > $@
 
 $(BENCH_STAMP): $(STAMP)
 	@uv pip install -q --python $(BIN)/python -e '.[bench]'
@@ -100,7 +105,7 @@ $(STAMP): $(PROJECTS)
 	@echo "Setting up .venv ..."
 	@"$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(EDITABLE)
-	@touch $@
+	@pwd -P > $@
 
 $(BENCH_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]'
