@@ -64,16 +64,31 @@ def test_what_the_command_line_keeps(tmp_path: Path) -> None:
     }
 
 
+def powerless() -> list[str]:
+    """What to put before a command that is to be refused what this user is refused, root as well."""
+    words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if words and subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not give up its powers")
+    return words
+
+
+def test_a_file_that_only_another_user_may_use(tmp_path: Path) -> None:
+    """As a snapshot that an administrator took: the file is what to look at, its directory is right."""
+    path = tmp_path / "tracehub.db"
+    path.touch(0)
+    command = [*powerless(), sys.executable, "-m", "ingest_svc", "--db", path, "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    advice = "check that it exists and that this user may write it and its directory"
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, f"ingest_svc: cannot open {path}: {advice}")
+
+
 def test_a_directory_that_a_reader_may_not_enter(tmp_path: Path) -> None:
     """The reason is told, and not that the ingest service has yet to make the file."""
-    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    if powerless and subprocess.run([*powerless, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this user may not give up its powers")
     path = tmp_path / "closed/tracehub.db"
     path.parent.mkdir(0)
     code = (
         "import sys, pathlib; from shared.storage.tail_reader import TailReader; TailReader(pathlib.Path(sys.argv[1]))"
     )
-    command = [*powerless, sys.executable, "-c", code, path]
+    command = [*powerless(), sys.executable, "-c", code, path]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.stderr.splitlines()[-1].endswith(f"Unavailable: cannot look for {path}: Permission denied")

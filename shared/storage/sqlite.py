@@ -180,7 +180,9 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     if path.is_dir():  # to be opened for reading it is good enough, and then fails
         return BadFile(f"cannot open {path}: it is a directory, and a file is wanted")
     if code == sqlite3.SQLITE_CANTOPEN:
-        return Unavailable(f"cannot open {path}: check that it exists and that this user may write its directory")
+        return Unavailable(
+            f"cannot open {path}: check that it exists and that this user may write it and its directory"
+        )
     if code == sqlite3.SQLITE_READONLY:
         return Unavailable(f"{path} is read-only for this user")
     if name == "SQLITE_IOERR_WRITE" and _refusal(path.parent) == errno.EDQUOT:  # for SQLite no lack of room
