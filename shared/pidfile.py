@@ -71,8 +71,8 @@ def _no_server(database: Path) -> Unavailable:
     """Why nothing is stopped, and what there is instead where a supervisor was killed."""
     told = f"no server of {database} runs under tracehub start or make run-all"
     writing = holder(database)
-    alone = f"an ingest service (pid {writing}) runs by itself, and may be a query service: end them by their pids"
-    return Unavailable(f"{told}: {alone}" if writing else told)
+    alone = f"an ingest service (pid {writing}) runs by itself, and perhaps a query service"
+    return Unavailable(f"{told}: {alone}; tracehub status shows the pids to end" if writing else told)
 
 
 def _locked(file: int) -> bool:

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from conftest import Services, entry
 from shell import Shell, hub, shell
+from test_writer import HOUR_MS, checkpoint
 from tracehub.cli.files import Line
 from tracehub.cli.load import Load
 from tracehub.connection import Connection
 from tracehub.errors import Refused
 from wayward import Reply, Wayward, wayward
+
+from shared.storage.writer import Writer
 
 __all__ = ["hub", "shell"]  # fixtures
 
@@ -279,6 +282,15 @@ def test_a_snapshot_is_a_database_of_its_own(shell: Shell, hub: Services, tmp_pa
     missing = shell.run("snapshot", str(tmp_path / "x.db"), "--db", str(tmp_path / "none.db"))
     assert missing.returncode == 1 and "there is no file" in missing.stderr
     assert not (tmp_path / "x.db").exists()
+
+
+def test_a_snapshot_of_one_entry(shell: Shell, tmp_path: Path) -> None:
+    """It is called one."""
+    live = tmp_path / "live.db"
+    with closing(Writer(live, HOUR_MS)) as writer:
+        writer.write([[checkpoint()]], now_ms=0)
+    told = shell.run("snapshot", str(tmp_path / "copy.db"), "--db", str(live))
+    assert f"{tmp_path}/copy.db: 1 entry, " in told.stdout
 
 
 def test_a_service_starts_from_a_snapshot(shell: Shell, services: Services) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from tracehub.cli import server
 from tracehub.cli.command import command
 from tracehub.cli.hub import INGEST_PORT, QUERY_PORT, Hub, database, health, own_database
-from tracehub.cli.words import clean, duration, size
+from tracehub.cli.words import clean, duration, several, size
 from tracehub.errors import Unreachable
 from tracehub.spool import make_private
 
@@ -134,7 +134,6 @@ def snapshot_command(hub: Hub, file: Path, db: str | None) -> int:
     if hub.screen.json:
         hub.screen.data(told)
     else:
-        hub.screen.show(
-            Text(clean(f"{file}: {told['entries']:,} entries, {size(told['bytes'])}, in {took}, of {path}"))
-        )
+        entries = several(told["entries"], "entry", "entries")
+        hub.screen.show(Text(clean(f"{file}: {entries}, {size(told['bytes'])}, in {took}, of {path}")))
     return 0
