@@ -135,7 +135,9 @@ def _refuse_bad_start(settings: Settings) -> None:
         )
     refuse_taken(settings, "port")
     refuse_taken(settings, "query_port")
-    Claim(settings.path).release()
+    claim = Claim(settings.path, os.getpid())
+    claim.take()
+    claim.release()
 
 
 def _supervise_beside(database: Path) -> str | None:

@@ -26,7 +26,6 @@ from ingest_svc.messages import (
 )
 from shared.env import Settings
 from shared.errors import Lost, Unavailable
-from shared.storage.claim import Claim
 from shared.storage.columns import Columns
 
 RESTART_S: Final = 1.0  # before another writer process takes the place of one that ended
@@ -64,11 +63,11 @@ class Desk:
         self.commit_seconds = 0.0
 
     async def open(self) -> None:
-        """Take the file. Raises BadFile, and Unavailable where no writer process starts or it ends at once.
+        """Take the file. Raises BadFile, and Unavailable where another service has it, no writer process starts, or it
+        ends at once.
 
         A file that cannot be had at once opens in the background.
         """
-        self._claim = Claim(self._path)
         self._first_look = asyncio.get_running_loop().create_future()
         self._tending = asyncio.create_task(self._tend())
         try:
@@ -118,7 +117,7 @@ class Desk:
         return look.result().value
 
     async def close(self) -> None:
-        """Have the writer finish what it was asked and close the file; let another process have it."""
+        """Have the writer finish what it was asked and close the file, which another service may have then."""
         self._closing = True
         if self._line is not None:
             self._line.hang_up()
@@ -130,7 +129,6 @@ class Desk:
             if self._process is not None:
                 self._process.kill()
             await self._tending
-        self._claim.release()
 
     def _open_line(self) -> "_Line":
         """The way to the writer; raises why it does not write just now."""
@@ -165,11 +163,11 @@ class Desk:
         ours, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as unless_it_starts:
             unless_it_starts.callback(ours.close)
-            handles = (theirs.fileno(), self._claim.fileno())
-            arguments = (str(handles[0]), str(self._path), str(self._retention_ms))
+            handle = theirs.fileno()
+            arguments = (str(handle), str(self._path), str(self._retention_ms))
             command = (sys.executable, "-m", "ingest_svc.writer", *arguments)
             with _signals_blocked():
-                process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)  # noqa: ASYNC220  # short
+                process = subprocess.Popen(command, pass_fds=(handle,), stdin=subprocess.DEVNULL)  # noqa: ASYNC220  # short
             unless_it_starts.pop_all()
         _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self._heard), sock=ours)
         self._process, self._line = process, line

@@ -1,12 +1,14 @@
-"""The file in the writer process's care: opened, upgraded where needed, closed when it failed and opened anew."""
+"""The file in the writer process's care: claimed, opened, upgraded where needed, closed when it failed, opened anew."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 from shared.errors import BadFile, FileFault, TraceHubError, Unavailable
+from shared.storage.claim import Claim
 from shared.storage.upgrade import needs_upgrade, upgrade
 from shared.storage.writer import Writer
 
@@ -22,6 +24,7 @@ class Keeper:
     def __init__(self, path: Path, retention_ms: float) -> None:
         self._path = path
         self._retention_ms = retention_ms
+        self._claim = Claim(path, os.getppid())  # the service's
         self._writer: Writer | None = None
         self._why_not: TraceHubError = Unavailable(f"{path} is being opened")
         self._reopen_at = 0.0
@@ -31,6 +34,7 @@ class Keeper:
 
         An upgrade ends as soon as `go_on` says no.
         """
+        self._claim.take()
         if needs_upgrade(self._path):
             upgrading(Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5))
             upgrade(self._path, self._retention_ms, go_on)
@@ -42,8 +46,8 @@ class Keeper:
         Raises the function's errors, and why the file is not open. A file that failed is opened anew before anything
         else is done with it, one that was replaced is left for the new one.
         """
-        if self._writer is not None and not self._writer.is_current():
-            _log.error("%s was deleted or replaced: going on with what is there now", self._path)
+        if self._writer is not None and not (self._writer.is_current() and self._claim.is_held()):
+            _log.error("%s or its lock was deleted or replaced: going on with what is there now", self._path)
             self.close()
         writer = self._writer or self._reopen()
         try:
@@ -65,6 +69,7 @@ class Keeper:
             raise self._why_not
         self._reopen_at = time.monotonic() + REOPEN_S
         try:
+            self._claim.take()
             self._writer = Writer(self._path, self._retention_ms)
         except TraceHubError as error:
             self._why_not = error

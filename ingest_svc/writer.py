@@ -28,7 +28,10 @@ _log = logging.getLogger("tracehub.ingest")
 
 
 def open_in_time(line: Line, keeper: Keeper) -> None:
-    """Open the file, however long others hold it, and say how it stands. Raises Gone, and BadFile at the first look."""
+    """Open the file, however long others hold it, and say how it stands.
+
+    Raises Gone, and at the first look BadFile and Unavailable.
+    """
     is_first = True
     while True:
         try:

@@ -88,7 +88,7 @@ class Lost(TraceHubError):
 
 
 class BadFile(TraceHubError):
-    """The database file cannot be used by this version: not ours, damaged, newer, or held by another process."""
+    """The database file cannot be used by this version: not ours, damaged, or newer."""
 
 
 class Taken(TraceHubError):

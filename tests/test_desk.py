@@ -1,6 +1,7 @@
 """The ingest service and its writer process: neither's end loses what was acked, and whoever waits is told."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from ingest_svc import handlers
 from ingest_svc.desk import Desk
 from ingest_svc.handlers import DESK
 from shared.env import Settings
+from shared.errors import Unavailable
 from shared.storage.columns import columns
 from shared.storage.sqlite import companions
 
@@ -246,6 +248,30 @@ async def test_a_request_that_gave_up_costs_the_others_nothing(settings: Setting
     assert (told[0], type(told[1]), told[2]) == (1, asyncio.CancelledError, 1)
     assert await asyncio.wait_for(desk.commit(columns([checkpoint(9)])), 5) == 1
     await desk.close()
+
+
+@pytest.mark.parametrize("name", ["tracehub.db*", "*.lock"])
+async def test_a_file_that_was_deleted_is_still_written_by_one(settings: Settings, name: str) -> None:
+    """Also where the lock went with it: of two services only the one that has the new lock stores, until it ends."""
+    first, second = Desk(settings), Desk(settings)
+    await first.open()
+    assert await first.commit(columns([checkpoint(1)])) == 1
+    for file in settings.path.parent.glob(name):
+        file.unlink()
+    await second.open()
+    assert await second.commit(columns([checkpoint(2)])) == 1
+    with pytest.raises(Unavailable, match="another ingest process"):
+        await first.commit(columns([checkpoint(3)]))
+    await second.close()
+
+    async def goes_on() -> bool:
+        with contextlib.suppress(Unavailable):
+            return await first.commit(columns([checkpoint(3)])) == 1
+        return False
+
+    await until(goes_on)
+    assert rows(settings.path, "SELECT timestamp FROM traces WHERE timestamp > 1") == [(2.0,), (3.0,)]
+    await first.close()
 
 
 async def test_a_desk_that_is_closed_lets_go_of_the_file(settings: Settings) -> None:

@@ -57,7 +57,8 @@ def test_a_file_that_cannot_be_read_is_no_sign_that_nobody_runs(tmp_path: Path) 
 
 def test_services_that_nobody_supervises_are_named(tmp_path: Path) -> None:
     """As those whose supervisor was killed: `tracehub start` sends its user here, so it is said what to end."""
-    claim = Claim(tmp_path / "tracehub.db")
+    claim = Claim(tmp_path / "tracehub.db", os.getpid())
+    claim.take()
     told = rf"runs under .*: an ingest service \(pid {os.getpid()}\) runs by itself, and perhaps a query service; "
     with pytest.raises(Unavailable, match=f"{told}tracehub status shows the pids to end$"):
         stop(tmp_path / "tracehub.db")

@@ -1,44 +1,70 @@
-"""The lock that makes an ingest process the only writer of its database file."""
+"""The lock that makes an ingest service the only writer of its database file."""
 
 import contextlib
 import fcntl
 import os
 from pathlib import Path
 
-from shared.errors import BadFile
+from shared.errors import BadFile, Unavailable
+from shared.storage.sqlite import identity
 
 
 class Claim:
-    """An exclusive lock on `<database>.lock`, held until `release` or the end of the process, however it ends."""
+    """An exclusive lock on `<database>.lock`, held until `release` or the end of the process, however it ends.
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock, or raise BadFile that says who holds it."""
-        if not path.parent.is_dir():
-            raise BadFile(f"the directory {path.parent} does not exist: create it, or set TRACEHUB_DB")
-        if path.is_dir():
-            raise BadFile(f"cannot open {path}: it is a directory, and a file is wanted")
-        lock = path.with_name(f"{path.name}.lock")
+    Whoever is refused is told `pid`.
+    """
+
+    def __init__(self, path: Path, pid: int) -> None:
+        self._path = path
+        self._lock = _lock_of(path)
+        self._pid = pid
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Take the lock if it is not held; raises Unavailable that says why not, and who holds it."""
+        if self.is_held():
+            return
+        self.release()
+        if not self._path.parent.is_dir():
+            raise _refusal(f"the directory {self._path.parent} does not exist: create it, or set TRACEHUB_DB")
+        if self._path.is_dir():
+            raise _refusal(f"cannot open {self._path}: it is a directory, and a file is wanted")
         try:
-            self._file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise BadFile(f"cannot write {lock}: {error.strerror}") from None
+            raise _refusal(f"cannot write {self._lock}: {error.strerror}") from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.read(self._file, 20).decode("ascii", "replace").strip()
-            os.close(self._file)
-            raise BadFile(f"another ingest process (pid {holder or 'unknown'}) writes {path}") from None
-        os.ftruncate(self._file, 0)
+            holder = os.read(file, 20).decode("ascii", "replace").strip()
+            os.close(file)
+            raise _refusal(f"another ingest process (pid {holder or 'unknown'}) writes {self._path}") from None
+        self._file = file
+        os.ftruncate(file, 0)
         with contextlib.suppress(OSError):  # a full disk has no room for who it is, and the lock holds all the same
-            os.write(self._file, b"%d\n" % os.getpid())
+            os.write(file, b"%d\n" % self._pid)
 
-    def fileno(self) -> int:
-        """The handle of the lock; a process that has it as well holds the lock as well."""
-        return self._file
+    def is_held(self) -> bool:
+        """Whether the lock is held; that on a file which was deleted keeps nobody away."""
+        if self._file is None:
+            return False
+        status = os.fstat(self._file)
+        return identity(self._lock) == (status.st_dev, status.st_ino)
 
     def release(self) -> None:
         """Let another process write."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _refusal(detail: str) -> Unavailable:
+    return Unavailable(detail, retry_after=5)
 
 
 def holder(path: Path) -> str:
@@ -46,7 +72,7 @@ def holder(path: Path) -> str:
 
     Raises BadFile where this user may not look.
     """
-    lock = path.with_name(f"{path.name}.lock")
+    lock = _lock_of(path)
     try:
         with lock.open("rb") as file:
             try:

@@ -40,7 +40,7 @@ MUTANTS = (
         "take no lock",
         "bad_files",
         "shared/storage/claim.py",
-        "fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
     ),
     Mutant(
