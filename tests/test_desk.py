@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 from conftest import Client, Services, entry, until, without_room_for_threads
+from hard.stage import connected
+from hard.trouble import troubled
 from test_writer import checkpoint, rows
 
 from ingest_svc import handlers
@@ -193,6 +196,18 @@ async def test_a_writer_that_gives_up_says_why(services: Services, http: aiohttp
         return await detail() == "None"
 
     await until(is_healthy)
+
+
+@pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="there is no C compiler")
+async def test_what_could_not_be_synced_is_not_found_later() -> None:
+    """The entry that was refused for it is in the WAL already; whoever opens the file next does not see it."""
+    with troubled("ingest_svc") as (services, trouble):
+        async with connected(services.ingest_port) as ingest:
+            assert (await ingest.post([entry(suffix="synced")])).status == 200
+            trouble.syncs_fail(True)
+            assert (await ingest.post([entry(suffix="refused")])).status == 503
+        services.kill("ingest_svc", signal.SIGTERM)
+        assert rows(services.db, "SELECT suffix FROM traces") == [("synced",)]
 
 
 async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.ClientSession) -> None:
