@@ -83,6 +83,17 @@ def test_who_comes_early_is_not_expected_yet(table: Timetable, clock: Clock) -> 
     assert table.keep(hasty) is None
 
 
+@pytest.mark.parametrize(("early_s", "is_due"), [(0.9 * plan.EARLY_S, True), (1.1 * plan.EARLY_S, False)])
+def test_the_timer_of_a_sender_may_be_a_little_ahead(
+    table: Timetable, clock: Clock, early_s: float, is_due: bool
+) -> None:
+    """Who comes a moment early has waited as it was told."""
+    punctual = sender()
+    clock.at_s += table.appoint(punctual, 1_000, LIMIT, LIMIT) - early_s
+    kept = table.keep(punctual)
+    assert kept is not None and table.is_due(kept) is is_due
+
+
 def test_one_sender_has_one_appointment(table: Timetable) -> None:
     """A connection that is refused again loses its earlier appointment."""
     one = sender()
@@ -104,11 +115,22 @@ def test_a_sender_may_come_back_on_another_connection(table: Timetable, clock: C
     assert table.keep(sender(length=77)) is None
 
 
+def test_another_with_the_same_body_takes_no_appointment_along(table: Timetable) -> None:
+    """Of two connections alike the one that kept its own leaves that of the other, whichever way it comes back."""
+    first, second = sender(), sender()
+    for one in (first, second):
+        table.appoint(one, 1_000, LIMIT, LIMIT)
+    assert table.keep(first) is not None
+    second.connection.closing = True  # type: ignore[attr-defined]
+    assert table.keep(sender()) is not None
+
+
 def test_who_does_not_come_is_forgotten(table: Timetable, clock: Clock) -> None:
     """An appointment that nobody keeps leaves nothing behind."""
     lost = sender()
     table.appoint(lost, 1_000, LIMIT, LIMIT)
     clock.at_s += 1 + plan.LATE_S
+    assert table.keep(sender("b")) is None
     assert not table.is_free(LIMIT, 0, LIMIT)
     clock.at_s += 1
     assert table.keep(lost) is None
@@ -120,8 +142,10 @@ def test_a_timetable_has_an_end(table: Timetable, monkeypatch: pytest.MonkeyPatc
     """Beyond the last second, or the number of appointments, senders are told the longest time and not expected."""
     assert table.appoint(sender(), 1_000, (plan.MAX_RETRY_S + 10) * PACE, LIMIT) == plan.MAX_RETRY_S
     assert len(table) == 0
+    assert table.appoint(sender(), 1_000, LIMIT + (plan.MAX_RETRY_S - 1) * PACE, LIMIT) == plan.MAX_RETRY_S
+    assert len(table) == 1
     monkeypatch.setattr(plan, "MAX_APPOINTMENTS", 1)
-    assert [table.appoint(sender(), 1_000, LIMIT, LIMIT) for _ in range(2)] == [1, plan.MAX_RETRY_S]
+    assert table.appoint(sender(), 1_000, LIMIT, LIMIT) == plan.MAX_RETRY_S
 
 
 @pytest.mark.parametrize("steps", [10, 1_000])
