@@ -88,7 +88,7 @@ async def test_a_turn_that_comes_as_its_sender_leaves_is_passed_on(
         writer.close()
 
 
-@pytest.mark.parametrize(("passing", "queue"), [(10, QUEUE), (QUEUE, 10)])
+@pytest.mark.parametrize(("passing", "queue"), [(6, QUEUE), (QUEUE, 6)])
 def test_few_bodies_need_not_wait_at_a_time(monkeypatch: pytest.MonkeyPatch, passing: int, queue: int) -> None:
     """More of them come in at once when others are done."""
     monkeypatch.setattr(room, "PASSING_BYTES", passing)
@@ -98,3 +98,13 @@ def test_few_bodies_need_not_wait_at_a_time(monkeypatch: pytest.MonkeyPatch, pas
         assert give_back is not None and intake.at_once(6) is None
         give_back()
     assert intake.held == 0
+
+
+def test_a_large_body_leaves_room_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are any: what it holds itself keeps it from nothing, and a small one may have all of the room."""
+    monkeypatch.setattr(room, "SMALL_BYTES", 10)
+    intake = Intake(300, 300, 5.0)
+    assert intake.limit(250) == 300
+    intake.held = 100
+    assert [intake.limit(250, taken) for taken in (100, 90)] == [300, 200]
+    assert [intake.limit(size) for size in (10, 11)] == [300, 200]

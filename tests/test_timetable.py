@@ -59,6 +59,12 @@ def test_each_second_has_its_senders(table: Timetable) -> None:
     assert table.appoint(sender(), 1_000, 0, LIMIT) == 1  # there is room before the others come
 
 
+def test_room_that_nobody_takes_is_not_saved_up(table: Timetable) -> None:
+    """Nothing becomes free while nothing is held: who comes later does not find more than all of the room."""
+    assert table.appoint(sender(), LIMIT, LIMIT + 2 * PACE, LIMIT) == 5
+    assert table.appoint(sender(), LIMIT, 0, LIMIT) == 8
+
+
 def test_who_comes_new_leaves_the_room_of_others(table: Timetable, clock: Clock) -> None:
     """A newcomer is let in only beside those who have an appointment, and beyond theirs."""
     expected = sender()
@@ -153,6 +159,9 @@ def test_the_pace_is_what_was_done(clock: Clock, steps: int) -> None:
     """The pace follows what is measured, and is nothing where nothing moves."""
     pace = Pace(clock)
     assert pace.bytes_per_s() == plan.FIRST_PACE
+    clock.at_s += 1
+    pace.count(5_000)
+    assert pace.bytes_per_s() == (plan.FIRST_PACE + 5_000) / 2
     for _ in range(steps * 20):
         clock.at_s += 1 / steps
         pace.count(5_000 // steps)
@@ -160,6 +169,7 @@ def test_the_pace_is_what_was_done(clock: Clock, steps: int) -> None:
     clock.at_s += 3_600
     assert pace.bytes_per_s() < 2
     pace.begin()
+    clock.at_s += 1.5
     assert pace.bytes_per_s() > 4_900
 
 
