@@ -179,3 +179,77 @@ def test_a_chain_whose_commit_failed_leaves_no_key(tmp_path: Path) -> None:
             writer.write([[checkpoint(correlation_id="never")]], NOW_MS)
         assert writer.expire(2, 1) == 1
         assert rows(path, "SELECT key FROM chain_key") == [(hash48("there"),)]
+
+
+def test_what_is_left_of_an_era_can_be_read(path: Path) -> None:
+    """No site goes before its last entry, wherever a slice ends."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        for left in range(24, -1, -1):
+            assert writer.expire(26, 1) == 1
+            assert rows(path, "SELECT count(*) FROM traces") == [(left,)]
+
+
+@pytest.mark.parametrize(
+    ("size", "pace", "keys", "sites"), [(1, 10, 40, 40), (8, 16, 40, 40), (1, 10, 5, 40), (1, 10, 40, 5)]
+)
+def test_an_era_leaves_in_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, pace: int, keys: int, sites: int
+) -> None:
+    """No slice of entries takes more of an era's keys and sites along than it may; the next ones take the rest."""
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 40)
+    monkeypatch.setattr(eras, "LEAST", 10)
+    path = tmp_path / "tracehub.db"
+    old = [checkpoint(number, correlation_id=f"{number % keys}", endpoint=f"/{number % sites}") for number in range(40)]
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        writer.write([old], NOW_MS)
+        writer.write([[checkpoint(number, correlation_id="next", endpoint="/next") for number in range(40)]], NOW_MS)
+        writer.expire(40, 39)
+        left = [keys, sites]
+        while any(left):
+            writer.expire(81, size)
+            left = [max(0, number - pace) for number in left]
+            assert rows(path, "SELECT count(*) FROM chain_key WHERE era = 1") == [(left[0],)]
+            assert rows(path, "SELECT count(*) FROM site WHERE endpoint <> '/next'") == [(left[1],)]
+        writer.expire(81, size)
+        assert rows(path, "SELECT id FROM era") == [(2,)]
+
+
+def test_an_era_that_has_gone_is_looked_into_no_more(path: Path) -> None:
+    """Whether it had a sieve or not."""
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+
+        def looked_into() -> set[int]:
+            return {era for number in range(25) for era in writer._eras.may_hold(hash48(f"{number}"))}
+
+        writer.write([[checkpoint(number, correlation_id="more") for number in range(40)]], NOW_MS)
+        for number in range(3):
+            writer.write([[checkpoint(number, correlation_id="next")]], NOW_MS)
+        assert rows(path, "SELECT id FROM era WHERE sieve IS NULL") == [(3,), (4,)]
+        assert looked_into() >= {1, 2, 3}
+        assert writer.expire(66, 100) == 65
+        assert looked_into() <= {4}
+
+
+def test_a_sieve_is_as_large_as_its_keys_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the era before it had, and also where some of them were read again after a start."""
+    monkeypatch.setattr(eras, "MIN_ERA_ENTRIES", 1_000)
+    monkeypatch.setattr(chains, "KEYS_TOGETHER", 1)
+    path = tmp_path / "tracehub.db"
+    for numbers in (range(5), range(5, 7)):  # the third era is begun before the second start, and ended after it
+        with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+            for number in numbers:
+                some = [
+                    checkpoint(500 * number + entry, correlation_id=f"{entry % 50} of {number // 2}")
+                    for entry in range(500)
+                ]
+                writer.write([some], NOW_MS)
+    assert rows(path, "SELECT length(sieve) FROM era WHERE sieve IS NOT NULL") == [(128,)] * 3
+
+
+def test_an_era_ends_where_the_clock_was_ahead(tmp_path: Path) -> None:
+    """What comes after it was set back does not belong to it; one that nothing came into goes on."""
+    path = tmp_path / "tracehub.db"
+    with closing(Writer(path, HOUR_MS, synced=False)) as writer:
+        for hours in (10, 0, 1, 2):
+            writer.write([[checkpoint(1 if hours else 0)]], NOW_MS + hours * HOUR_MS)
+        assert rows(path, "SELECT started FROM era") == [(NOW_MS + hours * HOUR_MS,) for hours in (10, 0, 1)]
