@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from conftest import Client, Services, entry, until
 from test_inflate import gzip_bomb
-from test_intake import QUEUE, Start, connect, head, start, status
+from test_intake import LIMIT, QUEUE, Start, connect, head, start, status
 from test_timetable import Clock
 
 from ingest_svc import intake as room
@@ -150,6 +150,29 @@ async def test_a_body_that_dawdled_is_promised_room_for_all_of_it(
     for connection in (writer, other):
         connection.close()
     await release()
+
+
+async def test_what_is_refused_is_not_in_its_own_way(start: Start) -> None:
+    """The appointment is for when others leave room: what had come of the body itself is held no more."""
+    go_on = asyncio.Event()
+
+    async def use(_: bytes) -> None:
+        await go_on.wait()
+
+    client, intake = await start(use)
+    waiting = [asyncio.create_task(client.post("/", data=bytes(LIMIT))) for _ in range(2)]
+    await until(lambda: intake.held == 2 * LIMIT)
+    intake.pace._measured = 10_000
+    reader, writer = await connect(client)
+    writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for size in (15_000, 10_000):
+        writer.write(b"%x\r\n%b\r\n" % (size, bytes(size)))
+        await until(lambda: intake.held == 2 * LIMIT + 15_000 or intake.refused)
+    told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 503 " in told and b"Retry-After: 1\r\n" in told
+    writer.close()
+    go_on.set()
+    assert [(await response).status for response in waiting] == [200, 200]
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -64,6 +64,23 @@ async def test_what_is_due_goes_and_is_counted(settings: Settings) -> None:
         assert rows(settings.path, "PRAGMA freelist_count") == [(0,)]
 
 
+async def test_what_goes_by_itself_leaves_room_for_what_comes(settings: Settings) -> None:
+    """A part of its pages stays in the file, where the next entries need not ask for any."""
+    now_ms = time.time() * 1000
+    arrived(settings, range(2_600), now_ms - HOUR_MS)
+    arrived(settings, range(2_600, 3_000), now_ms)
+
+    def pages() -> tuple[int, int]:
+        return rows(settings.path, "PRAGMA page_count")[0][0], rows(settings.path, "PRAGMA freelist_count")[0][0]
+
+    async with writing(settings) as desk:
+        retention = Retention(desk, HOUR_MS / 60)
+        async with running(retention.run()):
+            await until(lambda: retention.deleted == 2_600 and pages()[1] < pages()[0] / 7)
+    total, unused = pages()
+    assert unused >= total // 8 > 0
+
+
 async def test_commits_find_their_turn_in_between(settings: Settings) -> None:
     """A commit waits for one slice, not for all that is due; where commits keep coming, deleting keeps behind them."""
     arrived(settings, range(10_000), time.time() * 1000 - 25 * HOUR_MS)
