@@ -1,5 +1,6 @@
 """Group commit: whoever asks is answered in order, each with its own count, in one transaction where possible."""
 
+import asyncio
 import re
 import socket
 import sqlite3
@@ -31,7 +32,7 @@ from ingest_svc.messages import (
     Written,
     framed,
 )
-from shared.doorbell import Doorbell
+from shared.doorbell import Doorbell, Listener
 from shared.errors import DiskFull, FileFault, Unavailable
 from shared.storage.columns import columns
 from shared.storage.writer import Writer
@@ -184,6 +185,18 @@ def test_a_deletion_goes_with_the_batches_beside_it(service: Service, tmp_path: 
     assert " ".join(told).count("DELETE INSERT COMMIT") == told.count("INSERT") == 2
     found = rows(tmp_path / "tracehub.db", "SELECT min(id), max(id), count(*) FROM traces")
     assert found == [(413, 1_052, 640)]
+
+
+async def test_each_commit_rings(service: Service, tmp_path: Path) -> None:
+    """That of a batch alone, and of one that a deletion goes with."""
+    heard = asyncio.Event()
+    listener = Listener(tmp_path / "tracehub.db", heard.set)
+    for asks in ([batch(1)], [Call("expire", (1,)), batch(2)]):
+        await asyncio.to_thread(service.ask, ALL_IS_DUE)
+        await asyncio.to_thread(service.ask, *asks)
+        await asyncio.wait_for(heard.wait(), 5)
+        heard.clear()
+    listener.close()
 
 
 def test_a_deletion_that_fails_takes_no_batch_with_it(service: Service, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 
 from shared.errors import BadFile, Unavailable
-from shared.pidfile import pid_path, stop
+from shared.pidfile import pid_path, stop, supervising
 from shared.storage.claim import Claim
 
 SUPERVISOR = """
@@ -65,6 +65,14 @@ def test_services_that_nobody_supervises_are_named(tmp_path: Path) -> None:
     claim.release()
     with pytest.raises(Unavailable, match=r"runs under tracehub start or make run-all$"):
         stop(tmp_path / "tracehub.db")
+
+
+def test_a_server_that_has_ended_leaves_no_pid(tmp_path: Path) -> None:
+    """Another program may have it by then, and the next server has the lock a moment before it says who it is."""
+    path = tmp_path / "tracehub.db"
+    with supervising(path):
+        assert pid_path(path).read_text().split() == [str(os.getpid())]
+    assert pid_path(path).read_text().split() == []
 
 
 def test_a_server_that_ends_by_itself_meanwhile_is_no_fault(tmp_path: Path) -> None:
