@@ -275,7 +275,7 @@ async def test_a_file_that_was_deleted_is_still_written_by_one(settings: Setting
         file.unlink()
     await second.open()
     assert await second.commit(columns([checkpoint(2)])) == 1
-    with pytest.raises(Unavailable, match="another ingest process"):
+    with pytest.raises(Unavailable, match=rf"another ingest process \(pid {os.getpid()}\) writes"):
         await first.commit(columns([checkpoint(3)]))
     await second.close()
 

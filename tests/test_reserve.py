@@ -17,6 +17,7 @@ from test_writer import HOUR_MS
 
 from shared.errors import DiskFull
 from shared.pidfile import pid_path, supervising
+from shared.storage.reserve import Reserve
 from shared.storage.writer import Writer
 from shared.wire import Entry
 
@@ -145,6 +146,56 @@ async def test_a_start_on_a_full_disk(place: Path, services: Services) -> None:
         return await post() == 200
 
     await until(is_stored)
+
+
+def test_a_reserve_takes_half_of_too_little(place: Path) -> None:
+    """What else is written at a start needs room as well; the rest is taken as soon as it is there."""
+    reserve = Reserve(place / "tracehub.db")  # of 1 MB
+    others = place / "of-others"
+
+    def leave(free: int) -> None:
+        others.unlink(missing_ok=True)
+        others.write_bytes(bytes(shutil.disk_usage(place).free - free))
+
+    leave(640 * 1024)
+    for kept in (320, 480):
+        reserve.take_some()
+        assert not reserve.is_held
+        assert (place / "tracehub.db.reserve").stat().st_size == kept * 1024
+    leave(540 * 1024)
+    with pytest.raises(DiskFull):
+        reserve.take()
+    leave(548 * 1024)
+    reserve.take()
+    assert reserve.is_held
+
+
+def test_who_wants_no_reserve_keeps_none(tmp_path: Path) -> None:
+    """Also when it was let go."""
+    reserve = Reserve(tmp_path / "tracehub.db", wanted=False)
+    reserve.let_go()
+    reserve.take()
+    assert reserve.is_held
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fits", [1, 0])
+def test_less_and_less_is_deleted_where_there_is_no_room(tmp_path: Path, fits: int) -> None:
+    """Down to one entry, with the WAL folded in between; then it is given up."""
+    reserve = Reserve(tmp_path / "tracehub.db")
+    reserve.take()
+    done: list[int | str] = []
+
+    def delete(limit: int) -> int:
+        done.append(limit)
+        if limit > fits:
+            raise DiskFull("no room")
+        return limit
+
+    with contextlib.nullcontext() if fits else pytest.raises(DiskFull):
+        assert reserve.deleting(delete, 1_000, lambda: done.append("fold")) == fits
+    assert done == [1_000, "fold", 125, "fold", 15, "fold", 1]
+    assert not reserve.is_held
 
 
 @pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="there is no C compiler")
