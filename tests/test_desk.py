@@ -5,7 +5,8 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -210,45 +211,47 @@ async def test_what_could_not_be_synced_is_not_found_later() -> None:
         assert rows(services.db, "SELECT suffix FROM traces") == [("synced",)]
 
 
-async def test_a_writer_that_hangs_is_told(services: Services, http: aiohttp.ClientSession) -> None:
+@contextlib.contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """The writer hangs, and whoever looks after it soon gives up."""
+    os.kill(process.pid, signal.SIGSTOP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers, "PATIENCE_S", 0.1)
+        yield
+    os.kill(process.pid, signal.SIGCONT)
+
+
+async def test_a_writer_that_hangs_is_told(ingest: Client) -> None:
     """While a write does not come to its end the service says so; when it does, all is well."""
-    services.start("ingest_svc")
-    os.kill(services.writer_pid(), signal.SIGSTOP)
-    async with http.get(f"{services.ingest_url}/health") as response:
-        assert response.status == 503
-        assert "has not finished" in (await response.json())["detail"]
-    os.kill(services.writer_pid(), signal.SIGCONT)
-    async with http.get(f"{services.ingest_url}/health") as response:
-        assert response.status == 200
-
-
-async def test_a_writer_that_hangs_is_asked_once(ingest: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many look after it and give up, again and again: nothing piles up here, or waits to be done later."""
-    monkeypatch.setattr(handlers, "PATIENCE_S", 0.1)
-    desk = ingest.app[DESK]
-    before = desk.calls
-    os.kill(desk._process.pid, signal.SIGSTOP)
-    for _ in range(3):
-        told = await asyncio.gather(*(ingest.get("/health") for _ in range(10)))
-        assert {response.status for response in told} == {503}
-    assert desk.calls == before + 1
-    os.kill(desk._process.pid, signal.SIGCONT)
-    monkeypatch.undo()
+    with stopped(ingest.app[DESK]._process):
+        async with ingest.get("/health") as response:
+            assert response.status == 503
+            assert "has not finished" in (await response.json())["detail"]
     assert (await ingest.get("/health")).status == 200
 
 
-async def test_metrics_do_not_wait_for_a_writer_that_hangs(services: Services, http: aiohttp.ClientSession) -> None:
+async def test_a_writer_that_hangs_is_asked_once(ingest: Client) -> None:
+    """However many look after it and give up, again and again: nothing piles up here, or waits to be done later."""
+    desk = ingest.app[DESK]
+    before = desk.calls
+    with stopped(desk._process):
+        for _ in range(3):
+            told = await asyncio.gather(*(ingest.get("/health") for _ in range(10)))
+            assert {response.status for response in told} == {503}
+    assert desk.calls == before + 1
+    assert (await ingest.get("/health")).status == 200
+
+
+async def test_metrics_do_not_wait_for_a_writer_that_hangs(ingest: Client) -> None:
     """They are there when the disk stalls, without what the writer alone knows: a 0 would be a wrong number."""
-    services.start("ingest_svc")
 
     async def named() -> set[str]:
-        async with http.get(f"{services.ingest_url}/metrics", timeout=aiohttp.ClientTimeout(30)) as response:
+        async with ingest.get("/metrics") as response:
             return {line.split()[0] for line in (await response.text()).splitlines() if not line.startswith("#")}
 
     everything = await named()
-    os.kill(services.writer_pid(), signal.SIGSTOP)
-    assert everything - await named() == {"tracehub_entries_dropped", "tracehub_writer_memory_bytes"}
-    os.kill(services.writer_pid(), signal.SIGCONT)
+    with stopped(ingest.app[DESK]._process):
+        assert everything - await named() == {"tracehub_entries_dropped", "tracehub_writer_memory_bytes"}
     assert await named() == everything
 
 
