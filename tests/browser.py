@@ -6,17 +6,23 @@ Without a Chromium they are skipped, which the summary says; where CI is set the
 import json
 import os
 import shutil
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from shared.storage.writer import Writer
+from shared.wire import decode_batch
+
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+DAY_MS = 86_400_000
 LIVE = "() => document.body.dataset.live === 'open'"  # the page follows its stream
 FAILED = "Failed to load resource"  # what the browser says of an answer that is an error
 NO_CHROMIUM = "no Chromium: the tests of the dashboard did not run (apt-get install chromium)"
@@ -80,14 +86,11 @@ def send(services: Any, entries: list[dict[str, Any]]) -> None:
             assert response.status == 200
 
 
-def clean_until_expired(services: Any, quoted: str) -> None:
-    """Have retention look until it took something of a chain."""
-    request = urllib.request.Request(f"{services.ingest_url}/cleanup", method="DELETE")
-    expired = 0
-    while not expired:
-        urllib.request.urlopen(request).close()
-        with urllib.request.urlopen(f"{services.query_url}/traces/{quoted}") as answer:
-            expired = json.load(answer)["expired"]
+def store_partly_expired(services: Any, gone: list[dict[str, Any]], left: list[dict[str, Any]]) -> None:
+    """Before the services start: entries of which retention has taken the first ones."""
+    with closing(Writer(services.db, DAY_MS, synced=False)) as writer:
+        writer.write([decode_batch(json.dumps({"traces": gone + left}).encode())], int(time.time() * 1000))
+        writer.expire(len(gone) + 1, len(gone))
 
 
 async def barriers(page: Any) -> list[str]:

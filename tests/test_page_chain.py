@@ -1,13 +1,12 @@
 """One chain in the dashboard, in a real browser over both real services."""
 
-import asyncio
 import json
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import clean_until_expired, send
+from browser import send, store_partly_expired
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -230,13 +229,13 @@ async def test_a_number_beyond_all_numbers(page: Any, hub: Services) -> None:
 
 async def test_a_partly_expired_chain_says_what_is_gone(services: Services, page: Any) -> None:
     """What retention took is told first, and what is said of the rest is said of the rest."""
-    services.environ = {"TRACEHUB_RETENTION_HOURS": "0.0014"}  # 5 s
+    store_partly_expired(
+        services,
+        [step("partly", 0, "->", endpoint="/order"), step("partly", 5, "->", "WS", endpoint="cart")],
+        [step("partly", 40, "<-", "WS", endpoint="cart"), step("partly", 420, "<-", endpoint="/order")],
+    )
     services.start("ingest_svc")
     services.start("query_svc")
-    send(services, [step("partly", 0, "->", endpoint="/order"), step("partly", 5, "->", "WS", endpoint="cart")])
-    await asyncio.sleep(4.5)
-    send(services, [step("partly", 40, "<-", "WS", endpoint="cart"), step("partly", 420, "<-", endpoint="/order")])
-    await asyncio.to_thread(clean_until_expired, services, "partly")
     await page.goto(f"{services.query_url}/#/traces/partly")
     await page.wait_for_selector(".facts:not([hidden])")
     assert "2 of 4 entries" in await page.locator(".numbers").inner_text()
