@@ -168,6 +168,7 @@ def test_a_redirect_that_is_not_followed_says_where_to(
     with TraceHubClient(server.url) as client:
         client.send(entry(1))
         assert not client.flush(0.3)
+        client.close(0)
     assert f"{status} moved to https://hub.example/ingest" in caplog.text
 
 
