@@ -1,9 +1,11 @@
 """What tests stand on: both services over one real file, within this process or as processes of their own."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
+import random
 import resource
 import signal
 import socket
@@ -11,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Client = TestClient[Any, Any]
 _numbers = itertools.count()
+_ports = itertools.count(random.randrange(10_100, 30_000))  # those from 32,768 on go to whoever asks for any
 
 
 class Server(TestServer):
@@ -134,11 +136,12 @@ async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that nobody gets who connects or asks for any."""
+    for port in _ports:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            break
+    return port
 
 
 @dataclass
@@ -205,7 +208,7 @@ class Services:
         return f"http://127.0.0.1:{self.query_port}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def both_services(db: Path) -> Iterator[Services]:
     """Both, until the block ends, where they are ended at once."""
     services = Services(db)
@@ -219,7 +222,7 @@ def both_services(db: Path) -> Iterator[Services]:
             process.wait()
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_room_for_threads(pid: int) -> Iterator[None]:
     """The process has no memory left for the stack of another thread."""
     before = resource.prlimit(pid, resource.RLIMIT_AS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from checkpoint_logger import new_correlation_id
+from conftest import free_port
 from test_client_entries import GOLDEN, entries_of
 from tracehub import Refused, TraceHubQueryClient, trouble
 from tracehub.client import TraceEntry, TraceHubClient
@@ -29,11 +29,8 @@ class Hub(NamedTuple):
     database: Path
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def own_url() -> str:
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def start(hub: Hub, **environ: str) -> list[subprocess.Popen[bytes]]:
@@ -70,8 +67,7 @@ def wait_until_up(hub: Hub) -> None:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """Both services, on ports and a file of their own."""
-    ingest, query = free_ports()
-    hub = Hub(f"http://127.0.0.1:{ingest}", f"http://127.0.0.1:{query}", tmp_path_factory.mktemp("hub") / "hub.db")
+    hub = Hub(own_url(), own_url(), tmp_path_factory.mktemp("hub") / "hub.db")
     services = start(hub)
     try:
         wait_until_up(hub)
@@ -177,8 +173,7 @@ def test_errors_carry_the_servers_words(hub: Hub) -> None:
 
 def test_a_restart_of_the_server_loses_nothing(tmp_path: Path) -> None:
     """Killed in the middle of it and started again: every entry arrives, once."""
-    ingest, query = free_ports()
-    hub = Hub(f"http://127.0.0.1:{ingest}", f"http://127.0.0.1:{query}", tmp_path / "hub.db")
+    hub = Hub(own_url(), own_url(), tmp_path / "hub.db")
     services = start(hub)
     chain = new_correlation_id()
     try:
