@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from conftest import Client, entry, until
 
+from ingest_svc.handlers import DESK
 from query_svc.handlers import SOURCE_RATES, TAIL
 from shared.env import Settings
 from shared.storage import reader as reading
@@ -22,6 +23,13 @@ async def post(ingest: Client, *entries: dict[str, Any]) -> None:
     """Store entries."""
     async with ingest.post("/ingest", json={"traces": entries}) as response:
         assert response.status == 200, await response.text()
+
+
+async def expire(ingest: Client, count: int) -> None:
+    """Have retention take so many entries, as if their time were over."""
+    later_ms = (time.time() + 60) * 1000
+    await ingest.app[DESK].call("find_horizon", later_ms, later_ms)
+    assert (await ingest.app[DESK].call("expire", count)).value == count
 
 
 async def get(query: Client, path: str, **parameters: Any) -> Any:

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 from conftest import Client, Services, entry, events, payload, until
-from test_query import get, healthy, post
+from test_query import expire, get, post
 from test_stream import FOREVER, ids, nobody_listens, stream, take
 
 from query_svc.handlers import TAIL
@@ -33,26 +33,11 @@ async def test_an_id_beyond_the_newest_is_a_reset(ingest: Client, query: Client,
         assert ids(await take(resumed, 1)) == [6]
 
 
-@pytest.fixture
-async def short_lived(start_ingest: Any, start_query: Any, settings: Settings) -> tuple[Client, Client]:
-    """Both services, where entries expire after two seconds."""
-    short = msgspec.structs.replace(settings, retention_hours=2 / 3600)
-    ingest, query = await start_ingest(short), await start_query(short)
-    await until(lambda: healthy(query))
-    return ingest, query
-
-
-async def test_gaps(short_lived: tuple[Client, Client]) -> None:
+async def test_gaps(ingest: Client, query: Client) -> None:
     """Who comes back too late is told what is gone; who comes first is not."""
-    ingest, query = short_lived
     await post(ingest, *(entry(correlation_id="both") for _ in range(10)))
-    await asyncio.sleep(1.1)
     await post(ingest, entry(correlation_id="both"), entry(correlation_id="young"))
-
-    async def expired() -> bool:
-        return bool((await get(query, "/stats"))["oldest_id"] == 11)
-
-    await until(expired)
+    await expire(ingest, 10)
 
     async def told(path: str, last_id: int, count: int, **filters: str) -> list[Any]:
         async with stream(query, path, last_id, **filters) as resumed:
@@ -67,62 +52,47 @@ async def test_gaps(short_lived: tuple[Client, Client]) -> None:
     assert await told("/traces/both/stream", 3, 2) == [lost, "11"]
     assert await told("/traces/both/stream", 0, 1) == ["11"]
     assert await told("/traces/young/stream", 3, 1) == ["12"]
-    await asyncio.sleep(2.2)
+    await expire(ingest, 2)
     async with stream(query, last_id=3) as resumed:
         assert payload((await take(resumed, 1))[0]) == {"from": 4, "to": 12, "lost": 9}
         await post(ingest, entry())
         assert ids(await take(resumed, 1)) == [13]
 
 
-async def test_a_chain_that_went_and_began_again(short_lived: tuple[Client, Client]) -> None:
+async def test_a_chain_that_went_and_began_again(ingest: Client, query: Client) -> None:
     """Whoever had the beginning of it is told that more may have come before it went."""
-    ingest, query = short_lived
     await post(ingest, *(entry(correlation_id="again") for _ in range(5)), entry(correlation_id="other"))
-
-    async def gone() -> bool:
-        return bool((await get(query, "/stats"))["oldest_id"] == 7)
-
-    await until(gone)
+    await expire(ingest, 6)
     await post(ingest, entry(correlation_id="again"))
     async with stream(query, "/traces/again/stream", 3) as resumed:
         gap, event = await take(resumed, 2)
         assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 4, "to": 6}, "7")
 
 
-async def test_a_stream_that_began_before_all_entries_is_told_of_gaps(short_lived: tuple[Client, Client]) -> None:
+async def test_a_stream_that_began_before_all_entries_is_told_of_gaps(ingest: Client, query: Client) -> None:
     """What goes before the tail sees it was meant for whoever was there, also where nothing had come yet."""
-    ingest, query = short_lived
     tail = query.app[TAIL]
-
-    async def gone() -> bool:
-        return bool((await get(query, "/stats"))["oldest_id"] == 4)
-
     async with stream(query, last_id=0) as following:
         await until(lambda: tail.subscribers == 1)
         async with tail._lock:  # the tail stands still while entries come and go
             await post(ingest, *(entry() for _ in range(3)))
-            await until(gone)
+            await expire(ingest, 3)
         await post(ingest, entry())
         gap, event = await take(following, 2)
         assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 1, "to": 3, "lost": 3}, "4")
 
 
 @pytest.mark.parametrize("last_id", [0, 1])
-async def test_a_long_entry_that_expires_in_line_is_told(short_lived: tuple[Client, Client], last_id: int) -> None:
+async def test_a_long_entry_that_expires_in_line_is_told(ingest: Client, query: Client, last_id: int) -> None:
     """While others are being sent long entries one may wait so long that it goes, and what came after it as well."""
-    ingest, query = short_lived
     long = query.app[LONG_ENTRIES]
     await long._room(HELD_BYTES)
     await post(ingest, entry(), entry(data={"x": "x" * 300_000}))
-
-    async def gone() -> bool:
-        return bool((await get(query, "/stats"))["oldest_id"] == 4)
-
     async with stream(query, last_id=last_id) as resumed:
         assert ids(await take(resumed, 1 - last_id)) == [1][last_id:]
         await until(lambda: long._line)
         await post(ingest, entry())
-        await until(gone)
+        await expire(ingest, 3)
         long._give_back(HELD_BYTES)
         gap, event = await take(resumed, 2)
         assert (gap["event"], payload(gap), event["id"]) == ("gap", {"from": 2, "to": 2, "lost": 1}, "3")
