@@ -10,6 +10,7 @@ import pytest
 from conftest import Client, Services, entry, until
 
 from shared.env import Settings
+from shared.storage.writer import Writer
 from shared.web import ACCESS
 from shared.web.lock import WRONG_AT_ONCE, WRONG_PER_S
 from shared.web.login import VALID_S, Logins
@@ -24,9 +25,9 @@ def guarded(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def query(start_ingest: Any, start_query: Any, guarded: Settings) -> Client:
-    """A query service that asks for a secret."""
-    await start_ingest(guarded)
+async def query(start_query: Any, guarded: Settings) -> Client:
+    """A query service that asks for a secret; nobody writes its file."""
+    Writer(guarded.path, guarded.retention_ms).close()
     client: Client = await start_query(guarded)
     await until(lambda: asks_for_a_secret(client))
     return client
