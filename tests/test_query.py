@@ -53,43 +53,41 @@ async def refusal(query: Client, path: str, **parameters: Any) -> str:
         return detail
 
 
-@pytest.mark.parametrize(
-    ("path", "parameter", "values"),
-    [
-        ("/traces/x", "since_ts", ["nan", "inf", "-inf", "soon", "0x10", "1e999"]),
-        ("/traces/x", "since_ts", ["1_0", " 1", "1\n", "\u0661", ".", "e5", "9" * 5000 + "x"]),
-        ("/traces/x", "limit", ["0", "-1", "abc", "1.5", "NaN"]),
-        ("/traces/x", "after", ["abc", "1", ".", "1.", "1_0.1", "nan.1", "1.99999999999999999999", "9" * 5000 + ".1"]),
-        ("/traces/x", "after", [f"{2**63}.1", f"-{2**63 + 1}.1"]),
-        ("/correlations", "limit", ["0", "-1", "abc", "1.5", "\u0661"]),
-        ("/correlations", "before", ["abc", "-1"]),
-        ("/correlations", "complete", ["maybe", "2"]),
-        ("/correlations", "errors", ["maybe", "2"]),
-        ("/correlations", "active_after", ["nan", "inf", "soon"]),
-        ("/correlations", "active_before", ["-inf", "1_0"]),
-        ("/recent", "limit", ["0", "-1", "abc"]),
-        ("/recent", "since_id", ["abc", "-1", "1.0"]),
-        ("/stream", "timeout", ["abc", "nan", "1_0"]),
-        ("/stream", "last_event_id", ["abc", "-1"]),
-        ("/traces/x/stream", "timeout", ["inf"]),
-    ],
-)
-async def test_a_parameter_that_cannot_be_read_is_named(
-    ingest: Client, query: Client, path: str, parameter: str, values: list[str]
-) -> None:
+UNREADABLE = [
+    ("/traces/x", "since_ts", ["nan", "inf", "-inf", "soon", "0x10", "1e999"]),
+    ("/traces/x", "since_ts", ["1_0", " 1", "1\n", "\u0661", ".", "e5", "9" * 5000 + "x"]),
+    ("/traces/x", "limit", ["0", "-1", "abc", "1.5", "NaN"]),
+    ("/traces/x", "after", ["abc", "1", ".", "1.", "1_0.1", "nan.1", "1.99999999999999999999", "9" * 5000 + ".1"]),
+    ("/traces/x", "after", [f"{2**63}.1", f"-{2**63 + 1}.1"]),
+    ("/correlations", "limit", ["0", "-1", "abc", "1.5", "\u0661"]),
+    ("/correlations", "before", ["abc", "-1"]),
+    ("/correlations", "complete", ["maybe", "2"]),
+    ("/correlations", "errors", ["maybe", "2"]),
+    ("/correlations", "active_after", ["nan", "inf", "soon"]),
+    ("/correlations", "active_before", ["-inf", "1_0"]),
+    ("/recent", "limit", ["0", "-1", "abc"]),
+    ("/recent", "since_id", ["abc", "-1", "1.0"]),
+    ("/stream", "timeout", ["abc", "nan", "1_0"]),
+    ("/stream", "last_event_id", ["abc", "-1"]),
+    ("/traces/x/stream", "timeout", ["inf"]),
+]
+
+
+async def test_a_parameter_that_cannot_be_read_is_named(ingest: Client, query: Client) -> None:
     """A bad value is a 400 that says which one, and nothing worse."""
     await post(ingest, entry(correlation_id="x"))
-    for value in values:
-        detail = await refusal(query, path, **{parameter: value})
-        assert parameter.lower().replace("_", "-") in detail.lower().replace("_", "-")
-        assert parameter != "limit" or "from 1 up" in detail
+    for path, parameter, values in UNREADABLE:
+        for value in values:
+            detail = await refusal(query, path, **{parameter: value})
+            assert parameter.lower().replace("_", "-") in detail.lower().replace("_", "-"), (path, value)
+            assert parameter != "limit" or "from 1 up" in detail, (path, value)
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "+1.5", ".5", "5.", "1e3", "1.5E-3", "9" * 300])
-async def test_a_number_in_any_form(ingest: Client, query: Client, value: str) -> None:
+async def test_a_number_in_any_form(ingest: Client, query: Client) -> None:
     """Whole or not, with a sign or an exponent."""
     await post(ingest, entry(correlation_id="x", timestamp=1))
-    assert (await chain(query, "x", since_ts=value))["count"] == (float(value) < 1)
+    for value in ("0", "-1", "+1.5", ".5", "5.", "1e3", "1.5E-3", "9" * 300):
+        assert (await chain(query, "x", since_ts=value))["count"] == (float(value) < 1), value
 
 
 @pytest.mark.parametrize(
