@@ -215,10 +215,12 @@ async def test_what_could_not_be_synced_is_not_found_later() -> None:
 def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """The writer hangs, and whoever looks after it soon gives up."""
     os.kill(process.pid, signal.SIGSTOP)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handlers, "PATIENCE_S", 0.1)
-        yield
-    os.kill(process.pid, signal.SIGCONT)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(handlers, "PATIENCE_S", 0.1)
+            yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
 
 
 async def test_a_writer_that_hangs_is_told(ingest: Client) -> None:
