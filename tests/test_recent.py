@@ -4,30 +4,23 @@ import asyncio
 
 import pytest
 from conftest import Client, entry, until
-from test_query import get, post
-from test_stream_gaps import short_lived  # noqa: F401  # what pytest finds by name here
+from test_query import expire, get, post
 
 from query_svc import recent
 from query_svc.long_entries import HELD_BYTES, LONG_ENTRIES
 
 
 async def test_a_long_entry_that_expires_in_line_is_left_out(
-    short_lived: tuple[Client, Client],  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer has begun by then, and counts what is in it."""
     monkeypatch.setattr(recent, "AT_ONCE_BYTES", 1)
-    ingest, query = short_lived
     long = query.app[LONG_ENTRIES]
     await long._room(HELD_BYTES)
     await post(ingest, entry(), entry(data={"x": "x" * 300_000}), entry())
-
-    async def gone() -> bool:
-        return bool((await get(query, "/stats"))["entries"] == 0)
-
     asked = asyncio.create_task(get(query, "/recent"))
     await until(lambda: long._line)
-    await until(gone)
+    await expire(ingest, 3)
     long._give_back(HELD_BYTES)
     answer = await asked
     assert ([one["id"] for one in answer["traces"]], answer["count"]) == ([1], 1)
