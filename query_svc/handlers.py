@@ -1,6 +1,7 @@
 """The query port's calls."""
 
 import time
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -17,9 +18,10 @@ from query_svc.trace_page import Ready, TraceQuery, read_page, wait_for_page
 from query_svc.windows import Windows
 from shared.answers import CorrelationPage, SourcesStats, Stats
 from shared.env import Settings
-from shared.errors import TraceHubError
+from shared.errors import BadFile, TraceHubError
 from shared.exposition import Metric, exposition
 from shared.memory import memory_bytes
+from shared.storage.claim import holder
 from shared.storage.found import Chosen
 from shared.storage.sqlite import file_sizes
 from shared.web import ACCESS, CLIENT, health_answer
@@ -120,10 +122,18 @@ async def stats(request: web.Request) -> web.StreamResponse:
         memory_bytes=memory_bytes(),
         tail_lag=tail.lag,
         retention_hours=settings.retention_hours,
+        ingesting=_is_claimed(settings.path),
         dropped=sum(sender.dropped for sender in senders),
         senders=senders,
     )
     return await send_json(request, encode(found))
+
+
+def _is_claimed(path: Path) -> bool | None:
+    try:
+        return bool(holder(path))
+    except BadFile:
+        return None
 
 
 async def stats_sources(request: web.Request) -> web.StreamResponse:

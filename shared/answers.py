@@ -139,6 +139,7 @@ class Stats(msgspec.Struct):
     memory_bytes: int
     tail_lag: TailLag
     retention_hours: float
+    ingesting: Annotated[bool | None, Meta(description="An ingest service has the file; null where that is not known")]
     dropped: Annotated[int, Meta(description="Entries that senders report to have dropped")]
     senders: Annotated[list[SenderDrops], Meta(description="Those senders, the latest report first")]
 

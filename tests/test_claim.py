@@ -1,7 +1,9 @@
 """The lock that keeps a second ingest service from the file."""
 
+import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ def test_a_lock_that_was_deleted_is_held_no_more(tmp_path: Path) -> None:
     second.release()
     first.take()
     first.release()
+
+
+def test_who_only_looks_keeps_nobody_away(tmp_path: Path) -> None:
+    """Whoever asks who holds the lock has it for a moment."""
+    lock = tmp_path / "tracehub.db.lock"
+    lock.touch()
+    with lock.open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.01, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        claim = Claim(tmp_path / "tracehub.db", os.getpid())
+        claim.take()
+    assert claim.is_held()
+    claim.release()
 
 
 def test_another_name_of_the_file_is_the_same_file(tmp_path: Path) -> None:

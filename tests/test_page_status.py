@@ -37,6 +37,9 @@ async def test_nothing_is_made_up_while_nobody_answers(services: Services, page:
     send(services, [entry()])
     await page.goto(f"{services.query_url}/#/sources")
     await page.wait_for_selector(".speed:text-matches('^[0-9]')")
+    await page.wait_for_selector(".health.well:has-text('healthy')")
+    services.kill("ingest_svc")
+    await page.wait_for_selector(".health.warn:has-text('nothing is taken in')")
     services.kill("query_svc")
     await page.wait_for_selector(".health.ill:has-text('no answer')")
     assert await page.locator(".speed").inner_text() == "…"

@@ -160,6 +160,7 @@ async def test_stats_are_true(ingest: Client, query: Client, settings: Settings,
     assert (stats["entries"], stats["chains"], stats["oldest_id"], stats["newest_id"]) == (60, 4, 1, 60)
     assert (stats["rate"], stats["subscribers"], stats["retention_hours"]) == (1.0, 0, 24.0)
     assert stats["tail_lag"] == {"entries": 0, "seconds": 0}
+    assert stats["ingesting"] is True
     assert stats["db_bytes"] == settings.path.stat().st_size
     assert stats["wal_bytes"] > 0
     assert 10 * 2**20 < stats["memory_bytes"] < 4 * 2**30
@@ -170,6 +171,16 @@ async def test_stats_are_true(ingest: Client, query: Client, settings: Settings,
         {"source_id": "WS", "entries": 20, "rate": 0.333},
     ]
     assert (sources["count"], sources["window_entries"], sources["window_s"]) == (2, 60, 60)
+
+
+async def test_stats_tell_whether_anything_is_taken_in(ingest: Client, query: Client, settings: Settings) -> None:
+    """Nobody has claimed the file any more, or it cannot be seen whether somebody has."""
+    await ingest.close()
+    assert (await get(query, "/stats"))["ingesting"] is False
+    lock = settings.path.with_name(f"{settings.path.name}.lock")
+    lock.unlink()
+    lock.mkdir()
+    assert (await get(query, "/stats"))["ingesting"] is None
 
 
 async def test_rates_are_of_the_time_that_is_left(start_query: Any, settings: Settings) -> None:

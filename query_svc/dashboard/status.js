@@ -47,8 +47,9 @@ export function statusBar(live, onanswer) {
       onanswer();
       live.newest = Math.max(live.newest, stats.newest_id);
       const behind = stats.tail_lag.entries;
-      say(stats.dropped ? 'warn' : behind > 1000 ? 'warn' : 'well', stats.dropped ? `${count(stats.dropped)} dropped by senders`
-        : behind > 1000 ? `${count(behind)} behind` : 'healthy');
+      const ill = stats.ingesting === false ? 'nothing is taken in' : stats.dropped ? `${count(stats.dropped)} dropped by senders`
+        : behind > 1000 && `${count(behind)} behind`;
+      say(ill ? 'warn' : 'well', ill || 'healthy');
       health.title = [plural(stats.entries, 'entry', 'entries'), plural(stats.chains, 'chain'),
         `${bytes(stats.db_bytes)} file, ${bytes(stats.wal_bytes)} log`, `kept for ${stats.retention_hours} h`,
         plural(stats.subscribers, 'subscriber')].join(' · ');

@@ -3,10 +3,15 @@
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from shared.errors import BadFile, Unavailable
 from shared.storage.sqlite import identity
+
+TRIES: Final = 5  # at a lock that is held: whoever asks for its holder has it for a moment
+TRY_S: Final = 0.01
 
 
 class Claim:
@@ -34,9 +39,7 @@ class Claim:
             file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _refusal(f"cannot write {self._lock}: {error.strerror}") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(file):
             holder = os.read(file, 20).decode("ascii", "replace").strip()
             os.close(file)
             raise _refusal(f"another ingest process (pid {holder or 'unknown'}) writes {self._path}") from None
@@ -61,6 +64,15 @@ class Claim:
 
 def _lock_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
+
+
+def _locked(file: int) -> bool:
+    for _ in range(TRIES):
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(TRY_S)
+    return False
 
 
 def _refusal(detail: str) -> Unavailable:
