@@ -152,9 +152,10 @@ async def test_a_body_that_dawdled_is_promised_room_for_all_of_it(
     await release()
 
 
-async def test_what_is_refused_is_not_in_its_own_way(start: Start) -> None:
+async def test_what_is_refused_is_not_in_its_own_way(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The appointment is for when others leave room: what had come of the body itself is held no more."""
     go_on = asyncio.Event()
+    clock = Clock()
 
     async def use(_: bytes) -> None:
         await go_on.wait()
@@ -162,6 +163,9 @@ async def test_what_is_refused_is_not_in_its_own_way(start: Start) -> None:
     client, intake = await start(use)
     waiting = [asyncio.create_task(client.post("/", data=bytes(LIMIT))) for _ in range(2)]
     await until(lambda: intake.held == 2 * LIMIT)
+    for part in (intake.pace, intake.timetable):
+        monkeypatch.setattr(part, "_now", clock)
+    intake.pace.begin()
     intake.pace._measured = 10_000
     reader, writer = await connect(client)
     writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
