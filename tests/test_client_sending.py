@@ -203,15 +203,19 @@ def test_redirects_to_the_other_port_keep_method_body_and_secret(server: Wayward
     assert {request.headers["X-TraceHub-Secret"] for request in server.requests} == {"s3cret"}
 
 
+def secrets_told(first: Wayward, then: Wayward, location: str) -> list[str | None]:
+    """What each is told of the secret where the first sends entries on to the other."""
+    first.judge = lambda _request: Reply(308, {}, {"Location": location})
+    with TraceHubClient(first.url, secret="s3cret") as client:
+        client.send(entry(1))
+        assert client.flush(5)
+    return [each.requests[0].headers["X-TraceHub-Secret"] for each in (first, then)]
+
+
 def test_a_secret_does_not_follow_to_another_host(server: Wayward) -> None:
     """A redirect to another hostname gets the entries and not the secret."""
     with wayward() as first:
-        first.judge = lambda _request: Reply(308, {}, {"Location": f"http://localhost:{server.port}/ingest"})
-        with TraceHubClient(first.url, secret="s3cret") as client:
-            client.send(entry(1))
-            assert client.flush(5)
-        assert first.requests[0].headers["X-TraceHub-Secret"] == "s3cret"
-    assert server.requests[0].headers["X-TraceHub-Secret"] is None
+        assert secrets_told(first, server, f"http://localhost:{server.port}/ingest") == ["s3cret", None]
 
 
 def test_a_secret_does_not_follow_where_anybody_could_read_it(
@@ -220,12 +224,7 @@ def test_a_secret_does_not_follow_where_anybody_could_read_it(
     """A redirect from https to http of the same host gets the entries and not the secret."""
     with wayward() as first:
         monkeypatch.setenv("SSL_CERT_FILE", str(first.speak_tls(tmp_path)))
-        first.judge = lambda _request: Reply(308, {}, {"Location": f"{server.url}/ingest"})
-        with TraceHubClient(first.url, secret="s3cret") as client:
-            client.send(entry(1))
-            assert client.flush(5)
-        assert first.requests[0].headers["X-TraceHub-Secret"] == "s3cret"
-    assert server.requests[0].headers["X-TraceHub-Secret"] is None
+        assert secrets_told(first, server, f"{server.url}/ingest") == ["s3cret", None]
 
 
 def test_the_address_may_have_a_path(server: Wayward) -> None:

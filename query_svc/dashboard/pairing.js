@@ -144,17 +144,8 @@ function nest(bars) {
   let latest = 0; // end so far
   for (const bar of bars) {
     while (stack.length && stack.at(-1).end < bar.start) stack.pop();
-    const isOpen = bar.kind === 'open';
-    const end = isOpen ? (bar.start + Math.max(bar.start, latest)) / 2 : bar.end - OVERHANG * (bar.end - bar.start);
-    for (let at = stack.length - 1, looks = 0; at >= 0 && looks < LOOK_UP; at -= 1, looks += 1) {
-      if (stack[at].end >= end && stack[at].kind !== 'exit') { bar.parent = stack[at]; break; }
-    }
-    const around = isOpen ? null : bar.parent?.around;
-    if (around?.end >= end) bar.parent = around;
-    if (bar.parent && stepOf(first(bar.parent)) === stepOf(first(bar))) bar.parent = bar.parent.parent; // calls beside each other
+    const parent = bar.parent = parentOf(bar, stack.slice(-LOOK_UP), latest);
     latest = Math.max(latest, bar.end);
-    const { parent } = bar;
-    if (isOpen) bar.around = parent?.kind === 'pair' ? parent : parent?.around; // the innermost that has ended
     bar.self = bar.end - bar.start;
     bar.busy = bar.start; // up to where children cover it
     if (parent) {
@@ -165,6 +156,16 @@ function nest(bars) {
     }
     stack.push(bar);
   }
+}
+
+function parentOf(bar, others, latest) {
+  const isOpen = bar.kind === 'open';
+  const end = isOpen ? (bar.start + Math.max(bar.start, latest)) / 2 : bar.end - OVERHANG * (bar.end - bar.start);
+  let parent = others.findLast((other) => other.end >= end && other.kind !== 'exit') ?? null;
+  if (!isOpen && parent?.around?.end >= end) parent = parent.around;
+  if (parent && stepOf(first(parent)) === stepOf(first(bar))) parent = parent.parent; // calls beside each other
+  if (isOpen) bar.around = parent?.kind === 'pair' ? parent : parent?.around; // the innermost that has ended
+  return parent;
 }
 
 // One group a source, in order of appearance; in it, rows of bars that do not overlap, the lowest free row first.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import BadFile, Unavailable
-from shared.storage.sqlite import identity
+from shared.storage.sqlite import directory_instead, identity
 
 TRIES: Final = 5  # at a lock that is held: whoever asks for its holder has it for a moment
 TRY_S: Final = 0.01
@@ -27,14 +27,17 @@ class Claim:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Take the lock if it is not held; raises Unavailable that says why not, and who holds it."""
+        """Take the lock if it is not held; raises Unavailable that says why not, and who holds it.
+
+        Raises BadFile where a directory stands in the place of the file.
+        """
         if self.is_held():
             return
         self.release()
         if not self._path.parent.is_dir():
             raise _refusal(f"the directory {self._path.parent} does not exist: create it, or set TRACEHUB_DB")
         if self._path.is_dir():
-            raise _refusal(f"cannot open {self._path}: it is a directory, and a file is wanted")
+            raise directory_instead(self._path)
         try:
             file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

@@ -158,6 +158,11 @@ def translated(path: Path) -> Iterator[None]:
         raise Unavailable(f"cannot use {path}: {error.strerror}", retry_after=5) from None
 
 
+def directory_instead(path: Path) -> BadFile:
+    """What to say where a directory stands in the place of the file."""
+    return BadFile(f"cannot open {path}: it is a directory, and a file is wanted")
+
+
 def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     said = _on_one_line(error)
     code, name = getattr(error, "sqlite_errorcode", 0) & 0xFF, getattr(error, "sqlite_errorname", "no code")
@@ -178,7 +183,7 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     if is_damaged or "decode to UTF-8" in str(error):  # that has no code
         return BadFile(f"{path} is damaged or no database ({said}): move it away or restore a snapshot")
     if path.is_dir():  # to be opened for reading it is good enough, and then fails
-        return BadFile(f"cannot open {path}: it is a directory, and a file is wanted")
+        return directory_instead(path)
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unavailable(
             f"cannot open {path}: check that it exists and that this user may write it and its directory"
