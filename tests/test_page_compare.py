@@ -24,7 +24,8 @@ def chain(correlation_id: str, *steps: Step) -> list[dict[str, Any]]:
 
 
 async def compare(page: Any, hub: Services, *ids: str) -> None:
-    """Open the comparison."""
+    """Open the comparison on an empty page, so that no rows of an earlier one are taken for its rows."""
+    await page.goto("about:blank")
     await page.goto(f"{hub.query_url}/#/compare/{'/'.join(quote(each, safe='') for each in ids)}")
     await page.wait_for_selector(".compared .virtual .row")
 
