@@ -161,20 +161,23 @@ def _size(number: int) -> str:
 
 def _writer(path: Path) -> Finding:
     try:
-        pid = holder(path)
+        found = holder(path)
     except BadFile as error:
         return Finding("warning", "writer", str(error), "run as the server's user")
-    if pid:
-        return Finding("ok", "writer", f"the ingest service (pid {pid})")
+    if found and found.why_not:
+        return Finding("problem", "writer", f"the ingest service (pid {found.pid}) writes nothing: {found.why_not}")
+    if found:
+        return Finding("ok", "writer", f"the ingest service (pid {found.pid})")
     return Finding("warning", "writer", "no ingest service writes this file", "tracehub start")
 
 
 def _intruders(path: Path) -> Iterator[Finding]:
     """Programs besides the ingest service that have the file open for writing; Linux tells those of this user."""
     try:
-        known = {holder(path), str(os.getpid())}
+        found = holder(path)
     except BadFile:
         return
+    known = {found and found.pid, str(os.getpid())}
     for process in Path("/proc").glob("[0-9]*"):
         if {process.name, _parent(process)} & known or not _writes(process, path):
             continue

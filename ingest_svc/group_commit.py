@@ -21,6 +21,7 @@ from shared.storage.columns import Columns
 from shared.storage.writer import Writer
 
 GROUP_ENTRIES: Final = 2_000  # that a transaction takes before it leaves the rest to the next; a larger batch is long
+RETRY_S: Final = 0.5  # between tries to write where that failed and nobody asks
 GAP_ENTRIES: Final = 5_000  # new ones since the last time, before a gap is used to fold the WAL into the file
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class GroupCommit:
 
     def run(self) -> None:
         """Take, do, answer, until the service has gone."""
+        self._try()
         while True:
             self._gather()
             call = self._calls.popleft() if self._calls else None
@@ -92,12 +94,14 @@ class GroupCommit:
         """Take what has arrived, up to a group; wait for something if there is nothing."""
         entries = sum(map(_size, self._batches))
         while entries < GROUP_ENTRIES:
-            arrived = self._line.receive(wait=False)
+            arrived = self._line.receive(0)
             if not arrived and (self._batches or self._calls):
                 return
             if not arrived:
                 self._use_the_gap()
-                arrived = self._line.receive(wait=True)
+                arrived = self._line.receive(RETRY_S if self._keeper.is_failing else None)
+                if not arrived and not self._line.ended:
+                    self._try()
             if self._line.ended:
                 raise Gone
             for ask in arrived:
@@ -135,13 +139,14 @@ class GroupCommit:
 
     def _write(self, coming: "_Coming") -> Written:
         started = time.perf_counter()
-        counts = self._keeper.call(lambda writer: writer.store(coming.batches, _now_ms(), coming.drops))
+        counts = self._keeper.write(lambda writer: writer.store(coming.batches, _now_ms(), coming.drops))
         self._unfolded += sum(counts)
         return Written(counts, time.perf_counter() - started)
 
     def _call(self, call: Call) -> Done:
         started = time.perf_counter()
-        value = self._keeper.call(lambda writer: OPERATIONS[call.operation](writer, *call.arguments))
+        ask = self._keeper.write if call.operation == "probe" else self._keeper.call
+        value = ask(lambda writer: OPERATIONS[call.operation](writer, *call.arguments))
         if call.operation in DELETING:
             self._unfolded += DELETED * value
         return Done(value, time.perf_counter() - started)
@@ -156,7 +161,7 @@ class GroupCommit:
         limit = max(least, min(LEAVING * coming.entries, MOST_LEAVING))
         leaving = DELETING[call.operation]
         try:
-            came, went, deleting_s = self._keeper.call(
+            came, went, deleting_s = self._keeper.write(
                 lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, leaving(writer, *bound, limit))
             )
         except TraceHubError:
@@ -170,12 +175,19 @@ class GroupCommit:
         self._doorbell.ring()
         return True
 
+    def _try(self) -> None:
+        """See whether writing works, again and again while it does not and nobody asks."""
+        with contextlib.suppress(TraceHubError):  # the keeper tells
+            self._keeper.write(Writer.probe)
+
     def _use_the_gap(self) -> None:
         """While nobody waits, do what a commit would have to do later: fold the WAL into the file."""
         if self._unfolded >= GAP_ENTRIES:
             self._unfolded = 0
-            with contextlib.suppress(TraceHubError):  # the keeper has logged it, and opens the file anew
+            try:
                 self._keeper.call(Writer.checkpoint)
+            except TraceHubError as error:  # the keeper opens the file anew
+                _log.error("%s", error)
 
 
 class _Coming(NamedTuple):

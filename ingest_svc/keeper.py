@@ -35,10 +35,16 @@ class Keeper:
         An upgrade ends as soon as `go_on` says no.
         """
         self._claim.take()
-        if needs_upgrade(self._path):
-            upgrading(Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5))
-            upgrade(self._path, self._retention_ms, go_on)
-        self._writer = Writer(self._path, self._retention_ms)
+        try:
+            if needs_upgrade(self._path):
+                why_not = Unavailable(f"{self._path} is being upgraded from the earlier release", retry_after=5)
+                self._claim.tell(str(why_not))
+                upgrading(why_not)
+                upgrade(self._path, self._retention_ms, go_on)
+            self._writer = Writer(self._path, self._retention_ms)
+        except TraceHubError as error:
+            self._claim.tell(f"not open yet: {error}")
+            raise
 
     def call(self, function: Callable[[Writer], T]) -> T:
         """What `function` gives for the Writer.
@@ -53,16 +59,37 @@ class Keeper:
         try:
             return function(writer)
         except (FileFault, BadFile) as error:
-            _log.error("%s", error)
             self._why_not = error
             self.close()
             raise
+
+    def write(self, function: Callable[[Writer], T]) -> T:
+        """As `call`, for what shows whether entries can be written: whoever asks for the file's holder is told."""
+        try:
+            result = self.call(function)
+        except TraceHubError as error:
+            self._tell(str(error))
+            raise
+        self._tell("")
+        return result
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether nothing could be written the last time."""
+        return bool(self._claim.why_not)
 
     def close(self) -> None:
         """Fold the WAL into the file and let go of it."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+    def _tell(self, why_not: str) -> None:
+        if why_not and why_not != self._claim.why_not:
+            _log.error("nothing is written: %s", why_not)
+        elif self.is_failing and not why_not:
+            _log.info("entries are written")
+        self._claim.tell(why_not)
 
     def _reopen(self) -> Writer:
         if time.monotonic() < self._reopen_at:

@@ -1,5 +1,6 @@
 """The writer process's end of the pair of sockets between it and the service."""
 
+import select
 import socket
 
 from ingest_svc.messages import READ_BYTES, Answer, Ask, Messages, framed
@@ -17,10 +18,14 @@ class Line:
         self._messages = Messages(Ask)
         self.ended = False
 
-    def receive(self, *, wait: bool) -> list[Ask]:
-        """What has arrived; with `wait`, at least the next piece of it. Nothing comes any more once it `ended`."""
+    def receive(self, wait_s: float | None) -> list[Ask]:
+        """What arrives within so many seconds, or the next piece however long that takes. Nothing comes any more once
+        it `ended`.
+        """
         try:
-            piece = self._line.recv(READ_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+            if wait_s:
+                select.select([self._line], [], [], wait_s)
+            piece = self._line.recv(READ_BYTES, 0 if wait_s is None else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return []
         except ConnectionError:

@@ -32,21 +32,22 @@ def open_in_time(line: Line, keeper: Keeper) -> None:
 
     Raises Gone, and at the first look BadFile and Unavailable.
     """
-    is_first = True
+    told: str | None = None
     while True:
         try:
             keeper.open(lambda why_not: line.tell(Standing(Fault.of(why_not))), line.is_up)
         except Exception as error:  # the turn of an endless loop: the file may be better at the next one
             if not line.is_up():
                 raise Gone from None
-            if is_first and isinstance(error, TraceHubError) and not isinstance(error, Locked | DiskFull):
+            if told is None and isinstance(error, TraceHubError) and not isinstance(error, Locked | DiskFull):
                 raise
-            _log.error("not open yet: %s", error, exc_info=None if isinstance(error, TraceHubError) else error)
+            if str(error) != told:
+                _log.error("not open yet: %s", error, exc_info=None if isinstance(error, TraceHubError) else error)
+            told = str(error)
             line.tell(Standing(Fault.of(Unavailable(f"not open yet: {error}", retry_after=5))))
         else:
             line.tell(Standing(None))
             return
-        is_first = False
         time.sleep(REOPEN_S)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -21,7 +21,7 @@ from shared.env import Settings
 from shared.errors import BadFile, TraceHubError
 from shared.exposition import Metric, exposition
 from shared.memory import memory_bytes
-from shared.storage.claim import holder
+from shared.storage.claim import why_not_written
 from shared.storage.found import Chosen
 from shared.storage.sqlite import file_sizes
 from shared.web import ACCESS, CLIENT, health_answer
@@ -122,18 +122,20 @@ async def stats(request: web.Request) -> web.StreamResponse:
         memory_bytes=memory_bytes(),
         tail_lag=tail.lag,
         retention_hours=settings.retention_hours,
-        ingesting=_is_claimed(settings.path),
+        **_ingesting(settings.path),
         dropped=sum(sender.dropped for sender in senders),
         senders=senders,
     )
     return await send_json(request, encode(found))
 
 
-def _is_claimed(path: Path) -> bool | None:
+def _ingesting(path: Path) -> dict[str, Any]:
+    """Whether entries are taken in, and why not."""
     try:
-        return bool(holder(path))
-    except BadFile:
-        return None
+        why_not = why_not_written(path) or None
+    except BadFile as error:
+        return {"ingesting": None, "why_not": str(error)}
+    return {"ingesting": why_not is None, "why_not": why_not}
 
 
 async def stats_sources(request: web.Request) -> web.StreamResponse:
@@ -152,14 +154,15 @@ async def stats_follows(request: web.Request) -> web.StreamResponse:
 
 
 async def health(request: web.Request) -> web.Response:
-    """`GET /health`: healthy means that the file could be read just now."""
-    tail = request.app[TAIL]
+    """`GET /health`: healthy means that the file could be read just now; beside that stands whether it is written."""
+    settings, tail = request.app[SETTINGS], request.app[TAIL]
     detail = None
     try:
         await tail.reader.newest()
     except TraceHubError as error:
         detail = str(error)
-    return health_answer(request, request.app[SETTINGS], request.app[STARTED], detail, tail_lag=tail.lag)
+    writing = _ingesting(settings.path)
+    return health_answer(request, settings, request.app[STARTED], detail, tail_lag=tail.lag, **writing)
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -11,6 +11,10 @@ Cursor = Annotated[str | None, Meta(description="Opaque: give it back to get the
 Milliseconds = Annotated[float, Meta(description="Milliseconds")]
 
 
+Ingesting = Annotated[bool | None, Meta(description="An ingest service writes the file; null where that is not known")]
+WhyNot = Annotated[str | None, Meta(description="Why nothing is taken in, or why that is not known")]
+
+
 class Problem(msgspec.Struct, omit_defaults=True):
     """Any answer that is an error. `path` names the place in a body that could be parsed."""
 
@@ -70,6 +74,8 @@ class Health(msgspec.Struct, omit_defaults=True, kw_only=True):
     detail: Annotated[str | None, Meta(description="What is wrong")] = None
     entries: Annotated[int | None, Meta(description="Ingest: entries in the file")] = None
     tail_lag: Annotated[TailLag | None, Meta(description="Query: how far the live stream is behind")] = None
+    ingesting: Ingesting = None
+    why_not: WhyNot = None
 
 
 class TracePage(msgspec.Struct):
@@ -139,7 +145,8 @@ class Stats(msgspec.Struct):
     memory_bytes: int
     tail_lag: TailLag
     retention_hours: float
-    ingesting: Annotated[bool | None, Meta(description="An ingest service has the file; null where that is not known")]
+    ingesting: Ingesting
+    why_not: WhyNot
     dropped: Annotated[int, Meta(description="Entries that senders report to have dropped")]
     senders: Annotated[list[SenderDrops], Meta(description="Those senders, the latest report first")]
 

@@ -70,9 +70,10 @@ def stop(database: Path) -> int:
 def _no_server(database: Path) -> Unavailable:
     """Why nothing is stopped, and what there is instead where a supervisor was killed."""
     told = f"no server of {database} runs under tracehub start or make run-all"
-    writing = holder(database)
-    alone = f"an ingest service (pid {writing}) runs by itself, and perhaps a query service"
-    return Unavailable(f"{told}: {alone}; tracehub status shows the pids to end" if writing else told)
+    if writing := holder(database):
+        alone = f"an ingest service (pid {writing.pid}) runs by itself, and perhaps a query service"
+        told = f"{told}: {alone}; tracehub status shows the pids to end"
+    return Unavailable(told)
 
 
 def _locked(file: int) -> bool:

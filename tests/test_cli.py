@@ -54,6 +54,16 @@ def test_status_tells_both_services_and_what_they_hold(shell: Shell, hub: Servic
     assert "entries" in shown.stdout and hub.query_url in shown.stdout
 
 
+def test_status_tells_why_nothing_is_taken_in(services: Services, tmp_path: Path) -> None:
+    """In the words of the query service, which knows where the other port says nothing."""
+    for name in ("ingest_svc", "query_svc"):
+        services.start(name)
+    services.kill("ingest_svc")
+    shown = Shell(tmp_path, services.query_url).run("status")
+    assert shown.returncode == 3
+    assert f"takes in nothing: no ingest service has {services.db}" in " ".join(shown.stdout.split())
+
+
 def test_a_chain_is_shown_nested_with_what_is_open(shell: Shell) -> None:
     """Offsets, durations, the error that data report, and the entry without an exit with its age."""
     chain = {"correlation_id": "nested"}

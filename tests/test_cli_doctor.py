@@ -21,6 +21,7 @@ from test_permissions import powerless
 from test_writer import checkpoint
 from wayward import Reply, wayward
 
+from shared.storage.claim import Claim
 from shared.storage.sqlite import WAL_LIMIT
 from shared.storage.writer import Writer
 
@@ -208,6 +209,15 @@ def test_a_file_that_another_program_has_locked(path: Path) -> None:
     assert content[0] == "warning" and content[1].startswith("another program holds")
     (intruder,) = [detail for level, name, detail in told if (level, name) == ("problem", "writer")]
     assert f"(pid {os.getpid()}) has {path} open for writing" in intruder
+
+
+def test_a_writer_that_finds_no_room(path: Path) -> None:
+    """Its reason stands beside its pid."""
+    claim = Claim(path, 12_345)
+    claim.take()
+    claim.tell("no room left")
+    assert ("problem", "writer", "the ingest service (pid 12345) writes nothing: no room left") in findings(path)
+    claim.release()
 
 
 def test_a_secret_that_travels_unencrypted(services: Services) -> None:

@@ -15,7 +15,7 @@ async def test_a_rate_is_of_the_seconds_that_are_known(page: Any, hub: Services)
     said = await page.evaluate(
         """async (path) => {
             const { statusBar } = await import(path.replace('pairing.js', 'status.js'));
-            const live = { isWhole: true, newest: 1, doubt() {} };
+            const live = { isWhole: true, newest: 1, doubt() {}, onrefusal() {} };
             const speed = statusBar(live, () => {}).node.querySelector('.speed');
             const said = [speed.textContent];
             const began = performance.now();
@@ -40,6 +40,10 @@ async def test_nothing_is_made_up_while_nobody_answers(services: Services, page:
     await page.wait_for_selector(".health.well:has-text('healthy')")
     services.kill("ingest_svc")
     await page.wait_for_selector(".health.warn:has-text('nothing is taken in')")
+    await page.wait_for_selector(f".banner:has-text('No entries are taken in: no ingest service has {services.db}')")
+    services.start("ingest_svc")
+    await page.wait_for_selector(".health.well:has-text('healthy')")
+    await page.wait_for_selector(".banner", state="hidden")
     services.kill("query_svc")
     await page.wait_for_selector(".health.ill:has-text('no answer')")
     assert await page.locator(".speed").inner_text() == "…"

@@ -1,4 +1,4 @@
-// What the page has to say of its connection: lost since when; back, and what came meanwhile.
+// What the page has to say of its connection: lost since when; back, and what came meanwhile; and why no entries come.
 
 import { h, button, setText } from './element.js';
 import { clock, duration, plural } from './format.js';
@@ -14,6 +14,7 @@ export function makeBanner(live) {
   let timer = 0;
   let stay = 0;
   let shown = false;
+  let refusal = '';
 
   function show(kind, text, label, action) {
     clearTimeout(stay);
@@ -24,6 +25,13 @@ export function makeBanner(live) {
     act.onclick = action ?? null;
     node.hidden = false;
   }
+
+  live.onrefusal = (why) => {
+    if (why === refusal || shown) return;
+    if (why) show('lost', `No entries are taken in: ${why}`);
+    else node.hidden = true;
+    refusal = why;
+  };
 
   return {
     node,
@@ -36,6 +44,7 @@ export function makeBanner(live) {
       if (state !== 'lost') return;
       timer = setTimeout(() => {
         shown = true;
+        refusal = '';
         const what = why ? `No entries since ${clock(lostAt, 0)}: ${why}` : `Connection lost at ${clock(lostAt, 0)}`;
         show('lost', `${what}. What is shown may be out of date; retrying …`, 'Try now', () => live.retry());
       }, shown ? 0 : PATIENCE_MS);

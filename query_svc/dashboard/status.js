@@ -50,6 +50,7 @@ export function statusBar(live, onanswer) {
       const ill = stats.ingesting === false ? 'nothing is taken in' : stats.dropped ? `${count(stats.dropped)} dropped by senders`
         : behind > 1000 && `${count(behind)} behind`;
       say(ill ? 'warn' : 'well', ill || 'healthy');
+      live.onrefusal(stats.ingesting === false ? stats.why_not : '');
       health.title = [plural(stats.entries, 'entry', 'entries'), plural(stats.chains, 'chain'),
         `${bytes(stats.db_bytes)} file, ${bytes(stats.wal_bytes)} log`, `kept for ${stats.retention_hours} h`,
         plural(stats.subscribers, 'subscriber')].join(' · ');

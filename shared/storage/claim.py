@@ -5,19 +5,29 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.errors import BadFile, Unavailable
+from shared.storage.reserve import NO_ROOM
 from shared.storage.sqlite import directory_instead, identity
 
 TRIES: Final = 5  # at a lock that is held: whoever asks for its holder has it for a moment
 TRY_S: Final = 0.01
+PID_BYTES: Final = 20
+TOLD_BYTES: Final = 1_000  # what is in the way of writing may take so many, in a file that never changes its length
+
+
+class Holder(NamedTuple):
+    """The ingest service that has claimed a file, and why it cannot write it: empty where it can."""
+
+    pid: str
+    why_not: str
 
 
 class Claim:
     """An exclusive lock on `<database>.lock`, held until `release` or the end of the process, however it ends.
 
-    Whoever is refused is told `pid`.
+    Whoever is refused is told `pid`, and whoever asks for the holder also `why_not`: why nothing can be written.
     """
 
     def __init__(self, path: Path, pid: int) -> None:
@@ -25,6 +35,7 @@ class Claim:
         self._lock = _lock_of(path)
         self._pid = pid
         self._file: int | None = None
+        self.why_not = ""
 
     def take(self) -> None:
         """Take the lock if it is not held; raises Unavailable that says why not, and who holds it.
@@ -41,15 +52,23 @@ class Claim:
         try:
             file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _refusal(f"cannot write {self._lock}: {error.strerror}") from None
+            raise _refusal(_unwritable(self._lock, error)) from None
         if not _locked(file):
-            holder = os.read(file, 20).decode("ascii", "replace").strip()
+            other = _written(file)
             os.close(file)
-            raise _refusal(f"another ingest process (pid {holder or 'unknown'}) writes {self._path}") from None
+            raise _refusal(f"another ingest process (pid {other.pid}) writes {self._path}") from None
         self._file = file
-        os.ftruncate(file, 0)
-        with contextlib.suppress(OSError):  # a full disk has no room for who it is, and the lock holds all the same
-            os.write(file, b"%d\n" % self._pid)
+        self._write()
+
+    def tell(self, why_not: str) -> None:
+        """Have whoever asks know why nothing can be written, or with an empty text that it can.
+
+        Where not even that can be said, as on a file system that became read-only, the lock is let go: raises
+        Unavailable.
+        """
+        if why_not != self.why_not:
+            self.why_not = why_not
+            self._write()
 
     def is_held(self) -> bool:
         """Whether the lock is held; that on a file which was deleted keeps nobody away."""
@@ -63,6 +82,18 @@ class Claim:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _write(self) -> None:
+        """In place, as a full disk has no room for a file that was emptied; the lock holds where it never had any."""
+        if self._file is None:
+            return
+        why_not = self.why_not.encode(errors="replace")[:TOLD_BYTES]
+        try:
+            os.pwrite(self._file, b"%-*d\n%-*s\n" % (PID_BYTES, self._pid, TOLD_BYTES, why_not), 0)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                self.release()
+                raise _refusal(_unwritable(self._lock, error)) from None
 
 
 def _lock_of(path: Path) -> Path:
@@ -78,12 +109,21 @@ def _locked(file: int) -> bool:
     return False
 
 
+def _unwritable(lock: Path, error: OSError) -> str:
+    return f"cannot write {lock}: {error.strerror}"
+
+
 def _refusal(detail: str) -> Unavailable:
     return Unavailable(detail, retry_after=5)
 
 
-def holder(path: Path) -> str:
-    """The process that has claimed the database file, empty where none has. Leaves nothing behind.
+def _written(file: int) -> Holder:
+    pid, _, why_not = os.pread(file, PID_BYTES + TOLD_BYTES + 2, 0).decode("utf-8", "ignore").partition("\n")
+    return Holder(pid.strip(), why_not.strip()) if pid else Holder("unknown", "no room left for its lock file")
+
+
+def holder(path: Path) -> Holder | None:
+    """Who has claimed the database file; None where nobody has. Leaves nothing behind.
 
     Raises BadFile where this user may not look.
     """
@@ -93,9 +133,23 @@ def holder(path: Path) -> str:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return file.read(20).decode("ascii", "replace").strip() or "unknown"
+                return _written(file.fileno())
     except FileNotFoundError:
-        return ""
+        return None
     except OSError as error:
         raise BadFile(f"cannot read {lock}: {error.strerror}") from None
-    return ""
+    return None
+
+
+def why_not_written(path: Path) -> str:
+    """Why no entry gets into the database file, in a line; empty where nothing is in the way. Raises as `holder`."""
+    if found := holder(path):
+        return found.why_not
+    lock = _lock_of(path)
+    try:
+        os.close(os.open(lock, os.O_WRONLY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return _unwritable(lock, error)
+    return f"no ingest service has {path}"

@@ -106,6 +106,8 @@ def _held(stats: Json, services: dict[str, Json]) -> list[Text]:
         ("retention", f"{stats['retention_hours']:g} hours from arrival"),
         ("live", f"{several(stats['subscribers'], 'subscriber')}, {_behind(stats.get('tail_lag') or {})}"),
     ]
+    if stats.get("ingesting") is False:
+        lines.append(("takes in", f"nothing: {clean(stats.get('why_not') or '')}"))
     if db:
         lines.append(("file", clean(db)))
     if stats.get("dropped"):

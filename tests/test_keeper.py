@@ -1,0 +1,170 @@
+"""What keeps entries from being written is seen by whoever looks, and gone when it is over."""
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from conftest import Services, entry, until
+from hard.stage import connected
+from test_reserve import fill, place  # noqa: F401  # what pytest finds by name here
+
+from shared.storage.claim import Claim, holder, why_not_written
+
+
+async def told(http: aiohttp.ClientSession, services: Services, path: str = "/stats") -> tuple[Any, str]:
+    """Whether entries are taken in, in the words of the query service, and why not."""
+    async with http.get(f"{services.query_url}{path}") as response:
+        assert response.status == 200
+        said = await response.json()
+    return said["ingesting"], said.get("why_not") or ""
+
+
+@contextmanager
+def without_writes(pid: int) -> Iterator[None]:
+    """Whatever the process writes to a file fails."""
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def both(services: Services) -> Services:
+    """Both services, running."""
+    for name in ("ingest_svc", "query_svc"):
+        services.start(name)
+    return services
+
+
+async def test_a_full_disk_is_seen_until_there_is_room(
+    place: Path,  # noqa: F811
+    services: Services,
+    http: aiohttp.ClientSession,
+) -> None:
+    """Stats and health of the query service say so and why, though nobody sends any more when there is room again."""
+    services.db = place / "tracehub.db"
+    for name in ("ingest_svc", "query_svc"):
+        services.start(name)
+    async with connected(services.ingest_port) as ingest:
+        assert (await ingest.post([entry()])).status == 200
+        assert await told(http, services) == (True, "")
+        fill(place)
+        while (await ingest.post([entry(data={"x": "y" * 2_000}) for _ in range(10)])).status == 200:
+            pass
+    for path in ("/stats", "/health"):
+        ingesting, why_not = await told(http, services, path)
+        assert ingesting is False
+        assert f"no room left for {services.db}" in why_not
+    (place / "of-others").unlink()
+
+    async def is_well() -> bool:
+        return await told(http, services) == (True, "")
+
+    await until(is_well)
+    log = services.log("ingest_svc")
+    assert (log.count("nothing is written: no room left"), log.count("entries are written")) == (1, 1)
+
+
+async def test_a_start_on_a_full_disk_is_seen(
+    place: Path,  # noqa: F811
+    services: Services,
+    http: aiohttp.ClientSession,
+) -> None:
+    """Before anybody has sent anything, and where not even the lock file has room for a word."""
+    services.db = place / "tracehub.db"
+    for name in ("ingest_svc", "query_svc"):
+        services.start(name)
+    services.kill("ingest_svc")
+    for each in (".lock", ".reserve"):
+        services.db.with_name(f"tracehub.db{each}").unlink()
+    fill(place)
+    services.start("ingest_svc")
+
+    async def is_full() -> bool:
+        ingesting, why_not = await told(http, services)
+        return ingesting is False and "no room left" in why_not
+
+    await until(is_full)
+    assert (found := holder(services.db)) is not None
+    assert found.pid == "unknown"
+    (place / "of-others").unlink()
+
+    async def is_well() -> bool:
+        return await told(http, services) == (True, "")
+
+    await until(is_well)
+    assert (found := holder(services.db)) is not None
+    assert found.pid == str(services.processes["ingest_svc"].pid)
+
+
+async def test_a_writer_that_was_killed_leaves_nothing_behind(both: Services, http: aiohttp.ClientSession) -> None:
+    """What it said last is not said of the next one, nor of none."""
+    claim = Claim(both.db, os.getpid())
+    both.kill("ingest_svc")
+    claim.take()
+    claim.tell("no room left")
+    assert await told(http, both) == (False, "no room left")
+    claim.release()
+    assert await told(http, both) == (False, f"no ingest service has {both.db}")
+    both.start("ingest_svc")
+    assert await told(http, both) == (True, "")
+
+
+async def test_a_disk_that_takes_nothing_is_seen(both: Services, http: aiohttp.ClientSession) -> None:
+    """Not even why: the lock is let go, and taken again when the disk does."""
+    async with connected(both.ingest_port) as ingest:
+        with without_writes(both.writer_pid()):
+            assert (await ingest.post([entry()])).status == 503
+            assert await told(http, both) == (False, f"no ingest service has {both.db}")
+
+        async def is_well() -> bool:
+            return await told(http, both) == (True, "")
+
+        await until(is_well)
+        assert (await ingest.post([entry()])).status == 200
+
+
+async def test_a_writer_that_is_replaced_is_not_missed(both: Services, http: aiohttp.ClientSession) -> None:
+    """The next one has the file within a moment."""
+    os.kill(both.writer_pid(), signal.SIGKILL)
+
+    async def is_well() -> bool:
+        return await told(http, both) == (True, "")
+
+    await until(is_well)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_the_lock_of_another_user_is_named(tmp_path: Path) -> None:
+    """As nobody could take it, the system's reason says more than that nobody has."""
+    lock = tmp_path / "tracehub.db.lock"
+    lock.touch(mode=0o444)
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    os.seteuid(65_534)
+    try:
+        assert why_not_written(tmp_path / "tracehub.db") == f"cannot write {lock}: Permission denied"
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("why_not", ["x" * 5_000, "é" * 5_000, "\udcff", ""])
+def test_what_is_told_never_changes_the_length(tmp_path: Path, why_not: str) -> None:
+    """A full disk takes what stands where something stood."""
+    path = tmp_path / "tracehub.db"
+    claim = Claim(path, 12_345)
+    claim.take()
+    size = (tmp_path / "tracehub.db.lock").stat().st_size
+    claim.tell(why_not)
+    assert (tmp_path / "tracehub.db.lock").stat().st_size == size
+    assert (found := holder(path)) is not None
+    assert found.pid == "12345"
+    assert why_not.startswith(found.why_not.replace("?", "\udcff"))
+    assert bool(found.why_not) == bool(why_not)
+    claim.release()
