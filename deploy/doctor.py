@@ -13,7 +13,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from shared.env import PROGRAM, VERSION, Settings, failing_in_one_line, read_settings, volatile_folder
+from shared.env import (
+    PROGRAM,
+    VERSION,
+    Settings,
+    failing_in_one_line,
+    ignored_settings,
+    read_settings,
+    volatile_folder,
+)
 from shared.errors import BadFile, TraceHubError
 from shared.storage.checkup import check_up, library
 from shared.storage.claim import holder
@@ -221,8 +229,9 @@ def _writes(process: Path, path: Path) -> bool:
 def main() -> None:
     """Look, and print what was found as JSON."""
     with failing_in_one_line(PROGRAM):
+        ignored = [Finding("warning", "settings", line) for line in ignored_settings(os.environ)]
         found = findings(read_settings(os.environ, {}))
-    tell({"findings": found})
+    tell({"findings": ignored + found})
 
 
 main()

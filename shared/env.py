@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from shared.errors import TraceHubError
 from shared.log import printable
+from shared.misspelt import PREFIX, misspelt
 
 PortNumber = Annotated[int, Meta(ge=0, le=65535, description="a port from 0 (any free one) to 65535")]
 Host = Annotated[
@@ -121,7 +122,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
-    return f"TRACEHUB_{name.upper()}"
+    return f"{PREFIX}{name.upper()}"
+
+
+def ignored_settings(environ: Mapping[str, str]) -> list[str]:
+    """A line for each variable that may have been meant as a setting."""
+    names = {variable(field) for field in Settings.__struct_fields__}
+    files = {f"{name}_FILE" for name in names if name.endswith("SECRET")}
+    return [*misspelt(environ, frozenset(names | files))]
 
 
 def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Settings:
@@ -152,6 +160,8 @@ def start_settings(program: str, purpose: str, port_field: str, secret_field: st
     parser.add_argument("--db", metavar="FILE", help="database file (TRACEHUB_DB, /tmp/tracehub.db)")
     parser.add_argument("--version", action="version", version=f"tracehub-server {VERSION}")
     flags = vars(parser.parse_args())
+    for line in ignored_settings(os.environ):
+        print(f"{program}: {printable(line)}", file=sys.stderr)
     with failing_in_one_line(program):
         settings = read_settings(os.environ, flags)
         refuse_open_address(settings, secret_field)
