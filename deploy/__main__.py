@@ -24,6 +24,7 @@ from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
+import shared.scarcity  # noqa: F401
 from shared.address import refuse_taken
 from shared.env import (
     PROGRAM,

@@ -1,5 +1,6 @@
 """`python -m ingest_svc`: the ingest service alone, in the foreground."""
 
+import shared.scarcity  # noqa: F401  # first, for all other imports
 from ingest_svc.app import make_app
 from shared.env import start_settings
 from shared.web import run

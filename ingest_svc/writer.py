@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+import shared.scarcity  # noqa: F401
 from ingest_svc.group_commit import GroupCommit
 from ingest_svc.keeper import REOPEN_S, Keeper
 from ingest_svc.line import Gone, Line

@@ -2,6 +2,7 @@
 
 import gc
 
+import shared.scarcity  # noqa: F401  # first, for all other imports
 from query_svc.app import make_app
 from shared.env import start_settings
 from shared.web import run
