@@ -11,6 +11,7 @@ from typing import Final
 
 from shared.errors import BadFile, Taken, Unavailable
 from shared.storage.claim import holder
+from shared.storage.sqlite import refusal
 
 STOP_S: Final = 40.0  # for both services to end; supervisord makes them after 20
 LOOK_S: Final = 0.05
@@ -28,7 +29,7 @@ def supervising(database: Path) -> Iterator[None]:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BadFile(f"cannot write {path}: {error.strerror}") from None
+        raise BadFile(f"cannot write {path}: {refusal(error, path)}") from None
     try:
         if not _locked(file):
             raise Taken(f"{database} has a server already (pid {_written(file) or 'unknown'}): tracehub stop ends it")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from shared.errors import BadFile, Unavailable
 from shared.storage.reserve import NO_ROOM
-from shared.storage.sqlite import directory_instead, identity
+from shared.storage.sqlite import directory_instead, identity, refusal
 
 TRIES: Final = 5  # at a lock that is held: whoever asks for its holder has it for a moment
 TRY_S: Final = 0.01
@@ -110,7 +110,7 @@ def _locked(file: int) -> bool:
 
 
 def _unwritable(lock: Path, error: OSError) -> str:
-    return f"cannot write {lock}: {error.strerror}"
+    return f"cannot write {lock}: {refusal(error, lock)}"
 
 
 def _refusal(detail: str) -> Unavailable:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from shared.errors import DiskFull
-from shared.storage.sqlite import CHECKPOINT_PAGES, PAGE_BYTES, WAL_LIMIT
+from shared.storage.sqlite import CHECKPOINT_PAGES, PAGE_BYTES, WAL_LIMIT, full
 
 MOST_BYTES: Final = WAL_LIMIT  # all of a WAL may be new pages of the file
 PART: Final = 8  # one byte in so many of a small disk
@@ -86,7 +86,7 @@ class Reserve:
             self._file.unlink()
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise self._too_little() from None
+                raise (self._too_little() if self._file.exists() else full(self._path)) from None
 
     def _free_bytes(self) -> int:
         try:

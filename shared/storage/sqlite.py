@@ -27,6 +27,7 @@ PAGE_BYTES: Final = 4_096
 CHECKPOINT_PAGES: Final = 1_000  # in the WAL before a commit folds it, which is a pause: it grows with their number
 WAL_LIMIT: Final = 64 * 2**20  # bytes that the WAL file keeps between checkpoints
 CACHE_KIB: Final = 32 * 1024
+NO_INODE: Final = "the file system has no inode left (df -i)"
 PLENTY: Final = 2**30  # bytes: no transaction needs so many
 DAMAGE: Final = (Unsound, OverflowError, struct.error, UnicodeDecodeError)
 """What reading a damaged value raises: sums of what are no times are beyond 64 bits, a layout that an error quotes may
@@ -155,7 +156,14 @@ def translated(path: Path) -> Iterator[None]:
     except DAMAGE as error:
         raise BadFile(f"{path} is damaged ({_on_one_line(error)}): move it away or restore a snapshot") from error
     except OSError as error:
-        raise Unavailable(f"cannot use {path}: {error.strerror}", retry_after=5) from None
+        raise Unavailable(f"cannot use {path}: {refusal(error, path)}", retry_after=5) from None
+
+
+def refusal(error: OSError, path: Path) -> str:
+    """Why the system did not open the file; it speaks of space where there is no room for one more file."""
+    if error.errno == errno.ENOSPC and _is_out_of_inodes(path.parent):
+        return NO_INODE
+    return error.strerror or str(error)
 
 
 def directory_instead(path: Path) -> BadFile:
@@ -184,6 +192,8 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
         return BadFile(f"{path} is damaged or no database ({said}): move it away or restore a snapshot")
     if path.is_dir():  # to be opened for reading it is good enough, and then fails
         return directory_instead(path)
+    if code == sqlite3.SQLITE_CANTOPEN and _is_out_of_inodes(path.parent):
+        return full(path)
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unavailable(
             f"cannot open {path}: check that it exists and that this user may write it and its directory"
@@ -191,7 +201,7 @@ def _ours(error: sqlite3.Error, path: Path) -> TraceHubError:
     if code == sqlite3.SQLITE_READONLY:
         return Unavailable(f"{path} is read-only for this user")
     if name == "SQLITE_IOERR_WRITE" and _refusal(path.parent) == errno.EDQUOT:  # for SQLite no lack of room
-        return _full(path)
+        return full(path)
     return FileFault(f"{path}: {said} ({name})", retry_after=5)
 
 
@@ -199,11 +209,20 @@ def _no_room(path: Path) -> TraceHubError:
     """A full disk, or a damaged file: a page number beyond all that SQLite allows is a lack of room to it."""
     if _has_plenty(path.parent):
         return BadFile(f"{path} is damaged (its disk has room for more pages): move it away or restore a snapshot")
-    return _full(path)
+    return full(path)
 
 
-def _full(path: Path) -> DiskFull:
-    return DiskFull(f"no room left for {path}", retry_after=5)
+def full(path: Path) -> DiskFull:
+    """What to say where there is no room for the file, or for one beside it."""
+    why = f": {NO_INODE}" if _is_out_of_inodes(path.parent) else ""
+    return DiskFull(f"no room left for {path}{why}", retry_after=5)
+
+
+def _is_out_of_inodes(directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(directory)
+        return disk.f_files > 0 and disk.f_favail == 0  # some file systems have no such number
+    return False
 
 
 def _has_plenty(directory: Path) -> bool:
