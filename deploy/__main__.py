@@ -36,7 +36,8 @@ from shared.env import (
     read_settings,
     refuse_open_address,
 )
-from shared.pidfile import supervising
+from shared.errors import BadFile, Taken
+from shared.pidfile import Supervision, supervising
 from shared.storage.claim import Claim
 
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
@@ -64,18 +65,23 @@ class _Options(ServerOptions):  # type: ignore[misc]
 
 
 class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
-    """supervisord over both services; the first that it gives up ends them all and is `lost`."""
+    """supervisord over both services; the first that it gives up ends them all, and so does another server.
 
-    lost: str | None = None
+    `why_ended` says which it was, None where it was told to stop.
+    """
 
-    def __init__(self, options: _Options) -> None:
+    why_ended: str | None = None
+
+    def __init__(self, options: _Options, supervision: Supervision) -> None:
         super().__init__(options)
+        self._supervision = supervision
         self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started with nohup
 
     def runforever(self) -> None:
         """Supervise until told to stop or until a service is lost."""
         events.subscribe(events.ProcessStateFatalEvent, self._give_up)
         events.subscribe(events.ProcessLogEvent, _pass_on)
+        events.subscribe(events.Tick5Event, self._keep)
         signal.signal(signal.SIGHUP, signal.SIG_IGN if self._outlives_terminal else self._hang_up)
         super().runforever()
 
@@ -101,7 +107,18 @@ class Services(Supervisor):  # type: ignore[misc]  # supervisor has no types
         self.options.mood = SupervisorStates.SHUTDOWN
 
     def _give_up(self, event: Any) -> None:
-        self.lost = event.process.config.name
+        self._end(f"{event.process.config.name} does not stay up, its lines above say why")
+
+    def _keep(self, _: Any) -> None:
+        try:
+            self._supervision.keep()
+        except Taken as error:
+            self._end(str(error))
+        except BadFile:  # there is no such directory just now
+            pass
+
+    def _end(self, why: str) -> None:
+        self.why_ended = why
         self.options.mood = SupervisorStates.SHUTDOWN
 
 
@@ -120,10 +137,10 @@ def main() -> None:
     with failing_in_one_line(PROGRAM):
         settings = read_settings(os.environ, {})
         _refuse_bad_start(settings)
-        with supervising(settings.path):
-            lost = _supervise_beside(settings.path.absolute())
-    if lost:
-        give_up(PROGRAM, f"{lost} does not stay up, its lines above say why; everything is stopped", 1)
+        with supervising(settings.path) as supervision:
+            why_ended = _supervise_beside(settings.path.absolute(), supervision)
+    if why_ended:
+        give_up(PROGRAM, f"{why_ended}; everything is stopped", 1)
 
 
 def _refuse_bad_start(settings: Settings) -> None:
@@ -141,24 +158,24 @@ def _refuse_bad_start(settings: Settings) -> None:
     claim.release()
 
 
-def _supervise_beside(database: Path) -> str | None:
+def _supervise_beside(database: Path, supervision: Supervision) -> str | None:
     _outlive_outputs()
     os.umask(0o077)  # supervisord heeds a setting for that only where it leaves the terminal
     os.environ["TRACEHUB_PYTHON"] = sys.executable
     with _prefix_beside(database) as prefix:
         os.environ["TRACEHUB_SUPERVISOR"] = prefix
-        return _supervise()
+        return _supervise(supervision)
 
 
-def _supervise() -> str | None:
-    """Run until stopped, by a signal or by the loss of a service, whose name is returned."""
+def _supervise(supervision: Supervision) -> str | None:
+    """Run until stopped: by a signal, or by what is returned."""
     options = None
     while options is None or options.mood == SupervisorStates.RESTARTING:  # `supervisorctl reload`
         is_first = options is None
         options = _Options()
         options.realize(["-c", str(CONFIGURATION)])
         options.first, options.test = is_first, False
-        services = Services(options)
+        services = Services(options, supervision)
         try:
             with contextlib.suppress(ExitNow):  # how it ends
                 services.main()
@@ -166,7 +183,7 @@ def _supervise() -> str | None:
             services.end_the_rest()
         options.close_httpservers()
         options.close_logger()
-    return services.lost
+    return services.why_ended
 
 
 class _Lines(io.FileIO):

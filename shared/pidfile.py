@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.errors import BadFile, Taken, Unavailable
 from shared.storage.claim import holder
-from shared.storage.sqlite import refusal
+from shared.storage.sqlite import identity, refusal
 
 STOP_S: Final = 40.0  # for both services to end; supervisord makes them after 20
 LOOK_S: Final = 0.05
@@ -22,22 +22,56 @@ def pid_path(database: Path) -> Path:
     return database.with_name(f"{database.name}.pid")
 
 
-@contextlib.contextmanager
-def supervising(database: Path) -> Iterator[None]:
-    """Be the one that supervises. Raises Taken where another does."""
-    path = pid_path(database)
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise BadFile(f"cannot write {path}: {refusal(error, path)}") from None
-    try:
+class Supervision:
+    """The lock on the file, from `take` to `end` or the end of the process, however it ends."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._path = pid_path(database)
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Be the one that supervises. Raises Taken where another does."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BadFile(f"cannot write {self._path}: {refusal(error, self._path)}") from None
         if not _locked(file):
-            raise Taken(f"{database} has a server already (pid {_written(file) or 'unknown'}): tracehub stop ends it")
+            pid = _written(file) or "unknown"
+            os.close(file)
+            raise Taken(f"{self._database} has a server already (pid {pid}): tracehub stop ends it")
         _write(file, str(os.getpid()))
-        yield
-        _write(file, "")
+        self._let_go()
+        self._file = file
+
+    def keep(self) -> None:
+        """Take it anew where the file was deleted or replaced, for its lock keeps nobody away. Raises as `take`."""
+        assert self._file is not None
+        status = os.fstat(self._file)
+        if identity(self._path) != (status.st_dev, status.st_ino):
+            self.take()
+
+    def end(self) -> None:
+        """Let another supervise."""
+        if self._file is not None:
+            _write(self._file, "")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+@contextlib.contextmanager
+def supervising(database: Path) -> Iterator[Supervision]:
+    """Be the one that supervises, within the block. Raises as `take`."""
+    supervision = Supervision(database)
+    supervision.take()
+    try:
+        yield supervision
     finally:
-        os.close(file)
+        supervision.end()
 
 
 def stop(database: Path) -> int:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 
-from shared.errors import BadFile, Unavailable
-from shared.pidfile import pid_path, stop, supervising
+from shared.errors import BadFile, Taken, Unavailable
+from shared.pidfile import Supervision, pid_path, stop, supervising
 from shared.storage.claim import Claim
 
 SUPERVISOR = """
@@ -73,6 +74,30 @@ def test_a_server_that_has_ended_leaves_no_pid(tmp_path: Path) -> None:
     with supervising(path):
         assert pid_path(path).read_text().split() == [str(os.getpid())]
     assert pid_path(path).read_text().split() == []
+
+
+def test_a_file_that_was_deleted_is_taken_anew(tmp_path: Path) -> None:
+    """With its directory, or without; whoever was faster has it, and the first one is told."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "tracehub.db"
+    with supervising(path) as first:
+        shutil.rmtree(folder)
+        with pytest.raises(BadFile, match="No such file or directory"):
+            first.keep()
+        folder.mkdir()
+        first.keep()
+        assert pid_path(path).read_text().split() == [str(os.getpid())]
+        second = Supervision(path)
+        with pytest.raises(Taken, match=rf"has a server already \(pid {os.getpid()}\)"):
+            second.take()
+        first.keep()
+        pid_path(path).unlink()
+        second.take()
+        with pytest.raises(Taken, match="has a server already"):
+            first.keep()
+        second.end()
+        first.keep()
 
 
 def test_a_server_that_ends_by_itself_meanwhile_is_no_fault(tmp_path: Path) -> None:
