@@ -105,10 +105,7 @@ def _directory(path: Path) -> Iterator[Finding]:
 
 def _file_system(folder: Path) -> str:
     """Its kind, empty where the system does not say."""
-    try:
-        mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    except OSError:
-        return ""
+    mounts = [line.split(" ")[1:3] for line in _words(Path("/proc/self/mounts")).split("\n") if line]
     told = ((_ESCAPE.sub(lambda digits: chr(int(digits[1], 8)), at), kind) for at, kind in reversed(mounts))
     holding = [(at, kind) for at, kind in told if folder.is_relative_to(at)]  # one that hides another comes before it
     return max(holding, key=lambda mount: len(mount[0]))[1] if holding else ""
@@ -203,9 +200,9 @@ def _parent(process: Path) -> str:
 
 
 def _words(told: Path) -> str:
-    """What the system says of a process, empty when it has just ended."""
+    """What the system says, empty where it does not; names in it may be no text."""
     try:
-        return told.read_text()
+        return told.read_text("utf-8", "replace")
     except OSError:
         return ""
 

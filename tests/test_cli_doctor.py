@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import aiohttp
@@ -160,6 +160,7 @@ def test_a_file_of_another_user(path: Path) -> None:
 
 MOUNTS = """\
 overlay / overlay rw 0 0
+/dev/sdb1 /\xff\xa0\u2028 ext4 rw 0 0
 server:/a {0}/my\\040disk nfs4 rw 0 0
 server:/b {0}/hidden nfs4 rw 0 0
 /dev/sda1 {0}/hidden ext4 rw 0 0
@@ -171,7 +172,7 @@ def test_a_file_on_a_network(tmp_path: Path, name: str, is_told: bool) -> None:
     """A network's disk is known by its mount, whatever its name, unless another one is mounted over it."""
     directory, mounts = tmp_path / name, tmp_path / "mounts"
     directory.mkdir()
-    mounts.write_text(MOUNTS.format(tmp_path))
+    mounts.write_bytes(MOUNTS.format(tmp_path).encode().replace(b"\xc3\xbf", b"\xff"))
     doctor = 'mount --bind "$1" /proc/$$/mounts && exec "$2" -m tracehub_server.doctor'
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount anything")
@@ -218,6 +219,16 @@ def test_a_writer_that_finds_no_room(path: Path) -> None:
     claim.tell("no room left")
     assert ("problem", "writer", "the ingest service (pid 12345) writes nothing: no room left") in findings(path)
     claim.release()
+
+
+def test_a_process_whose_name_is_no_text(path: Path) -> None:
+    """Whatever else runs on the machine, the doctor looks on: a long name is cut by the system in mid-letter."""
+    program = path.parent / "gefährlich-grün"
+    shutil.copy(str(shutil.which("sleep")), program)
+    found = findings(path)
+    with subprocess.Popen([program, "600"]) as process, ExitStack() as at_the_end:
+        at_the_end.callback(process.kill)
+        assert findings(path) == found
 
 
 def test_a_secret_that_travels_unencrypted(services: Services) -> None:
