@@ -5,10 +5,10 @@ For containers, which have no curl: it asks from within, on the ports that the s
 
 import argparse
 import os
-import sys
 import urllib.request
+from http.client import HTTPException
 
-from shared.env import PROGRAM, failing_in_one_line, read_settings
+from shared.env import PROGRAM, failing_in_one_line, give_up, read_settings
 
 
 def main() -> None:
@@ -25,8 +25,8 @@ def main() -> None:
         url = f"http://{host}:{getattr(settings, port_field)}/health"
         try:
             directly.open(url, timeout=4).close()
-        except OSError as error:
-            sys.exit(f"{url}: {error}")
+        except (OSError, HTTPException) as error:
+            give_up(PROGRAM, f"{url}: {error}", 1)
 
 
 main()

@@ -36,7 +36,20 @@ async def test_what_is_wrong_is_one_line() -> None:
     port = free_port()
     code, said = await asked("127.0.0.1", port, "port")
     assert (code, said.count("\n")) == (1, 1)
-    assert said.startswith(f"http://127.0.0.1:{port}/health: ")
+    assert said.startswith(f"tracehub: http://127.0.0.1:{port}/health: ")
+
+
+async def test_what_speaks_something_else_is_one_line() -> None:
+    """A program that is no HTTP server has the port: what it says is told."""
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        code, said = await asked("127.0.0.1", port, "port")
+    assert (code, said) == (1, f"tracehub: http://127.0.0.1:{port}/health: SSH-2.0-OpenSSH\\r\\n\n")
 
 
 async def test_a_bad_setting_is_one_line() -> None:
