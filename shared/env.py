@@ -220,7 +220,7 @@ def _secret(name: str, environ: Mapping[str, str]) -> str | None:
         raise SettingError(f"{name} and {name}_FILE are both set: keep one")
     if file:
         try:
-            text = Path(file).read_text().strip()
+            text = Path(file).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingError(f"{name}_FILE={file!r}: {error}") from None
     if (text or file) and not _several(text):  # would leave the port open

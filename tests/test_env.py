@@ -160,6 +160,16 @@ def test_secrets_come_from_files(tmp_path: Path, variable: str, field: str) -> N
     assert getattr(read_settings({f"{variable}_FILE": str(file)}, {}), field) == ("first", "second")
 
 
+def test_a_secret_file_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    """As it is to the client, or nobody could show that secret."""
+    file = tmp_path / "secret"
+    file.write_bytes("schlüssel\n".encode())
+    read = "import os; from shared.env import read_settings; print(ascii(read_settings(os.environ, {}).secrets))"
+    environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TRACEHUB_SECRET_FILE": str(file)}
+    ended = subprocess.run([sys.executable, "-c", read], env=environ, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("('schl\\xfcssel',)\n", "")
+
+
 def test_a_secret_file_that_holds_none_is_refused(tmp_path: Path) -> None:
     """A file that is missing, empty, not text or set beside the variable itself does not leave a port open."""
     file = tmp_path / "secret"
