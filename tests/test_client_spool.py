@@ -185,6 +185,34 @@ def test_a_refused_entry_in_a_spooled_batch_blocks_nobody(tmp_path: Path) -> Non
     client.close()
 
 
+def test_a_file_that_is_no_batch_is_left_where_it_is(tmp_path: Path) -> None:
+    """What else lies with a dead owner's batches, as the copy that a synchronised folder makes, hinders nobody."""
+    dead = Spool(str(tmp_path), "dead", 2**20)
+    dead.write([json.dumps({"correlation_id": "left", "timestamp": 0, "suffix": "0"})])
+    dead.let_go()
+    strange = tmp_path / "dead" / "01706803200000000000-1 (1).json"
+    strange.write_text("{}")
+    with wayward() as server, TraceHubClient(server.url, flush_interval=0.02, spool=str(tmp_path)) as client:
+        client.send(entry(1))
+        assert client.flush(10)
+        assert (client.counts()[:4], numbers(server)) == ((2, 2, 0, 0), [0, 1])
+    assert list(tmp_path.rglob("*.json")) == [strange]
+
+
+def test_a_process_that_goes_elsewhere_finds_its_spool_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon changes its directory; a spool that was named from the one before stays where it was."""
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    with TraceHubClient(f"http://127.0.0.1:{port}", flush_interval=0.02, retry_count=0, spool="spool") as client:
+        client.send(entry(1))
+        while not list(tmp_path.rglob("*.json")):
+            time.sleep(0.01)
+        monkeypatch.chdir("/")
+        with wayward(port) as late:
+            assert client.flush(30)
+            assert (client.counts()[:4], numbers(late)) == ((1, 1, 0, 0), [1])
+
+
 def test_a_flush_waits_for_its_own_entries_behind_adopted_ones(tmp_path: Path) -> None:
     """What a dead process left goes first, and does not stand for what this one sent."""
     dead = Spool(str(tmp_path), "dead", 2**20)

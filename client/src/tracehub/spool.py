@@ -8,6 +8,7 @@ twice, which the server notices.
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ except ImportError:  # pragma: no cover  # no locks on this system: files wait f
 
 KEEP_S = 24 * 3600.0  # the server's own default for how long it keeps entries
 ADOPT_EVERY_S = 60.0
+
+_BATCH = re.compile(r"[0-9]{20}-[0-9]+")  # its name; other files are not ours, and stay where they are
 
 
 def make_private(folder: Path) -> None:
@@ -39,7 +42,7 @@ class Spool:
     """The files of one owner, at most `max_bytes` of them: full, the oldest go. Raises OSError where the disk does."""
 
     def __init__(self, directory: str, owner: str, max_bytes: int) -> None:
-        self._root = Path(directory)
+        self._root = Path(directory).absolute()  # the host may go to another one
         self._own = self._root / owner
         self._max_bytes = max_bytes
         self._lock: int | None = None
@@ -142,11 +145,12 @@ class Spool:
             theirs = self._root / lock.stem
             self._claim()
             for path in sorted(theirs.glob("*.json")):
-                mine = self._own / path.name
-                path.rename(mine)
-                self._files[mine] = mine.stat().st_size
-            for left in theirs.iterdir():
-                left.unlink()
+                if _BATCH.fullmatch(path.stem):
+                    mine = self._own / path.name
+                    path.rename(mine)
+                    self._files[mine] = mine.stat().st_size
+            for half in theirs.glob("*.part"):
+                half.unlink()
             theirs.rmdir()
             lock.unlink()
         except OSError:
