@@ -65,6 +65,14 @@ def test_one_that_finds_no_room_leaves_nothing(database: Path, place: Path) -> N
     assert list(place.iterdir()) == []
 
 
+def test_a_name_that_is_no_text(database: Path, tmp_path: Path) -> None:
+    """SQLite takes none: the file is named, and nothing is left of it."""
+    target = tmp_path / os.fsdecode(b"copy-\xff.db")
+    with pytest.raises(BadFile, match=r"copy-.*\.db: not UTF-8, .* choose another name$"):
+        snapshot(database, target)
+    assert not list(tmp_path.glob("copy-*"))
+
+
 def test_the_root_directory_is_no_file_to_be_made(database: Path) -> None:
     """It is told as one that exists."""
     with pytest.raises(BadFile, match=r"^/ exists"):

@@ -19,6 +19,7 @@ def snapshot(source: Path, target: Path) -> int:
     if not source.is_file():
         raise Unavailable(f"there is no file {source}")
     _refuse_taken(target)
+    _refuse_what_sqlite_cannot_name(target)
     if any(companion.exists() for companion in companions(target)):
         raise BadFile(f"{target} has a -wal or -shm file beside it: choose another name")
     with translated(target):  # VACUUM INTO would make it 0644
@@ -42,6 +43,13 @@ def snapshot(source: Path, target: Path) -> int:
 def _refuse_taken(target: Path) -> None:
     if os.path.lexists(target):
         raise BadFile(f"{target} exists: choose another name")
+
+
+def _refuse_what_sqlite_cannot_name(target: Path) -> None:
+    try:
+        str(target).encode()
+    except UnicodeEncodeError:
+        raise BadFile(f"{target}: not UTF-8, as SQLite wants a name: choose another name") from None
 
 
 def _copy(source: Path, partial: Path, target: Path) -> None:
