@@ -24,6 +24,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from browser import browser, chromium, hub, page, pytest_terminal_summary  # noqa: F401  # what pytest finds by name here
 from numbered import server, unset  # noqa: F401  # likewise
+from patience import PATIENCE_S, wait_until
 
 from ingest_svc.app import make_app as make_ingest_app
 from query_svc.app import make_app as make_query_app
@@ -122,9 +123,9 @@ async def _answers(client: Client, path: str) -> bool:
         return response.status == 200
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Any]) -> None:
     """Wait for a condition, which may be a coroutine function, to become true."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         result = condition()
         if asyncio.iscoroutine(result):
@@ -167,25 +168,21 @@ class Services:
         with log:
             self.processes[name] = subprocess.Popen([sys.executable, "-m", name], env=environ, stderr=log)
         port = self.ingest_port if name == "ingest_svc" else self.query_port
-        deadline = time.monotonic() + 20
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
+
+        def is_up() -> bool:
             assert self.processes[name].poll() is None, self.log(name)
-            assert time.monotonic() < deadline, self.log(name)
-            time.sleep(0.02)
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(is_up, lambda: self.log(name))
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a signal and wait for the end; gives the exit code."""
         process = self.processes.pop(name)
         children = _children(process.pid)
         process.send_signal(number)
-        code = process.wait(20)
-        deadline = time.monotonic() + 5
-        while any(Path(f"/proc/{child}").exists() for child in children):
-            assert time.monotonic() < deadline, "a child outlives its process"
-            time.sleep(0.002)
+        code = process.wait(PATIENCE_S)
+        wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), lambda: "a child lives on")
         return code
 
     def writer_pid(self) -> int:

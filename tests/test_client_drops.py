@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import free_port
 from numbered import entry, numbers
+from patience import PATIENCE_S, wait_until
 from tracehub.client import TraceHubClient
 from wayward import Reply, Wayward, wayward
 
@@ -74,7 +75,7 @@ def test_400_from_what_is_no_tracehub_drops_nothing(
         for number in range(8):
             client.send(entry(number))
         assert not client.flush(0.3)
-        server.wait_for(lambda: "https://" in caplog.text)
+        wait_until(lambda: "https://" in caplog.text)
         assert server.url in caplog.text
         assert (client.dropped, client.pending) == (0, 8)
         server.judge = None
@@ -124,7 +125,7 @@ def test_what_found_no_room_is_told_in_full_at_the_end(server: Wayward, caplog: 
             go_on.clear()
             answered = len(server.requests)
             client.send(entry(0))
-            server.wait_for(lambda answered=answered: len(server.requests) > answered)  # type: ignore[misc]
+            wait_until(lambda answered=answered: len(server.requests) > answered)  # type: ignore[misc]
             for number in range(part):
                 client.send(entry(number))
             go_on.set()
@@ -155,8 +156,8 @@ def test_close_drops_what_cannot_be_sent_and_later_sends(caplog: pytest.LogCaptu
     client = TraceHubClient(f"http://127.0.0.1:{free_port()}")
     client.send(entry(1))
     started = time.monotonic()
-    assert client.close(timeout=3) is False
-    assert time.monotonic() - started < 3
+    assert client.close(timeout=PATIENCE_S) is False
+    assert time.monotonic() - started < PATIENCE_S / 2
     client.send(entry(2))
     assert client.counts()[:4] == (2, 0, 2, 0)
     assert any("closed with 1 entries" in record.getMessage() for record in caplog.records)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from numbered import entry, numbers
+from patience import wait_until
 from test_client_processes import endpoints, run
-from tracehub.backlog import Backlog
+from tracehub.backlog import _PATIENCE_S, Backlog
 from tracehub.client import TraceHubClient
 from tracehub.processes import without_signals
 from wayward import Reply, Wayward
@@ -26,9 +27,8 @@ def handler(*_):
     done[0] += 1
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-until = time.monotonic() + 1.5
 n = 0
-while time.monotonic() < until:
+while done[0] < 1_000:
     log.checkpoint_entry("SIG", "/main", {"a": [1]})
     n += 1
     if n % 500 == 0:
@@ -37,7 +37,6 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 client = tracehub.get_tracehub_client()
 assert client.flush(20)
 assert client.counts()[:2] == (n + done[0], n + done[0] - client.dropped), (client.counts(), n, done)
-assert done[0] > 50
 """
     run(server.url, code)
 
@@ -121,7 +120,7 @@ def test_a_handler_that_raises_while_the_sender_starts_leaves_one_sender(
         for client in clients:
             with pytest.raises(KeyboardInterrupt):
                 client.send(entry(0))
-    server.wait_for(lambda: not begun or clients[0].sent == 1)
+    wait_until(lambda: not begun or clients[0].sent == 1)
     clients[0].send(entry(1))
     assert clients[0].flush()
     assert all(client.close() for client in clients)
@@ -153,4 +152,4 @@ def test_a_lock_whose_holder_was_interrupted_is_waited_for_once() -> None:
     started = time.monotonic()
     for _ in range(20):
         assert backlog.counts().pending == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20 / 2 * _PATIENCE_S

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 from numbered import entry, numbers
+from patience import PATIENCE_S, wait_until
 from tracehub import trouble
 from tracehub.client import TraceHubClient
+from tracehub.sender import SPOOL_EVERY_S
 from tracehub.spool import Spool
 from tracehub.turns import Turns
 from wayward import Reply, wayward
@@ -45,8 +48,13 @@ def _quiet() -> None:
 def run(url: str, spool: Path, *arguments: str) -> int:
     environ = {**os.environ, "TRACEHUB_SPOOL": str(spool)}
     return subprocess.run(
-        [sys.executable, "-c", OUTAGE, url, *arguments], env=environ, timeout=30, check=False
+        [sys.executable, "-c", OUTAGE, url, *arguments], env=environ, timeout=PATIENCE_S, check=False
     ).returncode
+
+
+def on_disk(spool: Path) -> int:
+    """How many entries a spool holds, by the names of its files."""
+    return sum(int(path.stem.split("-")[1]) for path in spool.glob("*/*.json"))
 
 
 def test_an_outage_goes_to_disk_and_arrives_once_and_in_order(tmp_path: Path) -> None:
@@ -56,10 +64,10 @@ def test_an_outage_goes_to_disk_and_arrives_once_and_in_order(tmp_path: Path) ->
     for number in range(15_000):
         client.send(entry(number))
         if number % 1000 == 999:
-            time.sleep(0.1)
+            wait_until(lambda sent=number + 1: on_disk(tmp_path) > sent - 5_000)
     assert client.counts()[:4] == (15_000, 0, 0, 15_000)
     with wayward(port) as late:
-        assert client.flush(30)
+        assert client.flush(PATIENCE_S)
         assert numbers(late) == list(range(15_000))
         assert late.duplicates == 0
         assert client.counts()[:4] == (15_000, 15_000, 0, 0)
@@ -76,7 +84,7 @@ def test_what_a_killed_process_spooled_is_sent_by_the_next(tmp_path: Path) -> No
     with wayward(port) as late:
         client = TraceHubClient(url, flush_interval=0.02, spool=str(tmp_path))
         client.send(entry(99))
-        late.wait_for(lambda: len(late.entries) == 81)
+        wait_until(lambda: len(late.entries) == 81)
         assert client.flush(5)
         assert client.counts()[:4] == (81, 81, 0, 0)
         client.close()
@@ -89,11 +97,9 @@ def test_what_a_killed_process_spooled_is_sent_by_the_next(tmp_path: Path) -> No
 def test_a_process_that_ends_during_an_outage_leaves_its_entries_on_disk(tmp_path: Path, mood: str) -> None:
     """At exit what could not be sent is spooled, the batch on its way included."""
     with wayward() as server:
-        server.judge = lambda _request: Reply(500, hang_s=6)
+        server.judge = lambda _request: Reply(500, hang_s=2 * PATIENCE_S)
         url = server.url if mood == "hanging" else f"http://127.0.0.1:{free_port()}"
-        started = time.monotonic()
         assert run(url, tmp_path, "0", "30", "end") == 0
-        assert time.monotonic() - started < 4
     lines = [line for path in tmp_path.glob("*/*.json") for line in path.read_text().split("\n")]
     assert sorted({int(json.loads(line)["suffix"]) for line in lines}) == list(range(30))
 
@@ -101,19 +107,21 @@ def test_a_process_that_ends_during_an_outage_leaves_its_entries_on_disk(tmp_pat
 def test_a_process_that_goes_on_counts_what_it_spooled_for_its_end_once(tmp_path: Path) -> None:
     """A lifespan ended while a batch was on its way and others waited: all are pending, then sent, each once."""
     with wayward() as server:
-        server.judge = lambda _request: Reply(500, hang_s=1)
-        with TraceHubClient(server.url, batch_size=5, timeout=5, retry_count=9, spool=str(tmp_path)) as client:
+        go_on = threading.Event()
+        server.judge = lambda _request: Reply(500, hang_s=0 if go_on.wait(PATIENCE_S) else PATIENCE_S)
+        with TraceHubClient(server.url, 5, timeout=2 * PATIENCE_S, retry_count=9, spool=str(tmp_path)) as client:
             for number in range(5):
                 client.send(entry(number))
-            server.wait_for(lambda: server.requests)
+            wait_until(lambda: server.requests)
             for number in range(5, 8):
                 client.send(entry(number))
             client.leave(0.1)
             assert client.counts()[:4] == (8, 0, 0, 8)
-            server.wait_for(lambda: client.failed)
-            assert sum(int(path.stem.split("-")[1]) for path in tmp_path.glob("*/*.json")) == 8
+            go_on.set()
+            wait_until(lambda: client.failed)
+            assert on_disk(tmp_path) == 8
             server.judge = None
-            assert client.flush(10)
+            assert client.flush(PATIENCE_S)
             assert client.counts()[:4] == (8, 8, 0, 0)
         assert (sorted(numbers(server)), server.duplicates) == (list(range(8)), 0)
 
@@ -155,10 +163,10 @@ def test_a_disk_that_refuses_leaves_entries_in_memory(tmp_path: Path, caplog: py
     )
     for number in range(20):
         client.send(entry(number))
-    time.sleep(0.3)
+    wait_until(lambda: "cannot spool" in caplog.text)
     assert client.counts()[:4] == (20, 0, 0, 20)
     with wayward(port) as late:
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         assert numbers(late) == list(range(20))
     client.close()
     assert sum("cannot spool" in record.getMessage() for record in caplog.records) == 1
@@ -170,17 +178,14 @@ def test_a_refused_entry_in_a_spooled_batch_blocks_nobody(tmp_path: Path) -> Non
     client = TraceHubClient(f"http://127.0.0.1:{port}", flush_interval=0.02, retry_count=0, spool=str(tmp_path))
     for number in range(10):
         client.send(entry(number, endpoint="bad" if number == 4 else "/api"))
-    until = time.monotonic() + 5
-    while not list(tmp_path.glob("*/*.json")):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: on_disk(tmp_path))
     with wayward(port) as late:
         late.judge = lambda request: (
             Reply(400, {"path": f"$.traces[{4 - int(request.traces[0]['suffix'])}]"})
             if any(told["endpoint"] == "bad" for told in request.traces)
             else None
         )
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         assert client.counts()[:4] == (10, 9, 1, 0)
     client.close()
 
@@ -240,10 +245,10 @@ def test_what_comes_while_an_old_outage_lasts_is_spooled_too(tmp_path: Path, mon
         for number in range(60):
             client.send(entry(number))
             time.sleep(0.02)
-        server.wait_for(lambda: client.failed >= 3)
+        wait_until(lambda: client.failed >= 3)
         assert client.counts()[:4] == (60, 0, 0, 60)
         server.judge = None
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         assert sorted(numbers(server)) == list(range(60))
         client.close()
 
@@ -257,12 +262,8 @@ def test_an_outage_costs_next_to_nothing_where_entries_leave_at_once(
     monkeypatch.setattr(Turns, "to_disk", lambda turns: (looks.append(time.monotonic()), to_disk(turns))[1])
     client = TraceHubClient(f"http://127.0.0.1:{free_port()}", flush_interval=0, retry_count=0, spool=str(tmp_path))
     client.send(entry(1))
-    until = time.monotonic() + 10
-    while not looks:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    time.sleep(1)
-    assert len(looks) < 50
+    wait_until(lambda: len(looks) > 5)
+    assert len(looks) < 10 + 2 * (looks[-1] - looks[0]) / SPOOL_EVERY_S
     client.close(0)
 
 
@@ -279,12 +280,9 @@ def test_a_batch_of_which_nothing_is_left_is_not_spooled(tmp_path: Path) -> None
     for round_ in range(2):
         for number in range(5):
             client.send(entry(10 * round_ + number, endpoint="/api" if round_ else "unwanted"))
-        until = time.monotonic() + 10
-        while client.counts()[2:4] != (5, 5 * round_):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(lambda round_=round_: client.counts()[2:4] == (5, 5 * round_))
     with wayward(port) as late:
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         assert client.counts()[:4] == (10, 5, 5, 0)
         assert numbers(late) == list(range(10, 15))
     client.close()
@@ -310,10 +308,7 @@ def test_a_full_disk_is_not_filled_further(tmp_path: Path) -> None:
     with full_disk():
         for number in range(20):
             client.send(entry(number))
-        until = time.monotonic() + 10
-        while client.failed < 3:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(lambda: client.failed >= 3)
         assert client.close(0.5) is False
     assert client.counts()[:4] == (20, 0, 20, 0)
     assert list(tmp_path.iterdir()) == []
@@ -325,14 +320,11 @@ def test_a_disk_that_fills_up_while_a_batch_is_sent_leaves_the_counters_exact(tm
     client = TraceHubClient(f"http://127.0.0.1:{port}", flush_interval=0.02, retry_count=0, spool=str(tmp_path))
     for number in range(20):
         client.send(entry(number))
-    until = time.monotonic() + 5
-    while not list(tmp_path.glob("*/*.json")):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: on_disk(tmp_path))
     with full_disk(), wayward(port) as late:
         late.replies = [Reply(413)]
         late.judge = lambda _request: Reply(503) if len(late.requests) == 3 else None
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         assert client.counts()[:4] == (20, 20, 0, 0)
         assert numbers(late) == list(range(20))
         assert late.duplicates == 10

@@ -8,23 +8,28 @@ from email.utils import formatdate
 
 import pytest
 from numbered import entry
+from patience import PATIENCE_S, wait_until
 from tracehub.answers import retry_after
 from tracehub.backoff import Backoff
 from tracehub.client import TraceHubClient
-from wayward import Reply, Wayward
+from wayward import Reply, Request, Wayward
 
 pytestmark = pytest.mark.usefixtures("unset")
 
 
 def test_retry_after_is_honoured_in_seconds_and_as_a_date(server: Wayward) -> None:
     """The next attempt comes no sooner than the server asked for."""
-    server.replies = [
-        Reply(503, {}, {"Retry-After": "0.5"}),
-        Reply(429, {}, {"Retry-After": formatdate(time.time() + 3, usegmt=True)}),
-    ]
+
+    def judge(_request: Request) -> Reply | None:
+        return {
+            1: Reply(503, {}, {"Retry-After": "0.5"}),
+            2: Reply(429, {}, {"Retry-After": formatdate(time.time() + 3, usegmt=True)}),
+        }.get(len(server.requests))
+
+    server.judge = judge
     with TraceHubClient(server.url, flush_interval=0.01) as client:
         client.send(entry(1))
-        server.wait_for(lambda: client.sent == 1)
+        wait_until(lambda: client.sent == 1)
     first, second, third = (request.at for request in server.requests)
     assert second - first >= 0.5
     assert third - second >= 1.4
@@ -64,7 +69,6 @@ def test_a_flush_does_not_hurry_a_server_that_asked_for_time(server: Wayward) ->
     server.replies = [Reply(503, {}, {"Retry-After": "0.7"})]
     with TraceHubClient(server.url, flush_interval=0.01) as client:
         client.send(entry(1))
-        server.wait_for(lambda: client.failed)
-        assert client.flush(0.1) is False
-        assert client.flush(5) is True
+        wait_until(lambda: client.failed)
+        assert client.flush(PATIENCE_S)
     assert server.requests[1].at - server.requests[0].at >= 0.7

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import gzip
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp import StreamReader, web
 from conftest import Client, Server, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 from test_inflate import PACK, gzip_bomb
 
 from ingest_svc import intake as room
@@ -70,7 +72,7 @@ def head(length: int) -> bytes:
 
 async def status(reader: asyncio.StreamReader) -> int:
     """The status that comes back."""
-    return int((await asyncio.wait_for(reader.readline(), 5)).split()[1])
+    return int((await asyncio.wait_for(reader.readline(), PATIENCE_S)).split()[1])
 
 
 async def in_chunks(body: bytes) -> Any:
@@ -200,6 +202,7 @@ async def test_room_is_taken_when_a_large_body_is_announced(start: Start, monkey
     writer.close()
 
 
+RECEIVE_S = 0.1  # that a body has to arrive, which one takes longer for on purpose
 KINDS = ["plain", "chunked", "announced", "gzip", "zstd", "bomb", "garbage", "cut", "slow", "raise", "unknown"]
 
 
@@ -212,7 +215,7 @@ def test_no_byte_is_held_for_ever(requests: list[tuple[str, int]]) -> None:
 
 async def _storm(requests: list[tuple[str, int]]) -> None:
     most = 0
-    intake = Intake(QUEUE, LIMIT, receive_s=0.1)
+    intake = Intake(QUEUE, LIMIT, RECEIVE_S)
 
     async def use(body: bytes) -> None:
         nonlocal most
@@ -227,14 +230,14 @@ async def _storm(requests: list[tuple[str, int]]) -> None:
         patch.setattr(room, "DECODED_BYTES", LIMIT // 2)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await asyncio.gather(*(_request(runner.addresses[0][1], *request) for request in requests))
-        with suppress(AssertionError):
-            await until(lambda: intake.held == 0, 5)
+        await until(lambda: intake.held == 0)
     await runner.cleanup()
     assert (intake.held, intake._decoded, list(intake._turns)) == (0, 0, [])
     assert most <= QUEUE
 
 
 async def _request(port: int, kind: str, size: int) -> None:
+    began_s = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = (b"raise" if kind == "raise" else b"") + bytes(size)
     encoding = {"gzip": "gzip", "zstd": "zstd", "bomb": "gzip", "garbage": "zstd", "unknown": "br"}.get(
@@ -254,8 +257,9 @@ async def _request(port: int, kind: str, size: int) -> None:
             writer.write(f"{lines}Content-Length: {length}\r\n\r\n".encode() + body)
         await writer.drain()
         if kind != "cut":
-            answered = await asyncio.wait_for(reader.readline(), 5)
+            answered = await asyncio.wait_for(reader.readline(), PATIENCE_S)
+            late = {408} if time.monotonic() - began_s > RECEIVE_S else set()
             expected = {"announced": {413}, "slow": {408, 413, 503}, "raise": {400, 413, 503}, "bomb": {413, 503}}
             expected |= {"garbage": {400, 503}, "unknown": {415, 413, 503}}
-            assert int(answered.split()[1]) in expected.get(kind, {200, 413, 503}), (kind, answered)
+            assert int(answered.split()[1]) in late | expected.get(kind, {200, 413, 503}), (kind, answered)
     writer.close()

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from conftest import Services, entry, events, free_port, payload, until
+from patience import PATIENCE_S
 
 pytestmark = [  # aiohttp's client leaves the socket of a TLS connection to the collector when the proxy ends it first
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -112,7 +113,7 @@ def proxy(request: pytest.FixtureRequest, services: Services, tmp_path: Path) ->
 async def test_the_examples_work(proxy: int, services: Services, http: aiohttp.ClientSession) -> None:
     """Through the proxy a batch is stored, a page logs in, a stream brings events as they come, and much is refused."""
     public = Public(http, proxy)
-    await until(lambda: up(public), 20)
+    await until(lambda: up(public))
     async with public.ask("POST", "/ingest/single", json=entry(), headers=SECRET) as response:
         assert (response.status, await response.json()) == (200, {"inserted": True})
     login = {"json": {"secret": "reader"}, "headers": {"Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}}
@@ -121,20 +122,20 @@ async def test_the_examples_work(proxy: int, services: Services, http: aiohttp.C
         cookie = response.headers["Set-Cookie"]
     assert "; Secure" in cookie
     reader = {"Cookie": cookie.partition(";")[0]}
-    async with public.ask("GET", "/traces/chain/stream?timeout=30", headers=reader) as stream:
+    async with public.ask("GET", "/traces/chain/stream?timeout=60", headers=reader) as stream:
         assert stream.status == 200
         following = events(stream)
-        assert payload(await asyncio.wait_for(anext(following), 10))["correlation_id"] == "chain"
+        assert payload(await asyncio.wait_for(anext(following), PATIENCE_S))["correlation_id"] == "chain"
         for _ in range(3):
             async with public.ask("POST", "/ingest/single", json=entry(endpoint="/live"), headers=SECRET) as response:
                 assert response.status == 200
-            assert payload(await asyncio.wait_for(anext(following), 10))["endpoint"] == "/live"
+            assert payload(await asyncio.wait_for(anext(following), PATIENCE_S))["endpoint"] == "/live"
 
 
 async def test_the_examples_tell_clients_apart(proxy: int, services: Services, http: aiohttp.ClientSession) -> None:
     """Who guesses is slowed down by its own address, whatever others it makes up; foreign pages are refused."""
     public = Public(http, proxy)
-    await until(lambda: up(public), 20)
+    await until(lambda: up(public))
     statuses = set()
     for number in range(25):
         made_up = {"X-Forwarded-For": f"192.0.2.{number}"}
@@ -148,7 +149,7 @@ async def test_the_examples_tell_clients_apart(proxy: int, services: Services, h
 async def test_a_client_that_leaves_is_let_go(proxy: int, services: Services, http: aiohttp.ClientSession) -> None:
     """Through the proxy as well a stream ends with its client, and holds a part of the client's share no longer."""
     public = Public(http, proxy)
-    await until(lambda: up(public), 20)
+    await until(lambda: up(public))
     reader = {"X-TraceHub-Secret": "reader"}
 
     async def followed() -> int:
@@ -170,7 +171,7 @@ async def test_what_nginx_does_to_streams(
 ) -> None:
     """A reload leaves them to the old workers, a stop ends them at once; who resumes then misses nothing."""
     public = Public(http, proxy)
-    await until(lambda: up(public), 20)
+    await until(lambda: up(public))
     master = int((tmp_path / "pid").read_text())
     reader = {"X-TraceHub-Secret": "reader"}
 
@@ -185,16 +186,16 @@ async def test_what_nginx_does_to_streams(
         os.kill(master, signal.SIGHUP)
         await until(lambda: children(master) - workers)
         await send("/reloaded")
-        event = await asyncio.wait_for(anext(following), 10)
+        event = await asyncio.wait_for(anext(following), PATIENCE_S)
         assert payload(event)["endpoint"] == "/reloaded"
         assert await up(public)
         os.kill(master, signal.SIGTERM)
         with pytest.raises((aiohttp.ClientError, StopAsyncIteration)):
-            await asyncio.wait_for(anext(following), 10)
+            await asyncio.wait_for(anext(following), PATIENCE_S)
     await send("/stopped")
     resumed = {**reader, "Last-Event-ID": str(event["id"])}
     async with http.get(f"{services.query_url}/traces/chain/stream", headers=resumed) as stream:
-        assert payload(await asyncio.wait_for(anext(events(stream)), 10))["endpoint"] == "/stopped"
+        assert payload(await asyncio.wait_for(anext(events(stream)), PATIENCE_S))["endpoint"] == "/stopped"
 
 
 def children(pid: int) -> set[str]:

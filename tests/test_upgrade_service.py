@@ -47,7 +47,7 @@ async def test_it_is_interrupted_and_started_again(services: Services, http: aio
     services.kill("ingest_svc", signal.SIGKILL)
     assert needs_upgrade(services.db)
     services.start("ingest_svc")
-    await until(healthy(http, services.ingest_url), 30)
+    await until(healthy(http, services.ingest_url))
     await until(healthy(http, services.query_url))
     async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
         assert response.status == 200

@@ -94,12 +94,6 @@ class Wayward(ThreadingHTTPServer):
         self.duplicates += len(traces) - fresh
         return {"accepted": len(traces), "inserted": fresh, "duplicates": len(traces) - fresh}
 
-    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-        until = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < until, "waited in vain"
-            time.sleep(0.005)
-
 
 class _Handler(BaseHTTPRequestHandler):
     server: Wayward
