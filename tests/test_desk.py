@@ -15,6 +15,7 @@ import pytest
 from conftest import Client, Services, entry, until, without_room_for_threads
 from hard.stage import connected
 from hard.trouble import troubled
+from patience import PATIENCE_S
 from test_writer import checkpoint, rows
 
 from ingest_svc import handlers
@@ -27,7 +28,7 @@ from shared.storage.sqlite import companions
 
 
 async def _write_until(services: Services, http: aiohttp.ClientSession, end: Callable[[], object]) -> int:
-    """Write from several sides, end it all after a moment, and tell how many entries were acked."""
+    """Write from several sides, end it all when some were acked, and tell how many entries were acked."""
     acked = 0
 
     async def write() -> None:
@@ -43,7 +44,7 @@ async def _write_until(services: Services, http: aiohttp.ClientSession, end: Cal
                 return
 
     writers = [asyncio.create_task(write()) for _ in range(6)]
-    await asyncio.sleep(0.4)
+    await until(lambda: acked > 400)
     await asyncio.to_thread(end)
     await asyncio.gather(*writers)
     return acked
@@ -56,7 +57,7 @@ async def test_a_stop_answers_what_is_on_its_way(services: Services, http: aioht
     acked = await _write_until(services, http, lambda: codes.append(services.kill("ingest_svc", signal.SIGTERM)))
     assert codes == [0]
     assert not services.db.with_name("tracehub.db-wal").exists()
-    assert rows(services.db, "SELECT count(*) FROM traces")[0][0] >= acked > 100
+    assert rows(services.db, "SELECT count(*) FROM traces")[0][0] >= acked
     assert "Traceback" not in services.log("ingest_svc")
 
 
@@ -69,7 +70,7 @@ async def test_kill_9_leaves_a_whole_file(services: Services, http: aiohttp.Clie
     services.start("ingest_svc")
     assert rows(services.db, "PRAGMA integrity_check") == [("ok",)]
     ((count, first, last),) = rows(services.db, "SELECT count(*), min(id), max(id) FROM traces")
-    assert count >= acked > 100
+    assert count >= acked
     assert (first, last) == (1, count)
     assert rows(services.db, "SELECT sum(entries) FROM chain") == [(count,)]
 
@@ -141,7 +142,6 @@ async def test_a_writer_that_is_killed_is_replaced(services: Services, http: aio
                 return response.status == 200
 
         await until(is_back)
-    assert acked > 100
     ((count, first, last),) = rows(services.db, "SELECT count(*), min(id), max(id) FROM traces")
     assert count >= acked
     assert (first, last) == (1, count)
@@ -165,7 +165,7 @@ async def test_a_writer_is_replaced_where_no_thread_can_be_started(
     assert await status() == 200
     with without_room_for_threads(services.processes["ingest_svc"].pid):
         os.kill(services.writer_pid(), signal.SIGKILL)
-        assert {await asyncio.wait_for(status(), 10) for _ in range(2)} in ({0, 503}, {503})
+        assert {await asyncio.wait_for(status(), PATIENCE_S) for _ in range(2)} in ({0, 503}, {503})
 
     async def is_back() -> bool:
         return await status() == 200
@@ -264,9 +264,9 @@ async def test_a_request_that_gave_up_costs_the_others_nothing(settings: Setting
     waiting = [asyncio.create_task(desk.commit(columns([checkpoint(number)]))) for number in range(3)]
     await asyncio.sleep(0)
     waiting[1].cancel()
-    told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), PATIENCE_S)
     assert (told[0], type(told[1]), told[2]) == (1, asyncio.CancelledError, 1)
-    assert await asyncio.wait_for(desk.commit(columns([checkpoint(9)])), 5) == 1
+    assert await asyncio.wait_for(desk.commit(columns([checkpoint(9)])), PATIENCE_S) == 1
     await desk.close()
 
 

@@ -48,7 +48,7 @@ async def test_kill_9_of_ingest_loses_nothing_acked(services: Services, http: ai
             number += 20
 
     writers = [asyncio.create_task(write(writer)) for writer in range(8)]
-    await asyncio.sleep(1.0)
+    await until(lambda: len(acked) > 1_000)
     services.kill("ingest_svc")
     await asyncio.gather(*writers)
     services.start("ingest_svc")
@@ -57,7 +57,6 @@ async def test_kill_9_of_ingest_loses_nothing_acked(services: Services, http: ai
         async with http.get(f"{services.query_url}/traces/w{writer}") as response:
             answer: dict[str, Any] = await response.json()
         stored += [trace["suffix"] for trace in answer["traces"]]
-    assert len(acked) > 100
     assert acked <= set(stored)
     assert len(stored) == len(set(stored))
 
@@ -98,7 +97,7 @@ async def test_each_goes_on_while_the_other_is_down(services: Services, http: ai
     assert services.kill("ingest_svc", signal.SIGTERM) == 0
     async with http.get(f"{services.query_url}/traces/chain") as response:
         assert (await response.json())["count"] == 20
-    async with http.get(f"{services.query_url}/stream?timeout=20", headers={"Last-Event-ID": "18"}) as response:
+    async with http.get(f"{services.query_url}/stream?timeout=60", headers={"Last-Event-ID": "18"}) as response:
         following = events(response)
         assert [(await anext(following))["id"] for _ in range(2)] == ["19", "20"]
         services.start("ingest_svc")
@@ -109,7 +108,7 @@ async def test_each_goes_on_while_the_other_is_down(services: Services, http: ai
     async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
         assert (await response.json())["inserted"] == 1
     services.start("query_svc")
-    async with http.get(f"{services.query_url}/stream?timeout=20", headers={"Last-Event-ID": "20"}) as response:
+    async with http.get(f"{services.query_url}/stream?timeout=60", headers={"Last-Event-ID": "20"}) as response:
         following = events(response)
         assert [(await anext(following))["id"] for _ in range(2)] == ["21", "22"]
 
@@ -127,8 +126,8 @@ async def test_query_first(services: Services, http: aiohttp.ClientSession) -> N
 
     await until(is_open)
     async with (
-        http.get(f"{services.query_url}/stream?timeout=20") as all_chains,
-        http.get(f"{services.query_url}/traces/chain/stream?timeout=20") as one_chain,
+        http.get(f"{services.query_url}/stream?timeout=60") as all_chains,
+        http.get(f"{services.query_url}/traces/chain/stream?timeout=60") as one_chain,
     ):
         await all_chains.content.readuntil(b"\n\n")
         async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry(), entry()]}):
@@ -150,7 +149,7 @@ async def test_several_query_processes_on_one_file(services: Services, http: aio
     async with contextlib.AsyncExitStack() as stack:
         streams = []
         for url in urls:
-            response = await stack.enter_async_context(http.get(f"{url}/stream?timeout=20"))
+            response = await stack.enter_async_context(http.get(f"{url}/stream?timeout=60"))
             await response.content.readuntil(b"\n\n")
             streams.append(events(response))
         for number in range(1, 101):
@@ -174,6 +173,11 @@ async def test_sigterm_ends_streams_within_seconds(services: Services, http: aio
         batch = [entry(data={"filler": "x" * 10_000}) for _ in range(50)]
         async with http.post(f"{services.ingest_url}/ingest", json={"traces": batch}):
             pass
+
+    async def all_wait() -> bool:
+        async with http.get(f"{services.query_url}/stats") as response:
+            return bool((await response.json())["subscribers"] == 3)
+
     with socket.socket() as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.connect(("127.0.0.1", services.query_port))
@@ -181,8 +185,8 @@ async def test_sigterm_ends_streams_within_seconds(services: Services, http: aio
         async with http.get(f"{services.query_url}/stream?timeout=60") as response:
             await response.content.readuntil(b"\n\n")
             waiting = asyncio.create_task(http.get(f"{services.query_url}/traces/x", headers={"Prefer": "wait=60"}))
-            await asyncio.sleep(0.3)
-            async with asyncio.timeout(8):
+            await until(all_wait)
+            async with asyncio.timeout(30):
                 assert await asyncio.to_thread(services.kill, "query_svc", signal.SIGTERM) == 0
                 assert await response.read() == b""
                 async with await waiting as answer:
@@ -207,7 +211,7 @@ async def test_a_reader_that_never_reads_costs_little(services: Services, http: 
             stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stuck.connect(("127.0.0.1", services.query_port))
             stuck.sendall(b"GET /stream?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        async with http.get(f"{services.query_url}/stream?timeout=60") as response:
+        async with http.get(f"{services.query_url}/stream?timeout=600") as response:
             await response.content.readuntil(b"\n\n")
             following = events(response)
             for _ in range(50):
@@ -240,7 +244,7 @@ async def test_recorded_data_comes_out_as_it_went_in(services: Services, http: a
                 inserted += (await response.json())["inserted"]
         return inserted
 
-    async with http.get(f"{services.query_url}/stream?timeout=60") as response:
+    async with http.get(f"{services.query_url}/stream?timeout=600") as response:
         await response.content.readuntil(b"\n\n")
         feeding = asyncio.create_task(feed())
         following = events(response)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Client, entry, until
+from patience import PATIENCE_S
 from test_connection import MALFORMED
 from test_writer import rows
 
@@ -67,7 +68,7 @@ class Wire:
 
     async def answer(self) -> Answer:
         """The next answer: status line, headers, body."""
-        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 5)).decode().split("\r\n")
+        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), PATIENCE_S)).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
         return head[0], headers, await self._reader.readexactly(int(headers["content-length"]))
 
@@ -225,7 +226,7 @@ async def test_no_answer_says_more_than_is_known(ingest: Client) -> None:
         async with Wire(ingest) as wire:
             with stopped_writer(ingest) as writer_pid:
                 wire.send(GOOD, chunked=chunked)
-                await asyncio.sleep(0.05)
+                await until(lambda: ingest.server.app[DESK]._batches)  # type: ignore[union-attr]
                 os.kill(writer_pid, signal.SIGKILL)
             with pytest.raises(asyncio.IncompleteReadError) as nothing:
                 await wire.answer()
@@ -270,7 +271,7 @@ async def test_who_waits_for_a_commit_is_not_idle(
             wire.send(GOOD)
             await asyncio.sleep(0.8)
         assert (await wire.answer())[0].endswith("200 OK")
-        assert await asyncio.wait_for(wire._reader.read(), 5) == b""
+        assert await asyncio.wait_for(wire._reader.read(), PATIENCE_S) == b""
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "x" * 700])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import until
+from patience import PATIENCE_S
 
 from shared.env import Settings
 from shared.errors import BadFile, Unavailable
@@ -42,7 +43,7 @@ async def pool(writer: Writer) -> AsyncIterator[Pool]:
 
 async def all_work(pool: Pool) -> bool:
     """Whether each connection answers, at the same time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         rows = await asyncio.gather(*(pool.row("SELECT count(*) FROM entry") for _ in range(12)))
     return rows == [(1,)] * 12 and len(pool._idle) == pooling.CONNECTIONS
 
@@ -96,7 +97,7 @@ async def test_cancelled_queries_leave_the_pool_whole(pool: Pool) -> None:
 async def test_a_query_cancelled_twice_keeps_its_connection_until_it_ends(pool: Pool) -> None:
     """A client may leave in the moment in which its time is over."""
     may_end = threading.Event()
-    asked = asyncio.create_task(pool.call(lambda _: may_end.wait(10)))
+    asked = asyncio.create_task(pool.call(lambda _: may_end.wait(PATIENCE_S)))
     await until(lambda: len(pool._idle) < pooling.CONNECTIONS)
     for _ in range(2):
         asked.cancel()
@@ -111,12 +112,16 @@ async def test_a_query_cancelled_twice_keeps_its_connection_until_it_ends(pool: 
 
 async def test_a_closed_pool_says_so_to_whoever_waits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries that run are finished, those that wait for a connection are Unavailable, none hangs."""
-    running = [asyncio.create_task(pool.row(COUNT, (200_000,))) for _ in range(pooling.CONNECTIONS)]
+    may_end = threading.Event()
+    running = [asyncio.create_task(pool.call(lambda _: may_end.wait(PATIENCE_S))) for _ in range(pooling.CONNECTIONS)]
     waiting = [asyncio.create_task(pool.row("SELECT 1")) for _ in range(20)]
-    await asyncio.sleep(0.01)
-    async with asyncio.timeout(10):
-        await pool.close()
-        assert await asyncio.gather(*running) == [(200_000,)] * pooling.CONNECTIONS
+    await until(lambda: not pool._idle)
+    async with asyncio.timeout(PATIENCE_S):
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0.01)
+        may_end.set()
+        await closing
+        assert await asyncio.gather(*running) == [True] * pooling.CONNECTIONS
         told = await asyncio.gather(*waiting, pool.row("SELECT 1"), return_exceptions=True)
         assert [type(error) for error in told] == [Unavailable] * 21
         await pool.close()

@@ -250,9 +250,9 @@ async def test_an_upgrade_in_progress_holds_nothing_up(start_query: Any, setting
     """While the old file is locked, the query service goes on answering 503 instead of standing still."""
     old = earlier_release(settings.path)
     old.execute("BEGIN EXCLUSIVE")
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(9):
         query: Client = await start_query(settings)
-        for _ in range(5):
+        for _ in range(10):
             async with query.get("/health") as response:
                 assert response.status == 503
             await asyncio.sleep(0.1)

@@ -10,11 +10,13 @@ import aiohttp
 import msgspec
 import pytest
 from conftest import Client, entry, events, payload, until
+from patience import PATIENCE_S
 from test_bounds import post_long
 from test_query import healthy, post
-from test_stream import FOREVER, ids, nobody_listens, stream, take
+from test_stream import FOREVER, ids, nobody_listens, stream, take, time_is_up
 
 from query_svc.handlers import TAIL, WINDOWS
+from query_svc.long_entries import LONG_ENTRIES
 from query_svc.subscription import PENDING_BYTES
 from shared.env import Settings
 
@@ -39,7 +41,7 @@ def dial(query: Client, request: bytes, buffer_bytes: int = 4096) -> socket.sock
     """A connection of a client that reads when it likes."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-    connection.settimeout(8)
+    connection.settimeout(PATIENCE_S)
     connection.connect(("127.0.0.1", query.port))
     connection.sendall(request)
     return connection
@@ -49,12 +51,12 @@ async def test_http_1_0_gets_a_stream(ingest: Client, query: Client) -> None:
     """A proxy that speaks HTTP/1.0 gets the events as they are, up to the end of the connection."""
     await post(ingest, entry())
     for keep in (b"", b"Connection: keep-alive\r\n"):
-        connection = dial(
-            query, b"GET /stream?timeout=1&last_event_id=0 HTTP/1.0\r\nHost: localhost\r\n" + keep + b"\r\n"
-        )
+        connection = dial(query, b"GET /stream?last_event_id=0 HTTP/1.0\r\nHost: localhost\r\n" + keep + b"\r\n")
         answer = b""
         while part := await asyncio.to_thread(connection.recv, 65536):
             answer += part
+            if b"id: 1" in answer:
+                time_is_up(query)
         connection.close()
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.0 200")
@@ -66,11 +68,13 @@ async def test_http_1_0_gets_a_stream(ingest: Client, query: Client) -> None:
 async def test_a_long_frame_is_whole(ingest: Client, query: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A heartbeat that falls into it is left out, and the end of the stream's time waits for the end of it."""
     monkeypatch.setattr("query_svc.stream.HEARTBEAT_S", 0.01)
-    monkeypatch.setattr("query_svc.stream.LAST_EVENT_S", 8)
+    monkeypatch.setattr("query_svc.stream.LAST_EVENT_S", PATIENCE_S)
     await post_long(ingest, entry(data={"filler": "x" * 8_000_000}))
     windows = query.app[WINDOWS]
-    connection = dial(query, b"GET /stream?timeout=1&last_event_id=0 HTTP/1.0\r\n\r\n", 2**18)
-    await until(lambda: windows._open)
+    connection = dial(query, b"GET /stream?last_event_id=0 HTTP/1.0\r\n\r\n", 2**18)
+    await until(lambda: query.app[LONG_ENTRIES].held)
+    await asyncio.sleep(0.1)  # for a heartbeat or two
+    time_is_up(query)
     await until(lambda: not windows._open)
     answer = await asyncio.to_thread(connection.makefile("rb").read)
     connection.close()
@@ -142,7 +146,7 @@ async def test_the_end_of_the_service_ends_streams_cleanly(ingest: Client, query
     async with query.get("/stream", params=FOREVER) as response:
         await response.content.readuntil(b"\n\n")
         query.app[WINDOWS].close()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             assert await response.read() == b""
 
 
@@ -158,14 +162,14 @@ class Wanderer:
         self._got: list[int] = []
         self._told: set[int] = set()
         self._dice = dice
-        self._about = about  # the seed and the number, for who looks at a failure
+        self.about = about  # the seed and the number, for who looks at a failure
 
     async def follow(self, query: Client, chains: list[str], is_over: bool) -> None:
         """Follow for a while or, once nothing more comes, to the end; `chains` are those of row id 1, 2, ..."""
         patience = self._dice.randrange(1, 300)
         async with stream(query, self._path, self.last, timeout=1, **self._filters) as following:
             async for event in following:
-                assert event.get("event") != "reset", self._about
+                assert event.get("event") != "reset", self.about
                 if event.get("event") == "gap":
                     self._miss(payload(event), chains)
                 elif "id" in event:
@@ -177,25 +181,23 @@ class Wanderer:
                 if self._dice.random() < 0.02:
                     await asyncio.sleep(self._dice.random() * 0.4)
 
-    @property
-    def count(self) -> int:
-        """Of the entries that it got or was told are lost."""
-        return len(self._got) + len(self._told)
-
     def _miss(self, gap: dict[str, int], chains: list[str]) -> None:
         """A gap begins right behind what the client had, but for entries that were not meant for it."""
-        assert gap["from"] > self.last, (self._about, self.last, gap)
+        assert gap["from"] > self.last, (self.about, self.last, gap)
         passed = set(range(self.last + 1, gap["from"])) - self._told
-        assert all(self._wants not in (None, chains[id - 1]) for id in passed), (self._about, self.last, gap)
+        assert all(self._wants not in (None, chains[id - 1]) for id in passed), (self.about, self.last, gap)
         self._told.update(range(gap["from"], gap["to"] + 1))
 
     def look_back(self, chains: list[str]) -> None:
-        """All that was meant for it came, in order and once, or was told to be lost."""
-        assert self._got == sorted(set(self._got)), self._about
-        assert all(self._wants in (None, chains[id - 1]) for id in self._got), self._about
+        """All that came was meant for it, and came in order and once."""
+        assert self._got == sorted(set(self._got)), self.about
+        assert all(self._wants in (None, chains[id - 1]) for id in self._got), self.about
+
+    def lacks(self, chains: list[str]) -> set[int]:
+        """What was meant for it and neither came nor was told to be lost."""
         start = self._first or min([*self._got[:1], *self._told, len(chains) + 1]) - 1
         meant = {id for id in range(start + 1, len(chains) + 1) if self._wants in (None, chains[id - 1])}
-        assert meant <= set(self._got) | self._told, (self._about, sorted(meant - set(self._got) - self._told)[:5])
+        return meant - set(self._got) - self._told
 
 
 async def test_clients_that_come_go_resume_and_dawdle(
@@ -221,11 +223,13 @@ async def test_clients_that_come_go_resume_and_dawdle(
     async def wander(number: int) -> None:
         await asyncio.sleep(dice.random())
         client = Wanderer(number, dice.choice([0, len(chains) // 2]), dice, (seed, number))
-        is_last = False
-        while not is_last:  # one that began when all was there, and brought nothing: a busy server takes several
-            was_over, before = is_over.is_set(), client.count
-            await client.follow(dice.choice(queries), chains, was_over)
-            is_last = was_over and client.count == before
+        while not is_over.is_set():
+            await client.follow(dice.choice(queries), chains, is_over=False)
+        for _ in range(30):  # a busy server takes several
+            await client.follow(dice.choice(queries), chains, is_over=True)
+            if not client.lacks(chains):
+                break
+        assert not client.lacks(chains), client.about
         client.look_back(chains)
 
     clients = [asyncio.create_task(wander(number)) for number in range(24)]

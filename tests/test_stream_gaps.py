@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 from conftest import Client, Services, entry, events, payload, until
+from patience import PATIENCE_S
 from test_query import expire, get, post
 from test_stream import FOREVER, ids, nobody_listens, stream, take
 
@@ -186,7 +187,7 @@ async def test_a_snapshot_put_in_place_beside_a_query_process(
         services.start("ingest_svc")
         await until(is_stored)
         had: list[str | None] = []  # since it was last told to start over
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while had != ["1", "2", "3", "4"]:
                 event = await anext(following)
                 had = [] if event.get("event") == "reset" else [*had, event.get("id")]

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from conftest import Services, until, without_room_for_threads
+from patience import PATIENCE_S
 
 from query_svc import filters
 from query_svc.subscription import Frames, Subscription
@@ -51,7 +52,7 @@ async def tail(writer: Writer) -> AsyncIterator[Tail]:
 async def collect(pending: Subscription, upto: int) -> list[int]:
     """Row ids that a subscription is handed, up to one."""
     found: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not found or found[-1] < upto:
             frames = await pending.frames()
             assert frames, "behind"
@@ -124,7 +125,7 @@ async def test_a_look_that_fails_leaves_no_lock(tail: Tail, writer: Writer, monk
 
         monkeypatch.setattr(own, "entries_after", sometimes)
         writer.write([some(5)], 0)
-        async with asyncio.timeout(5), tail.subscription("chain"):
+        async with asyncio.timeout(PATIENCE_S), tail.subscription("chain"):
             assert await collect(pending, 5) == [1, 2, 3, 4, 5]
 
 
@@ -145,12 +146,13 @@ async def test_why_it_waits_is_logged_once(
     assert caplog.text.count("the tail waits: damaged") == 1
 
 
-async def test_requests_do_not_hold_up_the_tail(tail: Tail, writer: Writer) -> None:
+async def test_requests_do_not_hold_up_the_tail(tail: Tail, writer: Writer, monkeypatch: Any) -> None:
     """While every connection for requests is busy, live entries come and streams begin."""
+    monkeypatch.setattr(pooling, "DEADLINE_S", 2 * PATIENCE_S)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     busy = [asyncio.create_task(tail.reader._pool.rows(endless)) for _ in range(2 * pooling.CONNECTIONS)]
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(3), tail.subscription() as pending:
+    async with asyncio.timeout(PATIENCE_S), tail.subscription() as pending:
         writer.write([some(3)], 0)
         assert await collect(pending, 3) == [1, 2, 3]
     assert not any(task.done() for task in busy)
@@ -172,7 +174,7 @@ async def test_a_file_that_goes_and_comes(tail: Tail, writer: Writer, tmp_path: 
         for suffix in ("-wal", "-shm"):
             writer.path.with_name(f"{writer.path.name}{suffix}").unlink(missing_ok=True)
         fresh.path.replace(writer.path)
-        assert (await asyncio.wait_for(pending.frames(), 5), pending.behind) == (b"", None)
+        assert (await asyncio.wait_for(pending.frames(), PATIENCE_S), pending.behind) == (b"", None)
         assert await tail.reader.newest() == tail.cursor == 3
 
 
@@ -203,7 +205,7 @@ async def test_a_tail_that_is_behind_leaves_others_their_turn(tail: Tail, writer
     async with tail.subscription():
         watching = asyncio.create_task(watch())
         writer.write([some(500)], 0)
-        await asyncio.wait_for(watching, 10)
+        await asyncio.wait_for(watching, PATIENCE_S)
     assert set(seen) >= set(range(10, 500, 10))
 
 
