@@ -28,15 +28,11 @@ Held = Callable[[], set[type]]
 def held(ingest: Client, query: Client) -> Iterator[Held]:
     """What there is of requests since the test began. Nobody searches for garbage."""
     gc.collect()
+    gc.freeze()  # what was there before is not looked at
     gc.disable()
-    before = [one for one in gc.get_objects() if type(one) in (web.Request, Columns, StreamReader)]
-    known = set(map(id, before))
-    yield lambda: {
-        type(one)
-        for one in gc.get_objects()
-        if type(one) in (web.Request, Columns, StreamReader) and id(one) not in known
-    }
+    yield lambda: {type(one) for one in gc.get_objects()} & {web.Request, Columns, StreamReader}
     gc.enable()
+    gc.unfreeze()
 
 
 def writer_of(ingest: Client) -> int:

@@ -23,7 +23,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=5), inner, max_size=20),
     max_leaves=40,
 )
-objects = st.dictionaries(st.text(max_size=40), values, max_size=20)
+objects = st.dictionaries(st.text(max_size=40), values, max_size=4)
 
 
 def both_ways(body: bytes, depth: int = 64) -> list[str]:
