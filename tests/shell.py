@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Services, both_services
+from patience import PATIENCE_S
 from tracehub import TraceHubQueryClient
 from tracehub.connection import Connection
 
@@ -31,21 +32,23 @@ class Shell:
     def run(
         self, *words: str, program: str = "tracehub", text: str | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        """One command, ended within 30 s."""
+        """One command, ended however slow the machine is."""
         return subprocess.run(
             [BIN / program, *words],
             env={**self.environ, **environ},
             input=text,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
 
     def run_in(self, before: str, *words: str) -> subprocess.CompletedProcess[str]:
         """One command in a shell that did something else before."""
         command = ["sh", "-c", f'{before}; exec "$0" "$@"', BIN / "tracehub", *words]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
 
     def run_each(self, *commands: tuple[str, ...], **environ: str) -> Iterator[subprocess.CompletedProcess[str]]:
         """Several commands side by side, each a process; in their order."""

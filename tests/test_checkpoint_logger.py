@@ -30,6 +30,7 @@ from checkpoint_logger import (
 from checkpoint_logger.suffix import new_suffix
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 from traced import tracing
 from wayward import Wayward, wayward
 
@@ -69,7 +70,7 @@ def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**clean, **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Services, entry
+from patience import PATIENCE_S
 from shell import Shell, hub, shell
 from wayward import Reply, wayward
 
@@ -215,7 +216,9 @@ sys.argv = ["tracehub", "show", "x", "--url", "http://127.0.0.1:9"]
 from tracehub.cli import tracehub
 tracehub()
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert (ended.returncode, ended.stderr.count("\n")) == (69, 1)
 
 

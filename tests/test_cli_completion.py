@@ -9,6 +9,7 @@ import time
 
 import pytest
 from conftest import entry
+from patience import PATIENCE_S
 from shell import BIN, Shell, hub, shell
 
 __all__ = ["hub", "shell"]
@@ -27,7 +28,7 @@ class Terminal:
     def type(self, text: str, until: str) -> None:
         """Type, and wait until the screen shows something."""
         os.write(self._ours, text.encode())
-        shown, deadline = b"", time.monotonic() + 20
+        shown, deadline = b"", time.monotonic() + PATIENCE_S
         while until.encode() not in shown:
             assert time.monotonic() < deadline, shown
             if select.select([self._ours], [], [], 0.2)[0]:
@@ -52,7 +53,7 @@ def test_bash_completes_commands_and_plain_ids(shell: Shell) -> None:
     """
     )
     ended = subprocess.run(
-        ["bash", "-c", script], env=shell.environ, capture_output=True, text=True, timeout=30, check=False
+        ["bash", "-c", script], env=shell.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     told = ended.stdout.splitlines()
     assert told[:4] == ["snapshot", "whole-1", "show", "list"], ended.stderr
@@ -71,7 +72,7 @@ def test_fish_completes_commands_and_plain_ids(shell: Shell) -> None:
     script = f"set -x PATH {BIN} $PATH; tracehub completion fish | source; {asked}"
     ended = subprocess.run(
         ["fish", "--no-config", "-c", script],
-        env=shell.environ, capture_output=True, text=True, timeout=60, check=False,
+        env=shell.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     told = [line.split()[0] for line in ended.stdout.splitlines()]
     assert told == ["snapshot", "whole-1", "show", "list", "parted,2"], ended

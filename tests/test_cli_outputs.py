@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from conftest import entry
+from patience import PATIENCE_S
 from shell import BIN, Shell, hub, shell
 
 __all__ = ["hub", "shell"]  # fixtures
@@ -29,7 +30,12 @@ def test_output_that_nobody_reads_is_exit_code_141(shell: Shell, words: tuple[st
     unread, output = os.pipe()
     os.close(unread)
     ended = subprocess.run(
-        [BIN / "tracehub", *words], env=shell.environ, stdout=output, stderr=subprocess.PIPE, timeout=30, check=False
+        [BIN / "tracehub", *words],
+        env=shell.environ,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE_S,
+        check=False,
     )
     os.close(output)
     assert (ended.returncode, ended.stderr) == (141, b"")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Services, free_port
+from patience import PATIENCE_S
 from shell import BIN, Shell
 
 
@@ -102,7 +103,7 @@ def test_start_in_the_foreground_ends_with_ctrl_c(alone: Shell) -> None:
         if "query_svc listens" in line:
             break
     server.send_signal(signal.SIGINT)
-    server.communicate(timeout=30)
+    server.communicate(timeout=PATIENCE_S)
     assert server.returncode == 0
 
 
@@ -117,7 +118,7 @@ def test_start_outlives_outputs_that_take_nothing(alone: Shell, tmp_path: Path, 
             held = (tmp_path / ".local/share/tracehub/tracehub.db.pid").read_text()
         finally:
             alone.run("stop")
-        _, said = server.communicate(timeout=30)
+        _, said = server.communicate(timeout=PATIENCE_S)
     assert (held.strip(), server.returncode) == (str(server.pid), 0)
     assert "Traceback" not in said
 

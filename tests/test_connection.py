@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Client, entry
+from patience import PATIENCE_S
 
 from shared.env import Settings
 from shared.web import serve
@@ -67,7 +68,7 @@ async def answers(client: Client, request: bytes) -> bytes:
     answered = b""
     try:
         writer.write(request)
-        while part := await asyncio.wait_for(reader.read(2**16), 0.5 if answered else 2):
+        while part := await asyncio.wait_for(reader.read(2**16), 0.5 if answered else 5):
             answered += part
     except (TimeoutError, ConnectionError):
         pass
@@ -101,7 +102,7 @@ async def test_who_asks_nothing_is_let_go(
     for asked in (b"", GET + b"\r\n"):
         reader, writer = await asyncio.open_connection(client.host, client.port)
         writer.write(asked + begun)
-        answered = await asyncio.wait_for(reader.read(), 5)
+        answered = await asyncio.wait_for(reader.read(), PATIENCE_S)
         assert answered.startswith(b"HTTP/1.1 503" if asked else b"")
         writer.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from patience import PATIENCE_S
 
 from shared import env
 from shared.env import VERSION, SettingError, Settings, read_settings, refuse_open_address
@@ -19,7 +20,12 @@ SERVICES = ["ingest_svc", "query_svc"]
 def start(service: str, *flags: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a service that is expected to end by itself."""
     return subprocess.run(
-        [sys.executable, "-m", service, *flags], env=environ, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", service, *flags],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

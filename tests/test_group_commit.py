@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import until
+from patience import PATIENCE_S
 from test_writer import HOUR_MS, checkpoint, rows
 
 from ingest_svc import group_commit, messages
@@ -47,7 +48,7 @@ class Service:
 
     def __init__(self, path: Path) -> None:
         self._socket, self._theirs = socket.socketpair()
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE_S)
         self._answers = Messages(Answer)
         self.keeper = Keeper(path, 24 * HOUR_MS)
         self.keeper.open(lambda _: None, lambda: True)
@@ -71,7 +72,7 @@ class Service:
         """Hang up and see the writer end."""
         self._socket.close()
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         self._theirs.close()
         self._doorbell.close()
@@ -194,7 +195,7 @@ async def test_each_commit_rings(service: Service, tmp_path: Path) -> None:
     for asks in ([batch(1)], [Call("expire", (1,)), batch(2)]):
         await asyncio.to_thread(service.ask, ALL_IS_DUE)
         await asyncio.to_thread(service.ask, *asks)
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), PATIENCE_S)
         heard.clear()
     listener.close()
 

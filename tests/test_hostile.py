@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from conftest import Services, entry
 from hostile import MIB, Hostile, corpus, with_data
+from patience import PATIENCE_S
 
 MEMORY = 50 * MIB  # that a service may hold more of than before
 TURN_S = 0.1  # that no body may hold the event loop for
@@ -36,7 +37,7 @@ class Heart:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.communicate(timeout=5)
+        self._process.communicate(timeout=PATIENCE_S)
 
 
 class Tried(NamedTuple):

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from conftest import Services, entry
+from patience import PATIENCE_S
 
 from shared.log import Printable
 
@@ -63,7 +64,7 @@ async def hub(services: Services) -> AsyncIterator[Services]:
 async def frames(response: aiohttp.ClientResponse, count: int) -> list[bytes]:
     """So many frames that carry an entry, as they are on the wire."""
     found: list[bytes] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < count:
             frame = await response.content.readuntil(b"\n\n")
             found += [frame] if frame.startswith(b"id: ") else []
@@ -149,7 +150,7 @@ def test_a_hostile_path_is_one_line_of_the_log(services: Services) -> None:
     services.start("query_svc")
     environ = {"PATH": "/usr/bin:/bin", "TRACEHUB_DB": str(services.db), "TRACEHUB_PORT": str(services.ingest_port)}
     command = [sys.executable, "-m", "ingest_svc"]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=20)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert ended.returncode == 1
     *lines, last = ended.stderr[:-1].split("\n")
     assert last.startswith("ingest_svc: ") and last.isprintable() and "is damaged or no database" in last

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ import pytest
 from checkpoint_logger import get_checkpoint_logger, get_correlation_id
 from conftest import free_port
 from fastapi import BackgroundTasks, FastAPI, WebSocket
+from patience import PATIENCE_S
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
+from test_client_processes import get
 from traced import Traced, tracing
 from tracehub.integrations.asgi import TraceHubMiddleware
 from wayward import Wayward
@@ -246,15 +247,8 @@ def test_uvicorn_delivers_before_it_ends_itself(server: Wayward, tmp_path: Path,
         },
     )  # fmt: skip
     try:
-        until = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/x")
-                break
-            except httpx.ConnectError:
-                assert time.monotonic() < until, "uvicorn did not start"
-                time.sleep(0.05)
+        get(port, "/x")
     finally:
         process.terminate()
-        assert process.wait(20) == -signal.SIGTERM
+        assert process.wait(PATIENCE_S) == -signal.SIGTERM
     assert [entry["direction"] for entry in server.entries] == ["->", "<-"]

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from patience import PATIENCE_S, wait_until
 from wayward import Wayward
 
 APP = """
@@ -49,20 +50,17 @@ def run(tmp_path: Path, server: Wayward, signals: str, publish: str, done: int) 
         **os.environ, "BROKER": str(folder), "SIGNALS": signals, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1",
         "TRACEHUB_FLUSH_INTERVAL": "60", "TRACEHUB_BATCH_SIZE": "1000",
     }  # fmt: skip
-    subprocess.run([sys.executable, "-c", publish], cwd=tmp_path, env=environ, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", publish], cwd=tmp_path, env=environ, check=True, timeout=PATIENCE_S)
     command = ["celery", "-A", "work", "worker", "-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
     worker = subprocess.Popen(
         [sys.executable, "-m", *command], cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
-        until = time.monotonic() + 40
-        while list(folder.glob("*.msg")):
-            assert time.monotonic() < until, "the worker did not take its work"
-            time.sleep(0.1)
+        wait_until(lambda: not list(folder.glob("*.msg")), lambda: "the worker did not take its work")
         time.sleep(0.5)
     finally:
         worker.send_signal(signal.SIGTERM)
-        _, errors = worker.communicate(timeout=30)
+        _, errors = worker.communicate(timeout=PATIENCE_S)
     assert len(server.entries) == done, errors.decode()
     assert server.duplicates == 0
 
@@ -123,7 +121,7 @@ except SystemExit:
 def run_eagerly(server: Wayward, tasks: str) -> None:
     """Tasks that run where they are called, in a process of their own."""
     environ = {**os.environ, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1"}
-    subprocess.run([sys.executable, "-c", EAGER + tasks], env=environ, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", EAGER + tasks], env=environ, check=True, timeout=PATIENCE_S)
 
 
 def test_an_eager_task_stays_in_the_chain_and_tells_what_broke_it_off(server: Wayward) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from checkpoint_logger import get_correlation_id
 from flask import Flask, Response, request, stream_with_context
+from patience import PATIENCE_S
 from traced import Traced, tracing
 from tracehub.integrations.wsgi import TraceHubMiddleware
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -123,7 +124,7 @@ body = application(environ, lambda status, headers: print(status, dict(headers)[
 print(b"".join(body).decode())
 body.close()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.stdout.split("\n")[:2] == ["200 OK dj-1", "dj-1"], done.stderr
     assert traced.steps == [("->", "REST", "GET /x", None), ("<-", "REST", "GET /x", {"status": 200})]
 

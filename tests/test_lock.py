@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Client, entry, until
+from patience import PATIENCE_S
 from test_ingest import post, refused
 from test_query import healthy
 
@@ -84,7 +85,7 @@ def test_an_open_address_needs_a_secret(tmp_path: Path, secret: str) -> None:
     """On an address that others reach, a service without a secret, or with commas for one, does not start."""
     environ = {**os.environ, "TRACEHUB_SECRET": secret, "TRACEHUB_DB": str(tmp_path / "tracehub.db")}
     command = [sys.executable, "-m", "ingest_svc", "--host", "0.0.0.0", "--port", "0"]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert "TRACEHUB_SECRET" in ended.stderr
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Client, entry
+from patience import PATIENCE_S
 
 from shared.env import Settings
 from shared.errors import Misdirected
@@ -39,7 +40,7 @@ async def raw(client: Client, head: bytes, body: bytes = b"") -> tuple[int, byte
     """What comes back for a request that no library would write."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(head + b"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    answered = await asyncio.wait_for(reader.read(), 10)
+    answered = await asyncio.wait_for(reader.read(), PATIENCE_S)
     writer.close()
     return int(answered.split()[1]), answered
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from test_running import Terminal, run  # noqa: F401  # what pytest finds by name here
 from tracehub.spool import Spool
 
@@ -77,7 +78,7 @@ def test_a_file_that_only_another_user_may_use(tmp_path: Path) -> None:
     path = tmp_path / "tracehub.db"
     path.touch(0)
     command = [*powerless(), sys.executable, "-m", "ingest_svc", "--db", path, "--port", "0"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     advice = "check that it exists and that this user may write it and its directory"
     assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, f"ingest_svc: cannot open {path}: {advice}")
 
@@ -90,5 +91,5 @@ def test_a_directory_that_a_reader_may_not_enter(tmp_path: Path) -> None:
         "import sys, pathlib; from shared.storage.tail_reader import TailReader; TailReader(pathlib.Path(sys.argv[1]))"
     )
     command = [*powerless(), sys.executable, "-c", code, path]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ended.stderr.splitlines()[-1].endswith(f"Unavailable: cannot look for {path}: Permission denied")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Client, entry, until
+from patience import PATIENCE_S
 from test_connection import answers
 
 from ingest_svc.handlers import INTAKE
@@ -76,7 +77,7 @@ async def test_what_frames_a_body(ingest: Client, rest: bytes) -> None:
     writer.write(CHUNKED)
     await asyncio.sleep(0.05)
     writer.write(rest)
-    told = await asyncio.wait_for(reader.read(), 5)
+    told = await asyncio.wait_for(reader.read(), PATIENCE_S)
     assert told.startswith(b"HTTP/1.1 400") and told.count(b"HTTP/1.") == 1, told
     writer.close()
 
@@ -90,7 +91,7 @@ async def test_what_frames_a_body_that_nobody_reads(
     writer.write(CHUNKED.replace(b"/ingest", b"/nowhere"))
     assert await status_and_count(reader) == (404, None)
     writer.write(rest)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
     writer.close()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -173,6 +174,6 @@ async def test_what_comes_behind_an_upgrade_keeps_its_order(ingest: Client) -> N
 
 async def status_and_count(reader: asyncio.StreamReader) -> tuple[int, Any]:
     """Of the next answer: its status, and how many entries it says were accepted."""
-    start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
     length = int(start.lower().partition(b"content-length:")[2].split()[0])
     return int(start[9:12]), json.loads(await reader.readexactly(length)).get("accepted")

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Client, entry, until
+from patience import PATIENCE_S
 from test_ingest import refused
 from test_query import chain, healthy
 from yarl import URL
@@ -91,7 +92,7 @@ async def test_a_request_through_a_proxy_is_redirected_as_well(ingest: Client) -
     """A request line with a whole address in it leads to its path."""
     reader, writer = await asyncio.open_connection(ingest.host, ingest.port)
     writer.write(b"GET http://localhost:8099/traces/a%2Fb?x=%41 HTTP/1.1\r\nHost: localhost:8099\r\n\r\n")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
     writer.close()
     assert b"Location: http://localhost:8100/traces/a%2Fb?x=%41\r\n" in head
 

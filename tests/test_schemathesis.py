@@ -13,6 +13,7 @@ import aiohttp
 import hypothesis
 import schemathesis
 from conftest import Services, entry
+from patience import PATIENCE_S
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 from schemathesis.transport import get as load_transports
@@ -94,7 +95,7 @@ async def streams_made_up(services: Services, examples: int, seed: int = 7) -> C
     """Ask for streams; each answer is checked against the document, each stream for its frames. Gives the statuses."""
 
     def ask(request: Any) -> int:
-        answer = request.call(timeout=20)
+        answer = request.call(timeout=PATIENCE_S)
         request.validate_response(answer, checks=STREAM_CHECKS)
         if answer.status_code == 200:
             assert STREAM.fullmatch(answer.content.decode()), answer.content[:1000]

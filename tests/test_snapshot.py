@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 from test_writer import HOUR_MS, checkpoint, rows
 
@@ -41,7 +42,7 @@ def test_one_that_was_cut_short_has_no_name(database: Path, tmp_path: Path, numb
         assert copying.poll() is None
         time.sleep(0.001)
     copying.send_signal(number)
-    copying.wait(30)
+    copying.wait(PATIENCE_S)
     if target.exists():  # it was done by then
         assert rows(target, "SELECT count(*) FROM traces") == [(ENTRIES,)]
         target.unlink()

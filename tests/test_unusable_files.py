@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from conftest import Services, entry, free_port, until
+from patience import PATIENCE_S
 from test_writer import HOUR_MS, rows
 
 from shared.storage.sqlite import VERSION
@@ -23,7 +24,7 @@ def start_and_fail(path: Path) -> str:
         [sys.executable, "-m", "ingest_svc", "--db", path, "--port", str(free_port())],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert ended.returncode == 1, ended.stderr
