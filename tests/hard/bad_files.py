@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from conftest import Services, entry
+from patience import PATIENCE_S
 from test_unusable_files import foreign, newer
 
 from hard.report import Report, Scale
@@ -95,7 +96,7 @@ async def _replaced(services: Services, make: Callable[[Path], None]) -> float:
 async def _until(what: str, ask: Callable[[], Awaitable[Answer]], status: int) -> None:
     begun = time.monotonic()
     while (answer := await ask()).status != status:
-        assert time.monotonic() - begun < 20, f"{what}: {answer}"
+        assert time.monotonic() - begun < PATIENCE_S, f"{what}: {answer}"
         await asyncio.sleep(0.02)
 
 

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from conftest import Services, entry
+from patience import PATIENCE_S
 
 from hard.followers import follow, until_all
 from hard.report import Report, Scale
@@ -86,7 +87,7 @@ async def _timeouts(services: Services) -> None:
         assert answer.status == 200, answer
         assert time.monotonic() - begun > 0.9, "a wait ended early"
 
-    await asyncio.gather(asyncio.wait_for(wait(), 20), until_all([stream], lambda one: one.is_clean, 20))
+    await asyncio.gather(asyncio.wait_for(wait(), PATIENCE_S), until_all([stream], lambda one: one.is_clean))
     assert time.monotonic() - begun > 0.9, "a stream ended early"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from conftest import Services, entry
+from patience import PATIENCE_S
 
 from hard.report import NotHere, Report, Scale
 from hard.stage import beside, connected, memory_mb, percentile, started
@@ -104,7 +105,7 @@ async def _read(port: int) -> None:
 async def _try(services: Services, grow: Callable[[], None], scale: Scale, report: Report) -> None:
     writers = Writers(services.ingest_port)
     async with beside(*(writers.write(number) for number in range(WRITERS)), _read(services.query_port)):
-        await asyncio.wait_for(writers.is_full.wait(), 60)
+        await asyncio.wait_for(writers.is_full.wait(), PATIENCE_S)
         await asyncio.sleep(scale.of(1, 15))  # the heap takes its size
         pids = [process.pid for process in services.processes.values()]
         before, full_s = [memory_mb(pid) for pid in pids], scale.of(1, 30)
@@ -117,11 +118,11 @@ async def _try(services: Services, grow: Callable[[], None], scale: Scale, repor
         grow()
         begun = time.monotonic()
         while len(writers.acked) < held + 100:
-            assert time.monotonic() - begun < 20, "with room again, writing did not go on within 20 s"
+            assert time.monotonic() - begun < PATIENCE_S, "with room again, writing did not go on in time"
             await asyncio.sleep(0.02)
         report.figure("recovered_after_ms", (time.monotonic() - begun) * 1000)
     slowest_ms = max(writers.refusals_ms)
-    assert slowest_ms < 1_000, f"a refusal took {slowest_ms:.0f} ms"
+    assert scale.short or slowest_ms < 1_000, f"a refusal took {slowest_ms:.0f} ms"
     assert writers.acked <= {suffix for (suffix,) in rows(services.db, "SELECT suffix FROM traces")}
     await asyncio.to_thread(is_whole, services.db)
     report.figure("refusal_p50_ms", percentile(writers.refusals_ms, 50))
@@ -148,11 +149,13 @@ async def _delete(scale: Scale, report: Report) -> None:
                 answer = await connection.call("DELETE", "/cleanup")
                 assert answer.status == 200, answer
                 while (await connection.post([entry()])).status != 200:
-                    assert time.monotonic() - begun < 20, f"no room after deletions: {services.log('ingest_svc')}"
+                    assert time.monotonic() - begun < PATIENCE_S, (
+                        f"no room after deletions: {services.log('ingest_svc')}"
+                    )
                     await asyncio.sleep(0.02)
             waits_ms.append((time.monotonic() - begun) * 1000)
             while rows(services.db, "SELECT count(*) FROM entry WHERE id <= ?", (newest,)) != [(0,)]:
-                assert time.monotonic() - begun < 20, "entries past retention are still there"
+                assert time.monotonic() - begun < PATIENCE_S, "entries past retention are still there"
                 await asyncio.sleep(0.02)
             await asyncio.to_thread(is_whole, services.db)
     report.tried(rounds, "full disks with deletions")

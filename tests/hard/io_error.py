@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from conftest import entry
+from patience import PATIENCE_S
 
 from hard.report import Report, Scale
 from hard.stage import Connection, connected
@@ -67,6 +68,6 @@ async def _fail(
 async def _until_it_works(connection: Connection) -> float:
     begun = time.monotonic()
     while (await connection.get("/health")).status != 200:
-        assert time.monotonic() - begun < 20, "the disk is sound again, and health is not"
+        assert time.monotonic() - begun < PATIENCE_S, "the disk is sound again, and health is not"
         await asyncio.sleep(0.05)
     return (time.monotonic() - begun) * 1000

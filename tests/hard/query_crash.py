@@ -1,10 +1,11 @@
 """kill -9 of the query process."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 
-from conftest import entry
+from conftest import entry, until
 
 from hard.followers import follow
 from hard.report import Report, Scale
@@ -65,10 +66,8 @@ async def run(scale: Scale, report: Report) -> None:
             async with connected(services.ingest_port) as connection:
                 await connection.get("/health")  # behind what was still on its way
             there = [id for (id,) in rows(services.db, "SELECT id FROM entry ORDER BY id")]
-            for _ in range(400):
-                if all(client.ids and client.ids[-1] == there[-1] for client in clients):
-                    break
-                await asyncio.sleep(0.05)
+            with contextlib.suppress(AssertionError):  # what is missing is told below
+                await until(lambda: all(client.ids and client.ids[-1] == there[-1] for client in clients))
         for client in clients:
             assert client.ids == sorted(set(client.ids)), "a client got an entry twice, or out of order"
             assert client.ids == there, (

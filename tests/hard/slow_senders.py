@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from patience import PATIENCE_S
+
 from hard.report import Report, Scale
 from hard.stage import beside, connected, latencies, memory_mb, percentile, started
 
@@ -25,7 +27,7 @@ async def run(scale: Scale, report: Report) -> None:
             *(_dawdle(port, statuses) for _ in range(slow)), *(_say_nothing(port) for _ in range(silent))
         ):
             begun = time.monotonic()
-            while (passed := time.monotonic() - begun) < seconds:
+            while (passed := time.monotonic() - begun) < seconds or (len(statuses) < slow and passed < 2 * PATIENCE_S):
                 report.progress(passed, seconds, "seconds")
                 crowd_ms += await latencies(port, 0.5, size=10)
             grew = memory_mb(pid) - before
