@@ -54,8 +54,8 @@ async def browser(chromium: str) -> AsyncIterator[Any]:
 async def page(browser: Any) -> AsyncIterator[Any]:
     """A page of a fresh profile; whatever it complains of in its console fails the test, unless in `page.forgiven`."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)  # only what never comes is waited for so long
     page = await context.new_page()
-    page.set_default_timeout(10_000)
     complaints: list[str] = []
     page.forgiven = []
     page.on(
@@ -91,6 +91,12 @@ def store_partly_expired(services: Any, gone: list[dict[str, Any]], left: list[d
     with closing(Writer(services.db, DAY_MS, synced=False)) as writer:
         writer.write([decode_batch(json.dumps({"traces": gone + left}).encode())], int(time.time() * 1000))
         writer.expire(len(gone) + 1, len(gone))
+
+
+async def visit(page: Any, address: str) -> None:
+    """Open an address on an empty page: what stood there before is not taken for what is waited for."""
+    await page.goto("about:blank")
+    await page.goto(address)
 
 
 async def barriers(page: Any) -> list[str]:

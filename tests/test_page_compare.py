@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browser import barriers, send, store_partly_expired
+from browser import barriers, send, store_partly_expired, visit
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -24,9 +24,8 @@ def chain(correlation_id: str, *steps: Step) -> list[dict[str, Any]]:
 
 
 async def compare(page: Any, hub: Services, *ids: str) -> None:
-    """Open the comparison on an empty page, so that no rows of an earlier one are taken for its rows."""
-    await page.goto("about:blank")
-    await page.goto(f"{hub.query_url}/#/compare/{'/'.join(quote(each, safe='') for each in ids)}")
+    """Open the comparison."""
+    await visit(page, f"{hub.query_url}/#/compare/{'/'.join(quote(each, safe='') for each in ids)}")
     await page.wait_for_selector(".compared .virtual .row")
 
 
