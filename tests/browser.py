@@ -99,6 +99,11 @@ async def visit(page: Any, address: str) -> None:
     await page.goto(address)
 
 
+async def painted(page: Any) -> None:
+    """Wait until what changed is on the screen."""
+    await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 async def barriers(page: Any) -> list[str]:
     """What axe-core finds on the page that keeps people out: WCAG and the practices that it counts as best."""
     from axe_playwright_python.async_playwright import Axe

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from browser import barriers, send
+from browser import barriers, painted, send
 from conftest import Services
 from test_page_chain import open_chain, step
 
@@ -21,7 +21,8 @@ async def test_the_selected_step_stays_while_more_comes(page: Any, hub: Services
     await page.evaluate("getSelection().selectAllChildren(document.querySelector('.details dd'))")
     send(hub, [step("stays", 2, "->", "VM"), step("stays", 3, "<-", "WS")])
     await page.wait_for_selector(".numbers:has-text('4 entries')")
-    await page.wait_for_timeout(1_200)  # the panel counts on
+    took = await page.locator(".details .took").text_content()
+    await page.wait_for_function("was => document.querySelector('.details .took').textContent !== was", arg=took)
     assert await page.locator(".details .leaf:has-text('1')").is_visible()
     assert await page.evaluate(FOCUS) == "{1}"
     assert "+0 ms" in await page.evaluate("String(getSelection())")
@@ -57,19 +58,20 @@ async def test_what_is_selected_stays_so_in_a_sequence(page: Any, hub: Services)
     """The lines of the selected step are marked, also after more came."""
     marked = """() => {
         const canvas = document.querySelector('.stage canvas');
-        return [...canvas.getContext('2d').getImageData(4 * devicePixelRatio, 52 * devicePixelRatio, 1, 1).data].join();
+        const context = canvas.getContext('2d', { alpha: false });
+        return [...context.getImageData(4 * devicePixelRatio, 52 * devicePixelRatio, 1, 1).data].join();
     }"""
+    unlike = f"others => [({marked})()].find((is) => !others.includes(is))"
+    empty = "0,0,0,255"  # a canvas is, for a moment
     page.forgiven += ["willReadFrequently"]  # of a canvas whose pixels a test looks at
     send(hub, [step("marked", 0, "->")])
     await open_chain(page, hub, "marked", "?view=sequence")
-    plain = await page.evaluate(marked)
+    plain = await (await page.wait_for_function(unlike, arg=[empty])).json_value()
     await page.keyboard.press("j")
-    unlike = f"others => [({marked})()].find((is) => !others.includes(is))"
-    painted = await page.wait_for_function(unlike, arg=[plain, "0,0,0,0"])  # a canvas is empty for a moment
-    chosen = await painted.json_value()
+    chosen = await (await page.wait_for_function(unlike, arg=[empty, plain])).json_value()
     send(hub, [step("marked", 1, "->", "WS")])
     await page.wait_for_selector(".numbers:has-text('2 entries')")
-    await page.wait_for_timeout(100)
+    await painted(page)
     await page.wait_for_function(f"was => ({marked})() === was", arg=chosen)
 
 

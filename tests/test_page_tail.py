@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 import pytest
-from browser import barriers, send
+from browser import barriers, painted, send
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS = ".tail .row:has(a[href]):not([hidden])"
+LENGTH = "list => parseInt(list.style.height) / list.querySelector('.row').offsetHeight"
 OWN_FILE_ROOM = 11_000  # entries that the tab keeps, with slack
 
 
@@ -49,8 +50,7 @@ async def shows(page: Any, endpoint: str) -> None:
 
 async def length(page: Any) -> int:
     """How many rows the list has, on the screen or not."""
-    script = "list => parseInt(list.style.height) / list.querySelector('.row').offsetHeight"
-    return int(await page.eval_on_selector(".tail .virtual", script))
+    return int(await page.eval_on_selector(".tail .virtual", LENGTH))
 
 
 async def test_what_is_committed_shows_in_order(page: Any, hub: Services) -> None:
@@ -110,8 +110,7 @@ async def test_a_pause_loses_nothing(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".pace:has-text('paused · 300 arrived meanwhile')")  # the filtered ones
     assert await length(page) == 2
     await page.keyboard.press("p")
-    await page.wait_for_function("() => parseInt(document.querySelector('.tail .virtual').style.height) > 300 * 20")
-    assert await length(page) == 302
+    await page.wait_for_function(f"() => ({LENGTH})(document.querySelector('.tail .virtual')) === 302")
     await page.keyboard.press("n")
     await shows(page, "/tail-pause/301")
 
@@ -122,9 +121,12 @@ async def test_who_reads_further_up_is_not_moved(page: Any, hub: Services) -> No
     await open_tail(page, hub, "source=tail-scroll")
     await shows(page, "/tail-scroll/199")
     await page.mouse.move(600, 400)
+    await page.evaluate(
+        "() => { rests = new Promise(end => { document.querySelector('.scroll').onscrollend = () => end(); }); }"
+    )
     await page.mouse.wheel(0, -2000)
-    await page.wait_for_function("() => document.querySelector('.tail-view .scroll').scrollTop < 4000")
-    await page.wait_for_timeout(200)
+    await page.evaluate("rests")
+    await painted(page)
     before = await endpoints(page)
     send(hub, some(20, "tail-scroll", start=200))
     await page.wait_for_function("() => parseInt(document.querySelector('.tail .virtual').style.height) >= 220 * 28")
@@ -165,6 +167,7 @@ async def test_a_full_list_goes_on_when_its_row_is_left(page: Any, hub: Services
     await open_tail(page, hub, "source=tail-left")
     send(hub, some(10_500, "tail-left"))
     await shows(page, "/tail-left/10499")
+    await page.locator(".pace").evaluate("pace => { pace.textContent = ''; }")  # it may not have counted these yet
     await page.wait_for_selector(".pace:text-is('0/s')")  # nothing scrolls any more
     await page.keyboard.press("j")
     await page.wait_for_function("() => document.activeElement.closest('.row')")
@@ -246,7 +249,7 @@ async def test_rows_are_read_in_their_order(page: Any, hub: Services) -> None:
     await shows(page, "/tail-read/499")
     for top in (7_000, 7_200, 6_900, 0, 3_000):
         await page.evaluate("top => { document.querySelector('.tail-view .scroll').scrollTop = top; }", top)
-        await page.wait_for_timeout(100)
+        await painted(page)
         order = await page.eval_on_selector_all(ROWS, "rows => rows.map(row => Number(row.ariaRowIndex))")
         assert order == sorted(order), (top, order)
     assert await page.locator(".table.tail").get_attribute("aria-rowcount") == "501"
