@@ -1,10 +1,12 @@
 """The dashboard's list of chains, in a real browser over both real services."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from browser import LIVE, send
+from browser import LIVE, painted, send, visit
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,6 +22,14 @@ async def ids(page: Any) -> list[str]:
     return list(await page.locator("a.id").all_text_contents())
 
 
+@asynccontextmanager
+async def scrolling(page: Any) -> AsyncIterator[None]:
+    """Meanwhile somebody scrolls to the end of the list, which gets longer."""
+    await page.evaluate("moving = setInterval(() => { document.querySelector('.scroll').scrollTop = 1e6; }, 30)")
+    yield
+    await page.evaluate("clearInterval(moving)")
+
+
 async def test_the_list_shows_what_is_stored(page: Any, hub: Services) -> None:
     """Each chain is a row with its id, state, sources and number of entries, and leads to its own page."""
     send(hub, [*call("list/one", source_id="MA"), *call("list/one", source_id="WS"), entry(correlation_id="list/two")])
@@ -30,7 +40,7 @@ async def test_the_list_shows_what_is_stored(page: Any, hub: Services) -> None:
     assert await row.locator(".k3").inner_text() == "4"
     assert "complete" in await row.locator(".state").inner_text()
     assert "running" in await page.locator("[data-id]", has_text="list/two").locator(".state").inner_text()
-    assert await page.locator(".foot").inner_text() == "2 chains: all that match"
+    await page.wait_for_selector(".foot:text-is('2 chains: all that match')")
     await row.click()
     await page.wait_for_selector(".chain-view canvas")
     assert page.url.endswith("#/traces/list%2Fone")
@@ -100,9 +110,8 @@ async def test_only_new_chains_are_counted_as_new(page: Any, hub: Services) -> N
     send(hub, [entry(correlation_id=f"deep/{number:03}") for number in range(120)])
     await page.goto(f"{hub.query_url}/#/?q=deep%2F")
     await page.wait_for_function(LIVE)
-    await page.evaluate("moving = setInterval(() => document.querySelector('.scroll').scrollTop = 1e6, 30)")
-    await page.wait_for_selector("[data-id='deep/000']")
-    await page.evaluate("clearInterval(moving)")
+    async with scrolling(page):
+        await page.wait_for_selector("[data-id='deep/000']")
     send(hub, [entry(correlation_id="deep/new")])
     await page.wait_for_selector(".pill:not([hidden])")
     assert await page.locator(".pill").text_content() == "1 new"
@@ -144,10 +153,8 @@ async def test_back_to_the_first(page: Any, hub: Services) -> None:
     send(hub, [entry(correlation_id=f"old-{number:03}") for number in range(200)])
     await page.goto(f"{hub.query_url}/#/?q=old-")
     await page.wait_for_selector("[data-id]")
-    for _ in range(8):
-        await page.locator(".scroll").evaluate("(node) => { node.scrollTop = node.scrollHeight; }")
-        await page.wait_for_timeout(60)
-    await page.wait_for_selector(".foot:has-text('200 chains')")
+    async with scrolling(page):
+        await page.wait_for_selector(".foot:has-text('200 chains')")
     assert await ids(page) == [f"old-{number:03}" for number in reversed(range(200))]
 
 
@@ -189,7 +196,7 @@ async def test_looking_further_back_waits_for_a_click(services: Services, page: 
     await older.focus()
     async with page.expect_response("**/correlations?*"):
         send(services, [entry(correlation_id="open/late")])
-    await page.wait_for_timeout(100)
+    await painted(page)
     assert await page.evaluate("document.activeElement.textContent") == "Look further back"
 
 
@@ -214,10 +221,9 @@ async def test_who_comes_back_is_where_they_were(page: Any, hub: Services) -> No
     send(hub, [each for number in range(90) for each in call(f"return/{number}")])
     await page.goto(f"{hub.query_url}/#/?q=return%2F&state=complete")
     await page.wait_for_function(LIVE)
-    await page.evaluate("moving = setInterval(() => document.querySelector('.scroll').scrollTop = 1e6, 30)")
     row = page.locator("[data-id='return/7'] a")
-    await row.wait_for()
-    await page.evaluate("clearInterval(moving)")
+    async with scrolling(page):
+        await row.wait_for()
     await row.focus()
     await page.keyboard.press("Enter")
     for way in ("click", "Escape", None):
@@ -235,8 +241,7 @@ async def test_an_address_may_say_anything(page: Any, hub: Services) -> None:
     """A state that there is none of, or no number of minutes, asks for all; any number of minutes is taken as such."""
     send(hub, call("stale/0"))
     for query, minutes in (("state=gone", ""), ("minutes=none", ""), ("minutes=30", "30"), ("limit=0", "")):
-        await page.goto("about:blank")  # or the rows of the one before are waited for
-        await page.goto(f"{hub.query_url}/#/?q=stale%2F&{query}")
+        await visit(page, f"{hub.query_url}/#/?q=stale%2F&{query}")
         await page.wait_for_selector("[data-id='stale/0']")
         shown = await page.eval_on_selector_all("select", "all => all.map(each => each.value)")
         assert shown == ["", minutes]

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from browser import LIVE, send
+from browser import LIVE, send, visit
 from conftest import Services, entry
+from test_page_chains import scrolling
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -66,8 +67,8 @@ async def test_a_pause_before_the_stream_is_there(page: Any, hub: Services) -> N
     await page.keyboard.press("p")
     await page.keyboard.press("p")
     await page.wait_for_selector(".pace.held")
-    go.set()
-    await page.wait_for_timeout(300)
+    async with page.expect_response("**/stats"):
+        go.set()
     send(hub, [entry(source_id="early", endpoint="/while-held")])
     await page.wait_for_timeout(300)
     await page.keyboard.press("p")
@@ -82,7 +83,6 @@ async def test_a_pause_right_after_the_newest(page: Any, hub: Services) -> None:
     await page.wait_for_function(LIVE)
     for key in "pnpp":
         await page.keyboard.press(key)
-    await page.wait_for_function(LIVE)
     send(hub, [entry(source_id="anew", endpoint="/anew/3")])
     await page.wait_for_selector(".tail .row:has-text('/anew/3')")
     assert await page.locator(".tail .row:has-text('/anew/0'):not([hidden])").count() == 1
@@ -91,8 +91,7 @@ async def test_a_pause_right_after_the_newest(page: Any, hub: Services) -> None:
 async def test_escape_never_leaves_the_page(page: Any, hub: Services) -> None:
     """Who came by a link, saw the list and went back, gets to the list by Escape, not to where the link was."""
     send(hub, [entry(correlation_id="by-link")])
-    await page.goto("about:blank")
-    await page.goto(f"{hub.query_url}/#/traces/by-link")
+    await visit(page, f"{hub.query_url}/#/traces/by-link")
     await page.wait_for_selector(".facts:not([hidden])")
     await page.keyboard.press("Escape")
     await page.wait_for_selector(".chains-view")
@@ -124,8 +123,8 @@ async def test_a_list_on_a_busy_server(page: Any, hub: Services) -> None:
     await page.wait_for_function(LIVE)
     send(hub, chains(120, "busy", 5))
     await page.wait_for_selector("[data-id='busy/124']")
-    await page.evaluate("list = document.querySelector('.scroll'), setInterval(() => list.scrollTop = 1e6, 30)")
-    await page.wait_for_selector(".foot:has-text('all that match')")
+    async with scrolling(page):
+        await page.wait_for_selector(".foot:has-text('125 chains: all that match')")
     shown = await page.locator("a.id").all_text_contents()
     assert shown == [f"busy/{each}" for each in reversed(range(125))]
 
