@@ -146,6 +146,7 @@ async def test_an_upgrade_is_told(
     services.start("query_svc")
     await page.unroute("**/stats")
     await page.wait_for_selector(".banner.back:has-text('TraceHub was upgraded')")
-    await page.get_by_text("Reload").click()
+    async with page.expect_navigation():
+        await page.get_by_text("Reload").click()
     await page.wait_for_function(LIVE)
     assert await page.locator(".banner").is_hidden()

@@ -38,8 +38,8 @@ async def test_a_tail_that_fails_after_it_was_left(page: Any, hub: Services) -> 
     await asyncio.wait_for(asked.wait(), 10)
     await page.evaluate("location.hash = '#/traces/late-failure'")
     await page.wait_for_function(LIVE)
-    go.set()
-    await page.wait_for_timeout(300)
+    async with page.expect_response("**/recent?*"):
+        go.set()
     send(hub, [entry(correlation_id="late-failure")])
     await page.wait_for_selector(".numbers:has-text('2 entries')")
 
@@ -63,10 +63,15 @@ async def test_a_list_that_fails_once(page: Any, hub: Services) -> None:
     await page.goto(f"{hub.query_url}/#/?q=list-once")
     await page.wait_for_selector(".foot:has-text('busy for a moment')")
     await page.wait_for_function(LIVE)
+    await page.locator(".foot").evaluate(
+        """foot => {
+            told = [];
+            new MutationObserver(() => told.push(foot.textContent)).observe(foot, { childList: true });
+        }"""
+    )
     send(hub, chains(1, "list-once", 80))
-    await page.wait_for_timeout(900)
-    assert "all that" not in await page.locator(".foot").inner_text()
     await page.wait_for_selector("[data-id='list-once/60']")
+    assert not [each for each in await page.evaluate("told") if "all that" in each]
 
 
 async def test_a_chain_whose_second_page_fails(page: Any, hub: Services) -> None:
@@ -108,13 +113,13 @@ async def test_a_chain_that_is_half_read(page: Any, hub: Services) -> None:
 
     await page.route("**/traces/half-read?after=*", late)
     await page.goto(f"{hub.query_url}/#/traces/half-read")
-    await page.wait_for_selector(".numbers:has-text('50,000 entries')", timeout=30_000)
+    await page.wait_for_selector(".numbers:has-text('50,000 entries')")
     await asyncio.wait_for(asked.wait(), 10)
     assert "loading more" in await page.locator(".numbers").inner_text()
     await page.click("button:has-text('NDJSON')")
     await page.wait_for_selector("button:has-text('still loading')")
     go.set()
-    await page.wait_for_selector(".numbers:has-text('50,001 entries'):not(:has-text('loading more'))", timeout=30_000)
+    await page.wait_for_selector(".numbers:has-text('50,001 entries'):not(:has-text('loading more'))")
     async with page.expect_download() as download:
         await page.click("button:has-text('NDJSON')")
     assert lines_of(await (await download.value).path()) == 50_001
@@ -198,6 +203,6 @@ async def test_a_view_that_is_opened_while_the_connection_is_lost(services: Serv
     await page.keyboard.press("1")
     await page.wait_for_selector(".banner.lost")
     services.start("query_svc")
-    await page.wait_for_selector("[data-id=meanwhile]")
     await page.wait_for_selector(".banner.back")
     assert re.fullmatch(r"Back after [\d.]+ m?s\.", await page.locator(".banner span").inner_text())
+    await page.wait_for_selector("[data-id=meanwhile]")
