@@ -14,13 +14,7 @@ export function align(aBars, bBars) {
 }
 
 function match(aBars, bBars, key, partner) {
-  const waiting = new Map();
-  for (const bar of aBars) {
-    const name = key(bar);
-    if (!waiting.has(name)) waiting.set(name, []);
-    waiting.get(name).push(bar);
-  }
-  for (const list of waiting.values()) list.reverse();
+  const waiting = Map.groupBy(aBars.toReversed(), key);
   for (const bar of bBars) {
     const found = waiting.get(key(bar))?.pop();
     if (found) partner.set(bar, found);

@@ -3,7 +3,7 @@
 import { apart, clock, duration, visible } from './format.js';
 import { first, firstAfter, lengthOf } from './pairing.js';
 import { offset } from './span.js';
-import { AXIS, fitText, FONT, ROW } from './stage.js';
+import { AXIS, fitText, FONT, paintRect, paintText, ROW } from './stage.js';
 import { ink, sourceClass } from './theme.js';
 
 const BAR = 15;
@@ -12,17 +12,14 @@ const BESIDE = 56; // up to which they stand beside it, if there is as much room
 
 export function paintLanes(context, view) {
   const { stage, model, gutter } = view;
-  context.fillStyle = ink('--ground');
-  context.fillRect(0, 0, stage.width, stage.height);
+  paintRect(context, ink('--ground'), 0, 0, stage.width, stage.height);
   context.font = FONT;
   context.textBaseline = 'middle';
   paintGaps(context, view);
   for (const group of inSight(view)) {
     const top = group.top - stage.top;
-    context.fillStyle = ink('--line');
-    context.fillRect(0, top - 4, stage.width, 1);
-    context.fillStyle = ink('--c', sourceClass(group.source));
-    context.fillRect(gutter ? gutter - 4 : 0, top, 3, gutter ? group.height - 4 : 12);
+    paintRect(context, ink('--line'), 0, top - 4, stage.width, 1);
+    paintRect(context, ink('--c', sourceClass(group.source)), gutter ? gutter - 4 : 0, top, 3, gutter ? group.height - 4 : 12);
   }
   paintMarks(context, view);
   if (model.opens.length) paintNow(context, view);
@@ -32,8 +29,7 @@ export function paintLanes(context, view) {
 function paintNames(context, view) {
   const { stage, gutter } = view;
   if (gutter) {
-    context.fillStyle = ink('--ground');
-    context.fillRect(0, AXIS, gutter - 4, stage.height);
+    paintRect(context, ink('--ground'), 0, AXIS, gutter - 4, stage.height);
   }
   for (const group of inSight(view)) {
     const top = Math.max(AXIS + 2, Math.min(group.top - stage.top, group.top + group.height - stage.top - ROW));
@@ -93,17 +89,14 @@ function paintBar(context, view, bar, x, right, y, paints, now) {
   context.globalAlpha = faint ? 0.18 : 1;
   if (bar.kind === 'exit') paintOrphan(context, x, y, paints);
   else {
-    context.fillStyle = width < 5 ? paints.edge : paints.soft;
-    context.fillRect(x, y, width, BAR);
+    paintRect(context, width < 5 ? paints.edge : paints.soft, x, y, width, BAR);
     if (width >= 5) {
-      context.fillStyle = paints.edge;
-      context.fillRect(x, y, 2.5, BAR);
+      paintRect(context, paints.edge, x, y, 2.5, BAR);
     }
     if (bar.kind === 'open') paintOpenEnd(context, view, x, width, y, paints);
   }
   if (bar.failed) {
-    context.fillStyle = ink('--bad');
-    context.fillRect(x, y + BAR - 2.5, width, 2.5);
+    paintRect(context, ink('--bad'), x, y + BAR - 2.5, width, 2.5);
   }
   if (width > (bar.kind === 'open' ? INSIDE : BESIDE) && bar.kind !== 'exit') paintWords(context, view, bar, x, width, y, now);
   context.globalAlpha = 1;
@@ -124,8 +117,7 @@ function paintOrphan(context, x, y, paints) {
   context.lineTo(x, y + BAR / 2);
   context.stroke();
   context.setLineDash([]);
-  context.fillStyle = paints.edge;
-  context.fillRect(x - 1, y, 3, BAR);
+  paintRect(context, paints.edge, x - 1, y, 3, BAR);
   context.fillStyle = ink('--warn');
   context.beginPath();
   context.moveTo(x - 8, y + 3);
@@ -150,8 +142,7 @@ function paintOpenEnd(context, view, x, width, y, paints) {
   }
   context.stroke();
   context.restore();
-  context.fillStyle = paints.edge;
-  context.fillRect(x, y, Math.max(2, width), 1.5);
+  paintRect(context, paints.edge, x, y, Math.max(2, width), 1.5);
   context.fillRect(x, y + BAR - 1.5, Math.max(2, width), 1.5);
 }
 
@@ -176,16 +167,19 @@ function paintBeside(context, view, bar, x, room, y, now) {
   context.globalAlpha = 1;
 }
 
+// The silences in sight, from where to where; `lasts`: up to now.
+function silences({ stage, span, gutter, model, end }) {
+  const lasts = model.opens.length && end - model.last > model.last * 0.1;
+  const gaps = lasts ? [...model.gaps, { start: model.last, end, lasts }] : model.gaps;
+  return gaps.map((gap) => ({
+    ...gap, x: Math.max(gutter, gutter + span.x(gap.start)), right: Math.min(stage.width, gutter + span.x(gap.end)),
+  }));
+}
+
 function paintGaps(context, view) {
-  const { stage, span, gutter, model } = view;
-  const gaps = [...model.gaps];
-  if (model.opens.length && view.end - model.last > model.last * 0.1) gaps.push({ start: model.last, end: view.end, last: true });
-  for (const gap of gaps) {
-    const x = Math.max(gutter, gutter + span.x(gap.start));
-    const right = Math.min(stage.width, gutter + span.x(gap.end));
-    if (right - x < 3) continue;
-    context.fillStyle = ink(gap.last ? '--hang' : '--gap');
-    context.fillRect(x, AXIS, right - x, stage.height);
+  for (const { x, right, lasts } of silences(view)) {
+    context.fillStyle = ink(lasts ? '--hang' : '--gap');
+    if (right - x >= 3) context.fillRect(x, AXIS, right - x, view.stage.height);
   }
 }
 
@@ -203,10 +197,8 @@ function paintNow(context, view) {
 
 export function paintAxis(context, view) {
   const { stage, span, gutter, model } = view;
-  context.fillStyle = ink('--raised');
-  context.fillRect(0, 0, stage.width, AXIS);
-  context.fillStyle = ink('--line');
-  context.fillRect(0, AXIS - 1, stage.width, 1);
+  paintRect(context, ink('--raised'), 0, 0, stage.width, AXIS);
+  paintRect(context, ink('--line'), 0, AXIS - 1, stage.width, 1);
   context.fillStyle = ink('--quiet');
   const { marks, step } = span.ticks(96);
   for (const at of marks) {
@@ -217,28 +209,22 @@ export function paintAxis(context, view) {
     if (x + 4 + context.measureText(words).width < stage.width) context.fillText(words, x + 4, AXIS / 2);
   }
   if (gutter) {
-    context.fillStyle = ink('--raised');
-    context.fillRect(0, 0, gutter, AXIS - 1);
-    context.fillStyle = ink('--quiet');
-    context.fillText(fitText(context, clock(model.origin, 3), gutter - 16), 10, AXIS / 2);
+    paintRect(context, ink('--raised'), 0, 0, gutter, AXIS - 1);
+    paintText(context, ink('--quiet'), fitText(context, clock(model.origin, 3), gutter - 16), 10, AXIS / 2);
   }
   paintSilence(context, view);
 }
 
 // How long the silences were, in words, beneath the last bar or at the foot of what is in sight.
 function paintSilence(context, view) {
-  const { span, gutter, model, stage } = view;
-  const last = model.opens.length ? [{ start: model.last, end: view.end, last: true }] : [];
+  const { model, stage } = view;
   const lowest = model.groups.at(-1);
   const foot = Math.min(stage.height - 10, lowest ? lowest.top + lowest.height - stage.top + 16 : stage.height);
   context.textAlign = 'center';
-  for (const gap of [...model.gaps, ...last]) {
-    const x = Math.max(gutter, gutter + span.x(gap.start));
-    const right = Math.min(stage.width, gutter + span.x(gap.end));
-    const text = fitText(context, `nothing recorded for ${duration(gap.end - gap.start)}`, right - x - 8);
+  for (const { start, end, x, right, lasts } of silences(view)) {
+    const text = fitText(context, `nothing recorded for ${duration(end - start)}`, right - x - 8);
     if (right - x < 90 || text.endsWith('…')) continue;
-    context.fillStyle = ink(gap.last ? '--bad' : '--quiet');
-    context.fillText(text, (x + right) / 2, foot);
+    paintText(context, ink(lasts ? '--bad' : '--quiet'), text, (x + right) / 2, foot);
   }
   context.textAlign = 'left';
 }
@@ -256,8 +242,7 @@ function paintRuler(context, view, span) {
   const width = context.measureText(text).width + 12;
   const left = Math.max(view.gutter, Math.min((x + right - width) / 2, view.stage.width - width));
   context.fillRect(left, AXIS + 4, width, 18);
-  context.fillStyle = ink('--ground');
-  context.fillText(text, left + 6, AXIS + 13);
+  paintText(context, ink('--ground'), text, left + 6, AXIS + 13);
 }
 
 function inSight(view) {

@@ -3,7 +3,7 @@
 import { h, renew, setText } from './element.js';
 import { facts } from './facts.js';
 import { count, duration, plural, shorten, visible } from './format.js';
-import { copyButton, moment, stateMark, STATES, STUCK_MS } from './marks.js';
+import { copyButton, moment, stateMark, stateOf, STATES, STUCK_MS } from './marks.js';
 
 export class ChainHead {
   // `back`: where the list is; null: the chain was saved, and no more comes.
@@ -25,8 +25,9 @@ export class ChainHead {
   show(found, now) {
     const { expired } = this._record;
     const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
-    const stuck = this._record.quiet > STUCK_MS || this._saved;
-    this._showState(found, stateOf(found, { complete, expired, stuck }));
+    const quiet = this._saved ? Infinity : this._record.quiet;
+    const stuck = quiet > STUCK_MS;
+    this._showState(found, stateOf(rowOf(found, complete, expired), quiet));
     renew(this._numbers, h('span', {}, found.bars.length ? this._numbersOf(found) : null));
     renew(this.answers, h('div', {}, facts(found, { now, complete, expired, stuck, choose: this._choose })));
     this.answers.hidden = !found.bars.length;
@@ -58,10 +59,7 @@ export class ChainHead {
   }
 }
 
-function stateOf(found, { complete, expired, stuck }) {
-  if (found.errors.length) return 'error';
-  if (expired) return 'expired';
-  if (complete) return 'complete';
-  if (found.opens.length < found.orphans.length) return 'alone';
-  return stuck ? 'stuck' : 'running';
+// As a row of the list would tell of it.
+function rowOf({ errors, opens, orphans }, complete, expired) {
+  return { errors: errors.length, complete: expired ? null : complete, open: opens.length - orphans.length };
 }

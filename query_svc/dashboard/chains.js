@@ -1,7 +1,7 @@
 // Chains, newest activity first. Live: rows change in place; new ones move in by themselves only while nobody points
 // at the list or reads further down, and are counted on a button otherwise.
 
-import { h, button, atMostEvery, setText } from './element.js';
+import { h, button, atMostEvery, setText, tableHead } from './element.js';
 import { AGAIN_MS } from './api.js';
 import { ChainList } from './chain_list.js';
 import { LOOKS, PAGE, pageOfChains } from './chain_pages.js';
@@ -52,8 +52,7 @@ class ChainsView {
     this._foot = h('div', { class: 'foot' });
     this._empty = h('div', {});
     this._table = h('div', { class: 'table chains', role: 'table', 'aria-label': 'Chains, newest activity first' },
-      h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
-        COLUMNS.map((name, at) => h('span', { role: 'columnheader', class: `cell k${at}` }, name)))), this._list);
+      tableHead(COLUMNS, 'k'), this._list);
     this._scroller = h('div', { class: 'scroll', tabindex: -1 }, this._table, this._empty, this._foot);
     this._scroller.addEventListener('scroll', () => {
       this._fillUp();

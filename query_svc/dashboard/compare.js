@@ -1,6 +1,6 @@
 // Two chains side by side, step by step: what took longer, what is missing. Both begin at zero, on one axis.
 
-import { h, button } from './element.js';
+import { h, button, searchField, tableHead } from './element.js';
 import { AGAIN_MS, chainPath, get, serverNow } from './api.js';
 import { Comparison, LARGE_MS } from './comparison.js';
 import { CompareRow } from './compare_row.js';
@@ -77,9 +77,7 @@ class CompareView {
     this._comparison = comparison;
     this._rows = new VirtualRows({
       make: () => new CompareRow((number) => comparison.pairs[number], comparison.longest, this._ids),
-      head: h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' }, COLUMNS.map((name, at) =>
-        h('span', { role: 'columnheader', class: `cell d${at}` }, name)))),
-      label: 'Steps of both chains', name: 'compared',
+      head: tableHead(COLUMNS, 'd'), label: 'Steps of both chains', name: 'compared',
     });
     this._rows.end = comparison.pairs.length;
     this._body.replaceChildren(this._summary(), this._rows.node);
@@ -159,9 +157,7 @@ function picker(ids) {
   const known = h('datalist', { id: 'known-chains' });
   const inputs = ['A', 'B'].map((letter, at) => {
     const label = `Correlation id of ${letter}`;
-    const input = h('input', {
-      type: 'search', 'aria-label': label, placeholder: label, list: 'known-chains', spellcheck: 'false', autocomplete: 'off', class: 'grow',
-    });
+    const input = searchField({ 'aria-label': label, placeholder: label, list: 'known-chains', class: 'grow' });
     input.value = ids[at] ?? '';
     return input;
   });

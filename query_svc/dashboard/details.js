@@ -28,8 +28,8 @@ export function details({ choose, close }) {
       source.replaceChildren(mark(step.source_id, false));
       renew(title, h('h2', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)));
       lasts.className = `took ${bar.kind}`;
-      renew(lasts, h('p', {}, h('strong', {}, begins + took(bar, end)),
-        bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? ` of which itself ${duration(Math.max(0, bar.self))}` : ''));
+      const itself = itselfOf(bar);
+      renew(lasts, h('p', {}, h('strong', {}, begins + took(bar, end)), itself && ` of which ${itself}`));
       within.hidden = !bar.parent;
       if (bar.parent) {
         const around = first(bar.parent);
@@ -48,6 +48,11 @@ export function took(bar, end) {
   const early = bar.kind === 'pair' && bar.entry.timestamp - bar.exit.timestamp;
   if (early > 0) return `0 ms: its exit is dated ${duration(early)} before its entry`; // clocks of two hosts
   return `${bar.kind === 'open' ? 'open for ' : ''}${duration(lengthOf(bar, end))}`;
+}
+
+// What of it no inner step covers, where some do.
+export function itselfOf(bar) {
+  return bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.999 ? `itself ${duration(Math.max(0, bar.self))}` : '';
 }
 
 function makeSide(name) {

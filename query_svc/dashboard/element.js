@@ -52,6 +52,16 @@ export function button(label, title, act, more) {
   return h('button', { type: 'button', title, onclick: act, ...more }, label);
 }
 
+// The names of a table's columns; `letter` and its number are a column's class.
+export function tableHead(names, letter, ...more) {
+  return h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' }, names.map((name, at) =>
+    h('span', { role: 'columnheader', class: `cell ${letter}${at}` }, name)), more));
+}
+
+export function searchField(attributes) {
+  return h('input', { type: 'search', spellcheck: 'false', autocomplete: 'off', ...attributes });
+}
+
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -128,7 +138,7 @@ export function typed(filter, changed) {
   const timers = {};
   return {
     field(name, attributes) {
-      const input = h('input', { type: 'search', spellcheck: 'false', autocomplete: 'off', ...attributes });
+      const input = searchField(attributes);
       input.value = filter[name];
       input.oninput = () => {
         clearTimeout(timers[name]);

@@ -30,7 +30,7 @@ async function bundle() {
     for (const [, , needed] of text.matchAll(IMPORT)) await add(needed);
     const names = [...text.matchAll(EXPORT)].map(([, each]) => each);
     const body = text
-      .replace(IMPORT, (_, what, from) => `const {${what.replace(/ as /g, ': ')}} = modules['${from}'];\n`)
+      .replace(IMPORT, "const {$1} = modules['$2'];\n")
       .replace(/^export /gm, '');
     done.delete(name); // behind what it needs
     done.set(name, `modules['${name}'] = (() => {\n${body}\nreturn { ${names.join(', ')} };\n})();\n`);

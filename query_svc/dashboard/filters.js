@@ -3,10 +3,10 @@
 import { h, typed } from './element.js';
 import { get } from './api.js';
 import { duration, rate } from './format.js';
-import { curlLine, nothing } from './marks.js';
+import { nothing, nothingYet, STATES } from './marks.js';
 
 const TIMES = [['', 'any time'], [5, '5 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
-const WANTED = [['', 'any state'], ['running', 'running'], ['stuck', 'open too long'], ['alone', 'exit without entry'], ['complete', 'complete'], ['expired', 'partly expired'], ['error', 'error in data']];
+const WANTED = [['', 'any state'], ...Object.entries(STATES).map(([state, [, words]]) => [state, words])];
 
 // And the time that a link asks for, whatever it is.
 function times(minutes) {
@@ -46,5 +46,5 @@ export function emptiness(filter, more) {
       ? 'None of the newest chains match. Look further back, or loosen the filter.'
       : 'No stored chain matches. The source must be its whole name; a part of the id is enough.'));
   }
-  return nothing('No chains yet', h('p', {}, 'Waiting for the first entry; it appears here at once. Send one:'), curlLine());
+  return nothingYet('No chains yet');
 }

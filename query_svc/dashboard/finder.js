@@ -1,11 +1,11 @@
 // Finding steps of a chain by a part of their source, operation, endpoint, host or data.
 
-import { h, setText } from './element.js';
+import { h, searchField, setText } from './element.js';
 import { count } from './format.js';
 import { first } from './pairing.js';
 
 export function finder({ bars, show, choose }) {
-  const input = h('input', { type: 'search', placeholder: 'Find a step   /', 'aria-label': 'Find a step', spellcheck: 'false', autocomplete: 'off' });
+  const input = searchField({ placeholder: 'Find a step   /', 'aria-label': 'Find a step' });
   const number = h('span', { class: 'found', role: 'status' });
   let found = [];
   let at = -1;

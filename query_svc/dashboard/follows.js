@@ -1,8 +1,9 @@
 // Who follows whom, as layers from left to right: a source stands right of those that mostly come before it. Pure layout,
 // then SVG. Arrows against the stream are drawn below the others and dashed.
 
-import { h, svg } from './element.js';
+import { h, svg, tableHead } from './element.js';
 import { count, plural, shorten, visible } from './format.js';
+import { counted } from './marks.js';
 import { link } from './router.js';
 import { sourceClass } from './theme.js';
 
@@ -164,11 +165,12 @@ function drawEdge(edge, from, to, labelled) {
   const middle = NODE.height / 2;
   const [x1, y1, x2, y2] = [from.x + NODE.width, from.y + middle, to.x, to.y + middle];
   const bend = Math.max(36, (x2 - x1) / 2);
+  const [left, right] = [to.x + NODE.width * 0.4, from.x + NODE.width * 0.6];
   const path = edge.back
-    ? `M${from.x + NODE.width * 0.6} ${from.y + NODE.height}C${from.x + NODE.width * 0.6} ${dip(from, edge)} ${to.x + NODE.width * 0.4} ${dip(to, edge)} ${to.x + NODE.width * 0.4} ${to.y + NODE.height + 2}`
+    ? `M${right} ${from.y + NODE.height}C${right} ${dip(from, edge)} ${left} ${dip(to, edge)} ${left} ${to.y + NODE.height + 2}`
     : `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2 - 2} ${y2}`;
   const words = `${visible(edge.from)} → ${visible(edge.to)}: ${plural(edge.count, 'time')}`;
-  const label = edge.back ? [(from.x + to.x + NODE.width) / 2, edge.under] : [x1 + (x2 - x1) * 0.5, (y1 + y2) / 2];
+  const label = edge.back ? [(from.x + to.x + NODE.width) / 2, edge.under] : [(x1 + x2) / 2, (y1 + y2) / 2];
   return svg('g', { class: `edge${edge.back ? ' back' : ''}` }, svg('title', {}, words),
     svg('path', { d: path, fill: 'none', 'stroke-width': (1 + 4 * edge.share).toFixed(2), 'marker-end': `url(#${edge.back ? 'head-back' : 'head'})` }),
     svg('text', { x: label[0], y: label[1] + 4, 'text-anchor': 'middle', class: labelled ? 'times' : 'times crowded' }, count(edge.count)));
@@ -194,12 +196,9 @@ function drawNode(node, light) {
 export function followsTable(follows) {
   const most = Math.max(1, ...follows.map((each) => each.count));
   return h('div', { class: 'table followers', role: 'table', 'aria-label': 'Who follows whom' },
-    h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' },
-      ['After', 'Follows', 'Times'].map((word) => h('span', { role: 'columnheader', class: 'cell' }, word)))),
-    h('div', { role: 'rowgroup' }, follows.slice(0, 1_000).map((each) => {
-      const fill = h('span', { class: 'fill' });
-      fill.style.width = `${(100 * each.count) / most}%`;
-      return h('div', { role: 'row', class: 'row' }, h('span', { role: 'cell', class: 'cell' }, shorten(visible(each.from), 60)),
-        h('span', { role: 'cell', class: 'cell' }, shorten(visible(each.to), 60)), h('span', { role: 'cell', class: 'cell number' }, fill, h('span', {}, count(each.count))));
-    })));
+    tableHead(['After', 'Follows', 'Times'], 'f'),
+    h('div', { role: 'rowgroup' }, follows.slice(0, 1_000).map((each) => h('div', { role: 'row', class: 'row' },
+      h('span', { role: 'cell', class: 'cell' }, shorten(visible(each.from), 60)),
+      h('span', { role: 'cell', class: 'cell' }, shorten(visible(each.to), 60)),
+      h('span', { role: 'cell', class: 'cell number' }, counted(each.count, most))))));
 }

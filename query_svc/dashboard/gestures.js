@@ -2,9 +2,9 @@
 // two fingers pinch, a click selects, a second one zooms to the bar.
 
 import { setText } from './element.js';
-import { took } from './details.js';
+import { itselfOf, took } from './details.js';
 import { clock, duration, utc, visible } from './format.js';
-import { first, lengthOf } from './pairing.js';
+import { first } from './pairing.js';
 import { AXIS } from './stage.js';
 
 const CLICK_PX = 4;
@@ -123,10 +123,10 @@ export class Gestures {
     const { tip, node, model, end } = this._view;
     const entry = first(bar);
     const at = model.origin + bar.start;
-    const itself = bar.kind === 'pair' && bar.self < lengthOf(bar, 0) * 0.995 ? `, itself ${duration(Math.max(0, bar.self))}` : '';
+    const itself = itselfOf(bar);
     setText(tip, [
       `${visible(entry.source_id)}  ${visible(entry.operation)}  ${visible(entry.endpoint)}`,
-      `${took(bar, end)}, from +${duration(bar.start)}${itself}`, `${clock(at)}  ·  ${utc(at)}`,
+      `${took(bar, end)}, from +${duration(bar.start)}${itself && `, ${itself}`}`, `${clock(at)}  ·  ${utc(at)}`,
     ].join('\n'));
     tip.hidden = false;
     const box = node.getBoundingClientRect();

@@ -2,17 +2,17 @@
 // can be switched off, but for a picture that has the focus: who dictates would press them with every word.
 
 import { h, button } from './element.js';
+import { keep, kept } from './kept.js';
 
 const GLOBAL = [
   ['/', 'search'], ['1 2 3 4', 'chains, tail, sources, compare'], ['j k', 'next, previous'], ['Enter', 'open'], ['Esc', 'back'],
   ['p', 'pause or resume'], ['t', 'light, dark or system colours'], ['?', 'this help'],
 ];
 const SERVED = ['1 2 3 4', 'Enter', 'Esc', 'p']; // not in a chain that was saved
-const KEY = 'tracehub.letters';
 let page = {};
 let view = {};
 let words = [];
-let letters = stored() !== 'off';
+let letters = kept('letters') !== 'off';
 
 export function startKeys(pageKeys) {
   page = pageKeys;
@@ -42,13 +42,9 @@ function pressed(event) {
   if (act(event) !== false) event.preventDefault();
 }
 
-function stored() {
-  try { return localStorage.getItem(KEY); } catch { return null; }
-}
-
 function useLetters(yes) {
   letters = yes;
-  try { localStorage.setItem(KEY, yes ? 'on' : 'off'); } catch { /* private windows may refuse */ }
+  keep('letters', yes ? 'on' : 'off');
 }
 
 export function showHelp() {

@@ -2,8 +2,7 @@
 
 import { h } from './element.js';
 import { get, post, Refused } from './api.js';
-
-const KEY = 'tracehub.loggedin';
+import { keep, kept } from './kept.js';
 
 export function loginView(done) {
   const secret = h('input', { type: 'password', id: 'secret', autocomplete: 'current-password', required: true });
@@ -19,7 +18,7 @@ export function loginView(done) {
     try {
       await post('login', { secret: secret.value });
       await get('stats').catch((error) => { if (error instanceof Refused) throw error; }); // came the cookie back?
-      remember(true);
+      keep('loggedin', '1');
       done();
     } catch (error) {
       if (error instanceof Refused) {
@@ -34,18 +33,11 @@ export function loginView(done) {
 }
 
 export function wasLoggedIn() {
-  try { return localStorage.getItem(KEY) === '1'; } catch { return false; }
+  return kept('loggedin') === '1';
 }
 
 export async function logOut() {
   await post('logout');
-  remember(false);
+  keep('loggedin', '0');
   location.reload();
-}
-
-function remember(yes) {
-  try {
-    if (yes) localStorage.setItem(KEY, '1');
-    else localStorage.removeItem(KEY);
-  } catch { /* private windows may refuse */ }
 }

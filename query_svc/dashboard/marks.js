@@ -10,10 +10,10 @@ export const STUCK_MS = 60_000; // without a new entry for so long, an open chai
 export const STATES = {
   running: ['▸', 'running'],
   stuck: ['◆', 'open too long'],
-  complete: ['✓', 'complete'],
-  error: ['✕', 'error in data'],
-  expired: ['◌', 'partly expired'],
   alone: ['◇', 'exit without entry'],
+  complete: ['✓', 'complete'],
+  expired: ['◌', 'partly expired'],
+  error: ['✕', 'error in data'],
 };
 
 // Two letters, or the whole name; `wide`: the name where the screen is wide, and for who listens.
@@ -25,19 +25,26 @@ export function mark(source, short = true) {
     h('span', { class: 'letters' }, code(source)), h('span', { class: 'name' }, name));
 }
 
+// A number, and a bar behind it as long as it is large.
+export function counted(number, most) {
+  const fill = h('span', { class: 'fill' });
+  fill.style.width = `${(100 * number) / most}%`;
+  return [fill, h('span', {}, count(number))];
+}
+
 export function stateMark(state) {
   const [glyph, words] = STATES[state];
   return h('span', { class: `state ${state}`, title: words },
     h('span', { class: 'glyph', 'aria-hidden': 'true' }, glyph), h('span', { class: 'words' }, words));
 }
 
-// What a row of /correlations amounts to.
-export function stateOf(chain) {
+// What a chain amounts to, as a row of /correlations tells of it.
+export function stateOf(chain, quiet = quietMs(chain)) {
   if (chain.errors > 0) return 'error';
   if (chain.complete === true) return 'complete';
   if (chain.complete === null) return 'expired';
   if (chain.open < 0) return 'alone';
-  return quietMs(chain) > STUCK_MS ? 'stuck' : 'running';
+  return quiet > STUCK_MS ? 'stuck' : 'running';
 }
 
 export function quietMs(chain) {
@@ -79,6 +86,10 @@ export function pauseButton(title, say, turned) {
 
 export function nothing(title, ...rest) {
   return h('div', { class: 'nothing' }, h('h2', {}, title), ...rest);
+}
+
+export function nothingYet(title) {
+  return nothing(title, h('p', {}, 'Waiting for the first; it appears here at once. Send one:'), curlLine());
 }
 
 // The line that sends a first entry: to this port, which sends it on to the ingest port.

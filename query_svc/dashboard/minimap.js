@@ -1,13 +1,12 @@
 // The whole chain in little: one line a source, and a frame around what the timeline shows.
 
 import { duration } from './format.js';
-import { fitText, FONT } from './stage.js';
+import { fitText, FONT, paintRect, paintText } from './stage.js';
 import { ink, sourceClass } from './theme.js';
 
 export function paintMap(context, view) {
   const { map, model, span, gutter } = view;
-  context.fillStyle = ink('--raised');
-  context.fillRect(0, 0, map.width, map.height);
+  paintRect(context, ink('--raised'), 0, 0, map.width, map.height);
   const end = view.mapEnd;
   const width = map.width - gutter - 8;
   const lane = Math.max(1, Math.min(6, (map.height - 8) / Math.max(1, model.groups.length)));
@@ -27,8 +26,7 @@ export function paintMap(context, view) {
   });
   const x = gutter + Math.max(0, (span.start / end) * width);
   const right = gutter + Math.min(width + 6, (span.end / end) * width);
-  context.fillStyle = ink('--shade');
-  context.fillRect(gutter, 0, x - gutter, map.height);
+  paintRect(context, ink('--shade'), gutter, 0, x - gutter, map.height);
   context.fillRect(right, 0, map.width - right, map.height);
   context.strokeStyle = ink('--focus');
   context.lineWidth = 1;
@@ -36,7 +34,6 @@ export function paintMap(context, view) {
   if (gutter) {
     context.font = FONT;
     context.textBaseline = 'middle';
-    context.fillStyle = ink('--quiet');
-    context.fillText(fitText(context, `all: ${duration(model.last)}`, gutter - 16), 10, map.height / 2);
+    paintText(context, ink('--quiet'), fitText(context, `all: ${duration(model.last)}`, gutter - 16), 10, map.height / 2);
   }
 }

@@ -72,13 +72,7 @@ function pairUp(entries, origin) {
 // Exits that another host wrote than the entry's: a worker that another one took over from.
 function adopt(bars, orphans, origin) {
   if (!orphans.length) return bars;
-  const open = new Map();
-  for (const bar of bars) {
-    if (bar.exit) continue;
-    const key = stepOf(bar.entry);
-    if (!open.has(key)) open.set(key, []);
-    open.get(key).push(bar);
-  }
+  const open = Map.groupBy(bars.filter((bar) => !bar.exit), (bar) => stepOf(bar.entry));
   const early = orphans.filter((exit) => {
     const stack = open.get(stepOf(exit));
     const at = stack ? stack.findLastIndex((bar) => !bar.exit && bar.entry.timestamp <= exit.timestamp) : -1;

@@ -2,7 +2,7 @@
 
 import { h } from './element.js';
 import { duration, visible } from './format.js';
-import { fitText, FONT, Stage } from './stage.js';
+import { fitText, FONT, paintRect, paintText, Stage } from './stage.js';
 import { ink, onTheme, sourceClass } from './theme.js';
 
 const LINE = 22;
@@ -96,8 +96,7 @@ export class Sequence {
 
   _paint(context) {
     const { stage } = this;
-    context.fillStyle = ink('--ground');
-    context.fillRect(0, 0, stage.width, stage.height);
+    paintRect(context, ink('--ground'), 0, 0, stage.width, stage.height);
     context.font = FONT;
     context.textBaseline = 'middle';
     const from = Math.max(0, Math.floor(stage.top / LINE));
@@ -115,24 +114,18 @@ export class Sequence {
 
   _head(context) {
     const { stage, model } = this;
-    context.fillStyle = ink('--raised');
-    context.fillRect(0, 0, stage.width, HEAD);
-    context.fillStyle = ink('--line');
-    context.fillRect(0, HEAD - 1, stage.width, 1);
+    paintRect(context, ink('--raised'), 0, 0, stage.width, HEAD);
+    paintRect(context, ink('--line'), 0, HEAD - 1, stage.width, 1);
     const { from, to } = this._inSight();
     this.columns.slice(from, to).forEach((source, place) => {
       const at = from + place;
       const x = this._x(at) - this.wide / 2 + 6;
-      context.fillStyle = ink('--c', sourceClass(source));
-      context.fillRect(x, 7, 3, 26);
-      context.fillStyle = ink('--ink');
-      context.fillText(fitText(context, visible(source), this.wide - 18), x + 8, 13);
+      paintRect(context, ink('--c', sourceClass(source)), x, 7, 3, 26);
+      paintText(context, ink('--ink'), fitText(context, visible(source), this.wide - 18), x + 8, 13);
       const hosts = [...model.groups[at].hosts];
-      context.fillStyle = ink('--quiet');
-      context.fillText(fitText(context, hosts.length > 1 ? `${hosts.length} hosts: ${visible(hosts.join(', '))}` : visible(hosts[0] ?? ''), this.wide - 18), x + 8, 28);
+      paintText(context, ink('--quiet'), fitText(context, hosts.length > 1 ? `${hosts.length} hosts: ${visible(hosts.join(', '))}` : visible(hosts[0] ?? ''), this.wide - 18), x + 8, 28);
     });
-    context.fillStyle = ink('--raised');
-    context.fillRect(0, 0, TIME - 6, HEAD - 1);
+    paintRect(context, ink('--raised'), 0, 0, TIME - 6, HEAD - 1);
   }
 
   _line(context, number, y) {
@@ -152,16 +145,14 @@ export class Sequence {
   }
 
   _pause(context, line, y) {
-    context.fillStyle = ink(line.quiet === null ? '--hang' : '--gap');
-    context.fillRect(0, y - LINE / 2, this.stage.width, LINE);
-    context.fillStyle = ink(line.quiet === null ? '--bad' : '--quiet');
-    const open = Math.max(0, this.now() - this.model.last);
-    const text = line.quiet === null ? `nothing recorded for ${duration(open)}; ${this.model.opens.length} open` : `nothing recorded for ${duration(line.quiet)}`;
-    context.fillText(text, TIME, y);
-    if (line.quiet === null && this.node.isConnected) {
-      clearTimeout(this._timer);
-      this._timer = setTimeout(() => this.paint(), 1_000);
-    }
+    const lasts = line.quiet === null;
+    paintRect(context, ink(lasts ? '--hang' : '--gap'), 0, y - LINE / 2, this.stage.width, LINE);
+    context.fillStyle = ink(lasts ? '--bad' : '--quiet');
+    const quiet = line.quiet ?? Math.max(0, this.now() - this.model.last);
+    context.fillText(`nothing recorded for ${duration(quiet)}${lasts ? `; ${this.model.opens.length} open` : ''}`, TIME, y);
+    if (!lasts || !this.node.isConnected) return;
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this.paint(), 1_000);
   }
 
   _entry(context, line, y) {
@@ -169,8 +160,7 @@ export class Sequence {
     const x = this._x(line.at);
     const name = sourceClass(line.entry.source_id);
     if (line.bar === this.selected) {
-      context.fillStyle = ink('--chosen');
-      context.fillRect(0, y - LINE / 2, stage.width, LINE);
+      paintRect(context, ink('--chosen'), 0, y - LINE / 2, stage.width, LINE);
     }
     context.fillStyle = ink('--quiet');
     context.textAlign = 'right';
@@ -187,25 +177,21 @@ export class Sequence {
     this._words(context, line, x, y);
   }
 
-  _words(context, line, x, y) {
-    const failed = line.bar?.failed && (line.bar.exit === line.entry || !line.bar.exit);
-    const odd = line.bar?.kind === 'exit';
-    context.fillStyle = ink(failed ? '--bad' : odd ? '--warn' : line.enters ? '--ink' : '--quiet');
-    const took = line.bar?.kind === 'pair' && !line.enters ? duration(line.bar.end - line.bar.start) : '';
-    const words = line.enters ? visible(line.entry.endpoint || line.entry.operation) : odd ? `exit of ${visible(line.entry.endpoint)}, no entry` : took;
-    const left = x + (line.from > line.at ? 17 : 10); // behind the head of an arrow from the right, which would be read as a sign
-    const room = Math.min(this.wide * (line.at < this.columns.length - 1 ? 1.6 : 0.5), this.stage.width - x) - (left - x) - 4;
+  _words(context, { entry, bar, enters, at, from }, x, y) {
+    const failed = bar.failed && (bar.exit === entry || !bar.exit);
+    const odd = bar.kind === 'exit';
+    const name = visible(entry.endpoint || entry.operation);
+    const words = enters ? name : odd ? `exit of ${name}, no entry` : duration(bar.end - bar.start);
+    const left = x + (from > at ? 17 : 10); // behind the head of an arrow from the right, which would be read as a sign
+    const room = Math.min(this.wide * (at < this.columns.length - 1 ? 1.6 : 0.5), this.stage.width - x) - (left - x) - 4;
     const text = fitText(context, failed ? `✕ ${words}` : words, Math.max(room, 40));
-    context.globalAlpha *= 0.85;
-    const plate = ink('--ground');
-    const wide = context.measureText(text).width;
-    if (line.bar !== this.selected) {
-      context.fillStyle = plate;
-      context.fillRect(left - 2, y - 7, wide + 4, 14);
+    const alpha = context.globalAlpha;
+    if (bar !== this.selected) {
+      context.globalAlpha *= 0.85;
+      paintRect(context, ink('--ground'), left - 2, y - 7, context.measureText(text).width + 4, 14);
     }
-    context.globalAlpha = this.matches && !this.matches.has(line.bar) ? 0.22 : 1;
-    context.fillStyle = ink(failed ? '--bad' : odd ? '--warn' : line.enters ? '--ink' : '--quiet');
-    context.fillText(text, left, y);
+    context.globalAlpha = alpha;
+    paintText(context, ink(failed ? '--bad' : odd ? '--warn' : enters ? '--ink' : '--quiet'), text, left, y);
   }
 
   _arrow(context, from, to, y, enters) {

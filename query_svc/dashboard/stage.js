@@ -3,10 +3,12 @@
 import { h, eachFrame } from './element.js';
 
 export class Stage {
+  // Without a label it is a pointer's alone.
   constructor(label, paint) {
     this.canvas = h('canvas', { 'aria-hidden': 'true' });
-    this.space = h('div', { class: 'space' }, this.canvas);
-    this.node = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-label': label }, this.space);
+    this.space = h('div', {}, this.canvas);
+    const reached = label ? { tabindex: 0, role: 'application', 'aria-label': label } : { 'aria-hidden': 'true' };
+    this.node = h('div', { class: 'stage', ...reached }, this.space);
     this.width = this.height = 0;
     this.paint = eachFrame(() => {
       if (!this.width || !this.node.isConnected) return;
@@ -53,6 +55,16 @@ export const ROW = 20; // of a timeline, from bar to bar
 export const AXIS = 26; // the height of what stands above the rows
 export const FONT = '11px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 const WIDE = new Map();
+
+export function paintRect(context, colour, x, y, width, height) {
+  context.fillStyle = colour;
+  context.fillRect(x, y, width, height);
+}
+
+export function paintText(context, colour, text, x, y) {
+  context.fillStyle = colour;
+  context.fillText(text, x, y);
+}
 
 // Text cut to a width, without asking the canvas for each letter.
 export function fitText(context, text, width) {

@@ -1,6 +1,6 @@
 // The table of steps: all or those like what is searched, sorted by a column.
 
-import { h, button } from './element.js';
+import { button, searchField, tableHead } from './element.js';
 import { stepOf } from './pairing.js';
 import { link, remember } from './router.js';
 import { COLUMNS, StepRow } from './step_row.js';
@@ -14,17 +14,14 @@ export class Steps {
     this._all = [];
     this._shown = [];
     this._scale = { low: 0.1, high: 1 };
-    this._headers = COLUMNS.map(([key, name, way], at) => h('span', { role: 'columnheader', class: `cell s${at}` },
-      button(name, `Sort by ${name}`, () => this._sort(key, way), { class: 'sort' })));
-    const range = h('span', { role: 'columnheader', class: 'cell s9' }, 'p50 ─ p99');
+    this._sorters = COLUMNS.map(([key, name, way]) =>
+      button(name, `Sort by ${name}`, () => this._sort(key, way), { class: 'sort' }));
     this.rows = new VirtualRows({
       make: () => new StepRow((number) => this._shown[number], () => this._scale),
-      head: h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' }, this._headers, range)),
-      label: 'Durations of steps', name: 'steps',
+      head: tableHead([...this._sorters, 'p50 ─ p99'], 's'), label: 'Durations of steps', name: 'steps',
     });
-    this.search = h('input', {
-      type: 'search', placeholder: 'Part of a source or step   /', 'aria-label': 'Part of a source, operation or endpoint',
-      spellcheck: 'false', class: 'grow',
+    this.search = searchField({
+      placeholder: 'Part of a source or step   /', 'aria-label': 'Part of a source, operation or endpoint', class: 'grow',
     });
     this.search.value = wanted.q;
     this.search.oninput = () => { wanted.q = this.search.value.trim(); this._arrange(); };
@@ -52,7 +49,7 @@ export class Steps {
     this._shown.sort((a, b) => place(a) - place(b) || this._way * (value(a) > value(b) ? 1 : value(a) < value(b) ? -1 : 0));
     const ends = this._shown.flatMap((step) => [step.p50_ms, step.p99_ms]).filter((ms) => ms > 0);
     this._scale = { low: Math.min(...ends, 1), high: Math.max(...ends, 1) };
-    this._headers.forEach((header, at) => {
+    this._sorters.forEach(({ parentNode: header }, at) => {
       const sorted = COLUMNS[at][0] === sort;
       header.setAttribute('aria-sort', sorted ? (this._way > 0 ? 'ascending' : 'descending') : 'none');
     });

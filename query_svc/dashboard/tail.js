@@ -5,7 +5,7 @@
 import { h, atMostEvery, button, setText } from './element.js';
 import { AGAIN_MS, get } from './api.js';
 import { count, plural, rate } from './format.js';
-import { curlLine, nothing, pauseButton } from './marks.js';
+import { nothing, nothingYet, pauseButton } from './marks.js';
 import { given, link, remember } from './router.js';
 import { TailBuffer } from './tail_buffer.js';
 import { EVERYTHING, matcher, tailFilter } from './tail_filter.js';
@@ -266,7 +266,7 @@ class TailView {
 }
 
 function emptiness(filtered) {
-  if (!filtered) return nothing('No entries yet', h('p', {}, 'Waiting for the first; it appears here at once. Send one:'), curlLine());
+  if (!filtered) return nothingYet('No entries yet');
   return nothing('No matching entries yet',
     h('p', {}, 'They appear as they arrive. Source and operation must match exactly; endpoint and id may contain * and ?.'));
 }

@@ -1,6 +1,6 @@
 // A row of the tail: an entry, or a note on what is missing. It is filled again and again.
 
-import { h, opens, setText } from './element.js';
+import { h, opens, setText, tableHead } from './element.js';
 import { serverNow } from './api.js';
 import { parse } from './exact.js';
 import { clock, shorten, utc, visible } from './format.js';
@@ -12,8 +12,7 @@ const COLUMNS = ['Time', 'Source', '', 'Operation', 'Endpoint', 'Correlation id'
 const NEAR_MS = 12 * 3_600_000;
 
 export function tailHead() {
-  return h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row' }, COLUMNS.map((name, at) =>
-    h('span', { role: 'columnheader', class: `cell t${at}` }, name || h('span', { class: 'offscreen' }, 'Direction')))));
+  return tableHead(COLUMNS.with(2, h('span', { class: 'offscreen' }, 'Direction')), 't');
 }
 
 export class TailRow {

@@ -1,8 +1,8 @@
 // The list of sources: how many calls each had in the window, and how many entries a second it sends.
 
 import { h, renew } from './element.js';
-import { count, rate, shorten, visible } from './format.js';
-import { mark } from './marks.js';
+import { rate, shorten, visible } from './format.js';
+import { counted, mark } from './marks.js';
 import { link } from './router.js';
 
 export function showTalkers(list, sources, endpoints) {
@@ -23,10 +23,8 @@ function talkers(sources, endpoints) {
 }
 
 function row({ source, perSecond, calls }, most) {
-  const fill = h('span', { class: 'fill' });
-  fill.style.width = `${(100 * calls) / most}%`;
   return h('li', {}, h('a', { href: link('chains', [], { source }), title: `${visible(source)}: its chains` }, mark(source),
     h('span', { class: 'name' }, shorten(visible(source), 60)),
-    h('span', { class: 'number' }, fill, h('span', {}, count(calls))),
+    h('span', { class: 'number' }, counted(calls, most)),
     h('span', { class: 'number', title: 'Entries per second over the last minute' }, rate(perSecond))));
 }

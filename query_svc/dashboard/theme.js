@@ -1,14 +1,15 @@
 // Dark, light, or as the system wishes; and the colours, which all live in the stylesheet.
 
-const KEY = 'tracehub.theme';
-const COLOURS = 24;
+import { keep, kept } from './kept.js';
+
+const HUES = 12; // each in two tones
 const SEED = 207559; // with this one the names that are used most lie well apart
 const cache = new Map();
 const listeners = new Set();
 let probe = null;
 
 export function startTheme() {
-  apply(stored() ?? 'auto');
+  apply(kept('theme') ?? 'auto');
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', changed);
 }
 
@@ -19,17 +20,13 @@ export function theme() {
 export function nextTheme() {
   const order = ['auto', 'light', 'dark'];
   apply(order[(order.indexOf(theme()) + 1) % order.length]);
-  try { localStorage.setItem(KEY, theme()); } catch { /* private windows may refuse */ }
+  keep('theme', theme());
   return theme();
 }
 
 export function onTheme(act) {
   listeners.add(act);
   return () => listeners.delete(act);
-}
-
-function stored() {
-  try { return localStorage.getItem(KEY); } catch { return null; }
 }
 
 function apply(name) {
@@ -42,15 +39,16 @@ function changed() {
   for (const act of listeners) act();
 }
 
-// The class that gives a source its colour: the same one everywhere, for ever.
+// The classes that give a source its colour: the same ones everywhere, for ever.
 export function sourceClass(source) {
   let hash = SEED;
   for (let at = 0; at < source.length; at += 1) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193);
   hash ^= hash >>> 15;
-  return `c${(hash >>> 0) % COLOURS}`;
+  const colour = (hash >>> 0) % (2 * HUES);
+  return `hue h${colour % HUES}${colour < HUES ? '' : ' mid'}`;
 }
 
-// The computed value of a custom property, for a canvas: `ink()` of `--line`, or of `--c` under the class of a source.
+// The computed value of a custom property, for a canvas: `ink()` of `--line`, or of `--c` under the classes of a source.
 export function ink(property, className = '') {
   const key = `${className} ${property}`;
   let value = cache.get(key);

@@ -30,10 +30,8 @@ export class Timeline {
     this.auto = true; // the view follows what comes
     this.stage = new Stage('Timeline. Arrow keys and j k move among steps, plus and minus zoom, 0 shows all.', (context) => this._paint(context));
     this.stage.onfit = () => this._fit();
-    this.map = new Stage('Whole chain', (context) => paintMap(context, this));
+    this.map = new Stage('', (context) => paintMap(context, this)); // keys zoom and pan without it
     this.map.node.classList.add('map');
-    for (const name of ['tabindex', 'role', 'aria-label']) this.map.node.removeAttribute(name);
-    this.map.node.setAttribute('aria-hidden', 'true'); // a pointer's: keys zoom and pan
     this.tip = h('div', { class: 'tip', hidden: true, 'aria-hidden': 'true' });
     this.node = h('div', { class: 'timeline' }, this.map.node, this.stage.node, this.tip);
     this._offTheme = onTheme(() => this.paint());

@@ -61,8 +61,8 @@ export class VirtualRows {
     this.paint();
   }
 
-  reset(first = 0) {
-    this.first = this.end = first;
+  reset() {
+    this.first = this.end = 0;
     this.again();
     this._scroll(0);
   }
