@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import chop_cells
 from rich.text import Text
 
+from tracehub.cli.clocks import Difference
 from tracehub.cli.timeline import Row, Step
 from tracehub.cli.words import age, clean, clock, duration, several, shown_json
 
@@ -23,7 +24,7 @@ NAME_COLUMNS = 34  # that are kept for the step's name before columns of sources
 NUMBERS = 20  # columns of offset and duration, with what separates them
 BAR = 30  # columns of the bar at the right
 WIDE = 116  # columns from which there is room for it
-OPEN_SHOWN, SLOWEST_SHOWN = 8, 3  # steps below the chain
+OPEN_SHOWN, SLOWEST_SHOWN, CLOCKS_SHOWN = 8, 3, 3  # below the chain
 LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
 
@@ -200,6 +201,17 @@ def _cut(line: Text, room: int) -> tuple[Text, Text]:
         return line, Text()
     first, rest = line.divide([len(chop_cells(line.plain[:room], room)[0])])
     return first, rest
+
+
+def told_clocks(clocks: Sequence[Difference]) -> Iterator[Text]:
+    """Whose clock differs from whose; what is drawn is as it was recorded."""
+    for host, other, ms, late in clocks[:CLOCKS_SHOWN]:
+        way, last = ("ahead of", other) if ms > 0 else ("behind", host)
+        line = Text.assemble(("clock ", "bold yellow"), f"of {clean(host)} is about {duration(abs(ms))} {way} ")
+        line.append(f"that of {clean(other)}, {f'or entries of {clean(last)} came late, ' if late else ''}")
+        yield line.append("as far as this chain shows it")
+    if len(clocks) > CLOCKS_SHOWN:
+        yield Text(f"      and {several(len(clocks) - CLOCKS_SHOWN, 'more clock')} differ")
 
 
 def open_steps(steps: Sequence[Step]) -> Iterator[Text]:

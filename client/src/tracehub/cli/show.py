@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import click
 from rich.text import Text
 
 from tracehub.cli.chains import MOST_CHAINS, chains_like, list_chains
+from tracehub.cli.clocks import ahead_of_first, clocks_of
 from tracehub.cli.command import command, complete_id
-from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slowest
+from tracehub.cli.drawing import Lanes, drawn, heading, legend, open_steps, slowest, told_clocks
 from tracehub.cli.hub import Hub
 from tracehub.cli.screen import Screen
-from tracehub.cli.timeline import Step, rows_of, steps_of, trouble_of
+from tracehub.cli.timeline import Step, rows_of, steps_of, time_of, trouble_of
 from tracehub.cli.whole import Whole
 from tracehub.cli.words import age, clean, clock, duration, several
+from tracehub.errors import TraceHubError
+from tracehub.query import quoted
 
 Json = dict[str, Any]
+MOST_FOLLOWED = 3000  # entries whose order of arrival is looked at
+FOLLOWED_S = 5.0  # that they may take to come
 SHORTEST = 4  # characters of an id that may stand for all of it
 
 
@@ -45,12 +51,13 @@ def show_command(hub: Hub, correlation_id: str | None, source: str | None, verbo
         return list_chains(hub, limit, {"source": source})
     with hub.screen.patience(f"asking {hub.reading} ..."):
         chain, texts = _asked(hub, correlation_id, source)
+        arrived = [] if source or hub.screen.json else _arrived(hub, chain)
     if not (texts or chain["traces"]):
         return _begins_so(hub, correlation_id, source, verbose)
     if hub.screen.json:
         hub.screen.page(chain, texts)
     else:
-        _draw(hub.screen, chain, verbose)
+        _draw(hub.screen, chain, arrived, verbose)
     return 0
 
 
@@ -70,7 +77,7 @@ def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:
     if len(near) == 1:
         chain = hub.reader.get_traces(near[0], source)
         if chain["traces"]:
-            _draw(hub.screen, chain, verbose)
+            _draw(hub.screen, chain, [] if source else _arrived(hub, chain), verbose)
             return 0
     told = f"no entries for {start}" + (f" from {source}" if source else "") + f" at {hub.reading}"
     hub.screen.remark(f"{told}; recent ones begin so:" if near else told)
@@ -79,9 +86,24 @@ def _begins_so(hub: Hub, start: str, source: str | None, verbose: bool) -> int:
     return 1
 
 
-def _draw(screen: Screen, chain: Json, verbose: bool) -> None:
+def _arrived(hub: Hub, chain: Json) -> list[Json]:
+    """The entries of several hosts in the order in which they were stored; none of a long chain or a part of one."""
+    count, hosts = len(chain["traces"]), {entry.get("hostname") for entry in chain["traces"]}
+    if count > MOST_FOLLOWED or chain.get("expired") or len(hosts) < 2:
+        return []
+    path = f"/traces/{quoted(chain['correlation_id'])}/stream"
+    stored = hub.reader.follow(path, {}, "0", lambda *_: None, lambda _: None, timeout_s=FOLLOWED_S)
+    try:
+        return [entry for _, entry in islice(stored, count)]
+    except TraceHubError:
+        return []
+
+
+def _draw(screen: Screen, chain: Json, arrived: list[Json], verbose: bool) -> None:
     entries, width = chain["traces"], screen.width
-    steps = steps_of(entries)
+    clocks = clocks_of(steps_of(entries), arrived)
+    ahead = ahead_of_first(clocks)
+    steps = steps_of(sorted(entries, key=lambda entry: time_of(entry, ahead)), ahead)
     rows = list(rows_of(steps, fold=not verbose))
     lanes = Lanes(steps, width)
     screen.show(_head(chain, steps, len(lanes.sources)))
@@ -91,7 +113,7 @@ def _draw(screen: Screen, chain: Json, verbose: bool) -> None:
     if len(rows) > screen.out.height - 6 and screen.out.is_terminal:
         screen.show(heading(lanes), *legend(lanes, steps, width), _head(chain, steps, len(lanes.sources)))
     slow = slowest(steps)
-    screen.show(*open_steps(steps), *([slow] if slow else []))
+    screen.show(*told_clocks(clocks), *open_steps(steps), *([slow] if slow else []))
 
 
 def _head(chain: Json, steps: list[Step], sources: int) -> Text:

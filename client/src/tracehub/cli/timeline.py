@@ -9,7 +9,7 @@ when it began.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,8 +79,11 @@ class Row:
         return self.steps[0]
 
 
-def steps_of(entries: list[Entry]) -> list[Step]:
-    """The steps of a chain whose entries are in order of time, in the order in which they began."""
+def steps_of(entries: list[Entry], ahead: Mapping[str, float] = {}) -> list[Step]:
+    """The steps of a chain whose entries are in order of time, in the order in which they began.
+
+    `ahead`: milliseconds by which the clocks of hosts are so; the order is that of one clock then.
+    """
     steps = _paired(entries)
     around: list[Step] = []
     for step in steps:
@@ -90,7 +93,7 @@ def steps_of(entries: list[Entry]) -> list[Step]:
             step.parent, step.depth = outer, outer.depth + 1
             outer.has_inner = True
         around.append(step)
-    _share_time(steps, entries)
+    _share_time(steps, entries, ahead)
     return steps
 
 
@@ -154,14 +157,19 @@ def _left_alone(steps: list[Step], lone: list[Step]) -> list[Step]:
     return alone
 
 
-def _share_time(steps: list[Step], entries: list[Entry]) -> None:
+def time_of(entry: Entry, ahead: Mapping[str, float]) -> float:
+    """When it was written, by one clock for all hosts."""
+    return float(entry["timestamp"]) - ahead.get(str(entry.get("hostname")), 0.0)
+
+
+def _share_time(steps: list[Step], entries: list[Entry], ahead: Mapping[str, float]) -> None:
     """Each moment belongs to the step under way that began last: the sum of all is the time in which anything was."""
     begins = {step.begins: step for step in steps if step.entry is not None}
     ends = {int(step.ends): step for step in steps if step.entry is not None and step.ends > step.begins and step.exit}
     active: list[Step] = []
     before = 0.0
     for place, entry in enumerate(entries):
-        now = float(entry["timestamp"])
+        now = time_of(entry, ahead)
         if active:
             active[-1].own_ms += now - before
         before = now
