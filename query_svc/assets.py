@@ -40,7 +40,7 @@ def _read() -> tuple[str, dict[str, Asset]]:
     ]
     first = _first(files)
     rest = [name for name in files if name.endswith(".js") and name not in (*first, _SAVED)]
-    for place, text in ((b"{first}", _preloads(first)), (b"{rest}", _preloads(rest)), (b"{version}", version)):
+    for place, text in ((b"{first}", _preloads(first)), (b"{rest}", " ".join(rest)), (b"{version}", version)):
         files[_PAGE] = files[_PAGE].replace(place, text.encode())
     assets = {
         name: Asset(body, gzip.compress(body, 9, mtime=0), _TYPES[name.rpartition(".")[2]])

@@ -144,6 +144,50 @@ async def test_what_is_open_waits_for_what_is_open(page: Any, hub: Services) -> 
     assert [each[2] for each in await nesting(page, hub, entries)] == [None, "root", "caller", "caller"]
 
 
+async def where(page: Any, hub: Services, entries: list[dict[str, Any]]) -> list[str]:
+    """The steps that it is in: source and endpoint of each."""
+    found: list[str] = await page.evaluate(
+        """async ([path, entries]) => {
+            const { model, whereItIs } = await import(path);
+            return whereItIs(model(entries)).map(({ entry }) => `${entry.source_id} ${entry.endpoint}`);
+        }""",
+        [await pairing(page, hub), entries],
+    )
+    return found
+
+
+async def test_calls_side_by_side_that_are_all_open(page: Any, hub: Services) -> None:
+    """None waits for another: it is in all of them, recorded where they are made or also where they are served."""
+    made = [step("o", at, "->", operation="RPC", endpoint=f"/{at}") for at in (1, 2, 3)]
+    served = [step("o", at + 10, "->", f"W{at}", endpoint=f"/{at}") for at in (1, 2, 3)]
+    root = step("o", 0, "->", endpoint="/orders")
+    assert sorted(await where(page, hub, [root, *made, *served])) == ["W1 /1", "W2 /2", "W3 /3"]
+    assert sorted(await where(page, hub, [root, *made])) == ["MA /1", "MA /2", "MA /3"]
+    addressed = [
+        {**each, "operation": f"HTTP{at}", "endpoint": f"GET http://w{at}/{at}"} for at, each in enumerate(made, 1)
+    ]
+    assert sorted(await where(page, hub, [root, *addressed, *served])) == ["W1 /1", "W2 /2", "W3 /3"]
+    assert await where(page, hub, [root, made[0], served[0], step("o", 20, "->", "DB", endpoint="SELECT")]) == [
+        "DB SELECT"
+    ]
+
+
+async def test_calls_side_by_side_hold_those_that_serve_them(page: Any, hub: Services) -> None:
+    """Each lies in the call of its name, and takes from its time, rather than in one that happens to begin last."""
+    times = {"/a": (1, 100), "/b": (2, 90)}
+    entries = [step("h", 0, "->", endpoint="/orders"), step("h", 101, "<-", endpoint="/orders")]
+    for name, (begin, end) in times.items():
+        entries += [step("h", begin, "->", endpoint=name), step("h", end, "<-", endpoint=name)]
+        entries += [
+            step("h", begin + 2, "->", "W" + name, endpoint=name),
+            step("h", end - 20, "<-", "W" + name, endpoint=name),
+        ]
+    nested = await nesting(page, hub, sorted(entries, key=lambda entry: float(entry["timestamp"])))
+    assert [[name, own, parent] for name, own, parent in nested[1:]] == [
+        ["/a", 22, "/orders"], ["/b", 22, "/orders"], ["/a", 77, "/a"], ["/b", 66, "/b"],
+    ]  # fmt: skip
+
+
 async def test_a_child_may_end_a_little_late(page: Any, hub: Services) -> None:
     """A call that ends just after the step that made it is still within it; one that ends much later is not."""
     entries = [

@@ -1,5 +1,4 @@
-// One chain: what it is about, its timeline or its sequence, and the selected step. While it runs, what comes is added in
-// the next frame.
+// One chain: what it is about, its timeline or its sequence, and the selected step.
 
 import { h, button, atMostEvery } from './element.js';
 import { AGAIN_MS, chainPath, get } from './api.js';
@@ -19,12 +18,8 @@ import { finder } from './finder.js';
 const NOTED_MS = 300; // browsers count how often an address is changed
 const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
 
-export function chainView(context, route, saved = null) {
-  return new ChainView(context, route, saved);
-}
-
-class ChainView {
-  constructor(context, route, saved) {
+export class ChainView {
+  constructor(context, route, saved = null) {
     const id = saved?.id ?? route.parts.join('/'); // several where nobody quoted its slashes
     this.title = shorten(visible(id), 40);
     this._context = context;
@@ -39,15 +34,14 @@ class ChainView {
     this._note = atMostEvery(NOTED_MS, () => this._noteAddress());
     this._drawSmall = atMostEvery(30, () => this._draw());
     this._drawLarge = atMostEvery(400, () => this._draw());
-    this._askSoon = atMostEvery(1_000, () =>
-      this._record.whenItArrived(this._reading.signal).then(() => this._showHead(), () => {}));
+    const asking = (what) => () => this._record[what](this._reading.signal).then(() => this._showHead(), () => {});
+    this._askSoon = atMostEvery(1_000, asking('whenItArrived'));
     this._ticking = setInterval(() => this._tick(), 1_000);
     this.keys = this._keys();
     this.help = [
       ['v', 'timeline or sequence'], ['j k ↓ ↑', 'next, previous step'], ['Enter', 'zoom to the step'],
       ['+ -', 'zoom (also Ctrl and wheel)'], ['← →', 'pan (also drag)'], ['0', 'show the whole record'],
-      ['9', 'show everything up to now'],
-      ['r', 'ruler (also Shift and drag)'], ['/', 'find a step'], ...(saved ? [] : [['c', 'compare with another chain']]),
+      ['9', 'show everything up to now'], ['r', 'ruler (also Shift and drag)'], ['/', 'find a step'], ...(saved ? [] : [['c', 'compare with another chain']]),
     ];
     this.node = this._build();
   }
@@ -123,10 +117,12 @@ class ChainView {
 
   async _load() {
     const { signal } = this._reading;
+    const record = this._record;
     try {
-      const { newest_id: from } = await get('stats', {}, signal);
-      this._listen(from);
-      await this._record.load(signal, () => this._drawSoon());
+      const { newest_id: newest } = await get('stats', {}, signal);
+      await record.load(signal, () => this._drawSoon());
+      this._listen(record.entries.length > SMALL || record.expired ? newest : 0); // from 0 in the order of arrival
+      await record.whenItArrived(signal);
       this._showHead();
     } catch (error) {
       if (signal.aborted) return;
@@ -136,25 +132,26 @@ class ChainView {
   }
 
   _listen(from) {
-    const record = this._record;
-    const { live, banner } = this._context;
+    const { _record: record, _context: { live, banner } } = this;
     live.follow({
       path: `${chainPath(record.id)}/stream`, chain: true, from,
       entry: (text, id) => {
-        if (record.add(parse(text))) {
+        if (record.add(parse(text), id)) {
           if (id > live.old) record.arrivedNow();
           else this._askSoon();
-          this._drawSoon();
-        } else if (record.cut) this._drawSoon();
+        }
+        return this._drawSoon();
       },
-      again: () => {
-        this._letGo();
-        this._reading = new AbortController();
-        record.forget();
-        this._load();
-      },
+      again: () => this._again(),
       gap: () => banner.tell('Retention removed some entries of this chain before this page could load them.'),
     });
+  }
+
+  _again() {
+    this._letGo();
+    this._reading = new AbortController();
+    this._record.forget();
+    this._load();
   }
 
   _letGo() {
@@ -178,7 +175,7 @@ class ChainView {
   }
 
   _draw() {
-    const found = model([...this._record.entries]);
+    const found = model([...this._record.entries], this._record.arrived);
     const had = this._selected && first(this._selected);
     this._found = found;
     this._selected = (had && found.bars.find((bar) => first(bar) === had)) ?? null;
@@ -222,7 +219,7 @@ class ChainView {
     const wanted = some ? [this._current.node, this._side] : [this._record.loaded ? noChain(this._record.id) : nothing('Loading …')];
     if (this._body.firstChild !== wanted[0] || !some) this._body.replaceChildren(...wanted);
     this.node.dataset.kind = this._kind;
-    for (const [name, each] of Object.entries(this._kinds)) each.setAttribute('aria-pressed', String(name === this._kind));
+    for (const [name, each] of Object.entries(this._kinds)) each.ariaPressed = name === this._kind;
   }
 
   // Choosing: the view, a step, a stretch of time.
@@ -264,7 +261,7 @@ class ChainView {
     const timeline = this._timeline;
     timeline.measuring = !timeline.measuring;
     if (!timeline.measuring) timeline.ruler = null;
-    this._ruler.setAttribute('aria-pressed', String(timeline.measuring));
+    this._ruler.ariaPressed = timeline.measuring;
     timeline.paint();
   }
 
@@ -293,6 +290,6 @@ class ChainView {
 
 function noChain(id) {
   return nothing('No entries of this chain yet',
-    h('p', {}, 'No entry with this id is stored: it has not arrived, has another id, or has expired. ',
+    h('p', 'No entry with this id is stored: it has not arrived, has another id, or has expired. ',
       'New entries appear here at once. ', h('a', { href: link('chains', [], { q: id }) }, 'Search for similar ids')), curlLine(id));
 }

@@ -1,9 +1,11 @@
-// The head of a chain: its id, its state and numbers, and what it is about in three answers.
+// The head of a chain: its id, its state and numbers, and three answers: where it is, what is slow, what is missing.
 
-import { h, renew, setText } from './element.js';
-import { facts } from './facts.js';
+import { h, button, renew, setText } from './element.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { copyButton, moment, stateMark, stateOf, STATES, STUCK_MS } from './marks.js';
+import { first, lengthOf, slowest, whereItIs } from './pairing.js';
+
+const NAMED = 3;
 
 export class ChainHead {
   // `back`: where the list is; null: the chain was saved, and no more comes.
@@ -28,8 +30,8 @@ export class ChainHead {
     const quiet = this._saved ? Infinity : this._record.quiet;
     const stuck = quiet > STUCK_MS;
     this._showState(found, stateOf(rowOf(found, complete, expired), quiet));
-    renew(this._numbers, h('span', {}, found.bars.length ? this._numbersOf(found) : null));
-    renew(this.answers, h('div', {}, facts(found, { now, complete, expired, stuck, choose: this._choose })));
+    renew(this._numbers, h('span', found.bars.length ? this._numbersOf(found) : null));
+    renew(this.answers, h('div', facts({ model: found, now, complete, expired, stuck, choose: this._choose })));
     this.answers.hidden = !found.bars.length;
   }
 
@@ -39,7 +41,7 @@ export class ChainHead {
 
   _showState(found, state) {
     const { reading } = this._record;
-    renew(this._state, h('span', {}, found.bars.length ? stateMark(state) : null));
+    renew(this._state, h('span', found.bars.length ? stateMark(state) : null));
     if (this._told && this._told !== state && !reading) this._say(`${STATES[state][1]}, ${duration(found.last)}`);
     this._told = reading ? '' : state;
   }
@@ -49,12 +51,12 @@ export class ChainHead {
     const hosts = new Set(found.groups.flatMap((group) => [...group.hosts]));
     const left = expired ? `${count(found.entries.length)} of ` : '';
     return [
-      h('span', {}, duration(found.last)),
-      h('span', {}, `${left}${plural(found.entries.length + expired, 'entry', 'entries')}`),
-      h('span', {}, plural(found.groups.length, 'source')),
-      h('span', {}, plural(hosts.size, 'host')),
+      h('span', duration(found.last)),
+      h('span', `${left}${plural(found.entries.length + expired, 'entry', 'entries')}`),
+      h('span', plural(found.groups.length, 'source')),
+      h('span', plural(hosts.size, 'host')),
       moment(found.origin),
-      cut ? h('strong', {}, 'and more than this page can hold') : reading ? h('strong', {}, 'loading more …') : null,
+      cut ? h('strong', 'and more than this page can hold') : reading ? h('strong', 'loading more …') : null,
     ];
   }
 }
@@ -62,4 +64,71 @@ export class ChainHead {
 // As a row of the list would tell of it.
 function rowOf({ errors, opens, orphans }, complete, expired) {
   return { errors: errors.length, complete: expired ? null : complete, open: opens.length - orphans.length };
+}
+
+// `chain`: {model, now, complete, expired, stuck, choose}.
+function facts(chain) {
+  const { clocks } = chain.model;
+  return [
+    fact('Where', where(chain)), fact('Slow', slow(chain)), fact('Missing', missing(chain)),
+    ...(clocks.length ? [fact('Clocks', ['warn whole', differences(clocks)])] : []),
+  ];
+}
+
+function fact(name, [kind, ...parts]) {
+  return h('div', { class: `fact ${kind}` }, h('h2', name), h('p', parts));
+}
+
+function where({ model, now, complete, expired, stuck, choose }) {
+  if (!model.bars.length) return ['calm', 'no entries yet'];
+  const leaves = whereItIs(model);
+  const lasted = `${duration(model.lasted)}${model.clocks.length ? ' by one clock' : ''}`;
+  if (!leaves.length && expired) return ['calm', `none of what is left is open; it spans ${lasted}`];
+  if (!leaves.length) return ['calm', complete ? `done, after ${lasted}` : `nothing is open, after ${lasted}`];
+  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), host(model, bar), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
+  if (leaves.length > NAMED) parts.push(`, and ${count(leaves.length - NAMED)} more`);
+  return [stuck ? 'warn' : 'open', ...parts];
+}
+
+function slow({ model, expired, choose }) {
+  const bar = slowest(model);
+  if (!bar || bar.self <= 0) return ['calm', bar ? 'no step took time of its own' : 'no step has ended yet'];
+  const share = Math.round((100 * bar.self) / (model.lasted || 1));
+  return [share >= 50 ? 'slow' : 'calm', step(bar, choose), ` itself ${duration(bar.self)}`, share >= 1 && share <= 100 ? `, ${share} % of ${expired ? 'what is left' : 'the whole'}` : ''];
+}
+
+function missing({ model, expired, choose }) {
+  const parts = [];
+  const add = (...more) => parts.push(...(parts.length ? ['; '] : []), ...more);
+  if (expired) add(expired === 1 ? 'the first entry, which has expired' : `the first ${count(expired)} entries, which have expired`);
+  if (model.opens.length) add(`${plural(model.opens.length, 'exit')} of `, ...named([...model.opens].reverse(), choose));
+  if (model.orphans.length) add(`${plural(model.orphans.length, 'entry', 'entries')} of `, ...named(model.orphans, choose), `, though ${model.orphans.length > 1 ? 'their exits' : 'its exit'} arrived`);
+  if (model.errors.length) add(h('span', { class: 'bad' }, plural(model.errors.length, 'error')), ' in ', ...named(model.errors.toSorted((a, b) => b.depth - a.depth), choose)); // innermost first: where it came from
+  if (!parts.length) return ['calm', 'nothing: each entry has its exit'];
+  return [model.errors.length ? 'bad' : model.opens.length || (model.orphans.length && !expired) ? 'warn' : 'calm', ...parts];
+}
+
+function named(bars, choose) {
+  const parts = bars.slice(0, NAMED).flatMap((bar, at) => [at ? ', ' : '', step(bar, choose)]);
+  return bars.length > NAMED ? [...parts, ` and ${count(bars.length - NAMED)} more`] : parts;
+}
+
+// Which of the hosts of a source, where it has several.
+function host({ groups }, bar) {
+  const { hosts } = groups.find((group) => group.source === bar.source);
+  return hosts.size > 1 ? ` on ${shorten(visible(bar.host), 40)}` : '';
+}
+
+function differences(clocks) {
+  const name = (host) => shorten(visible(host), 40);
+  const parts = clocks.slice(0, NAMED).map(({ host, other, ms, late }) =>
+    `the clock of ${name(host)} is about ${duration(Math.abs(ms))} ${ms > 0 ? 'ahead of' : 'behind'} that of ${name(other)}${late ? `, or entries of ${name(ms > 0 ? other : host)} came late` : ''}`);
+  if (clocks.length > NAMED) parts.push(`${count(clocks.length - NAMED)} more differ`);
+  return `${parts.join('; ')}, as far as this chain shows it`;
+}
+
+function step(bar, choose) {
+  const entry = first(bar);
+  const words = shorten(visible(entry.endpoint || entry.operation), 32);
+  return button(`${shorten(visible(entry.source_id), 20)} ${words}`, `Select ${visible(`${entry.source_id} ${entry.operation} ${entry.endpoint}`)}`, () => choose(bar), { class: 'link' });
 }

@@ -1,5 +1,4 @@
-// Which chains the list holds: the newest page, what scrolling brought below it, and what waits to be shown. Nothing here
-// knows how a chain looks or where it is asked for.
+// Which chains the list holds: the newest page, what scrolling brought below it, and what waits to be shown. Pure.
 
 const MOST = 1_000; // chains that new ones are put on top of; then the list begins anew with the newest
 

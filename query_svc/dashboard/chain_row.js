@@ -20,7 +20,7 @@ export class ChainRow {
     this._sources = cell(2);
     this._entries = cell(3);
     this._fill = h('span', { class: 'fill' });
-    this._duration = h('span', {});
+    this._duration = h('span');
     this._age = cell(5);
     this._sourcesShown = '';
     this._entriesShown = known.chain.trace_count;

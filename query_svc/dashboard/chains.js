@@ -1,5 +1,5 @@
-// Chains, newest activity first. Live: rows change in place; new ones move in by themselves only while nobody points
-// at the list or reads further down, and are counted on a button otherwise.
+// Chains, newest activity first. Rows change in place; new ones move in only while nobody points at the list or reads
+// further down, and are counted otherwise.
 
 import { h, button, atMostEvery, setText, tableHead } from './element.js';
 import { AGAIN_MS } from './api.js';
@@ -14,11 +14,7 @@ import { step } from './keyboard.js';
 
 const REFRESH_MS = 700;
 
-export function chainsView(context, route) {
-  return new ChainsView(context, route);
-}
-
-class ChainsView {
+export class ChainsView {
   constructor(context, route) {
     this.title = 'Chains';
     this.help = [['n', 'show the new chains'], ['x', 'pick a chain'], ['c', 'compare the two picked']];
@@ -50,7 +46,7 @@ class ChainsView {
     this._list = h('div', { class: 'rows', role: 'rowgroup' });
     this._pill = button('', 'Show the new chains (n)', () => this._show(true), { class: 'pill', hidden: true });
     this._foot = h('div', { class: 'foot' });
-    this._empty = h('div', {});
+    this._empty = h('div');
     this._table = h('div', { class: 'table chains', role: 'table', 'aria-label': 'Chains, newest activity first' },
       tableHead(COLUMNS, 'k'), this._list);
     this._scroller = h('div', { class: 'scroll', tabindex: -1 }, this._table, this._empty, this._foot);

@@ -11,11 +11,7 @@ import { VirtualRows } from './virtual.js';
 
 const COLUMNS = ['Step', 'A', 'B', 'B against A'];
 
-export function compareView(context, route) {
-  return new CompareView(context, route);
-}
-
-class CompareView {
+export class CompareView {
   constructor(context, route) {
     this.title = 'Compare';
     this.help = [['d D', 'next, previous difference'], ['l', 'the largest difference'], ['s', 'swap A and B']];
@@ -61,7 +57,7 @@ class CompareView {
       if (!this._stopped) this._show(chains);
     } catch (error) {
       if (this._stopped) return;
-      this._body.replaceChildren(nothing('The chains did not load', h('p', {}, error.message)));
+      this._body.replaceChildren(nothing('The chains did not load', h('p', error.message)));
       this._retrying = setTimeout(() => this._load(), AGAIN_MS);
     }
   }
@@ -70,7 +66,7 @@ class CompareView {
     const missing = chains.findIndex((chain) => !chain.count);
     if (missing >= 0) {
       const id = shorten(visible(this._ids[missing]), 90);
-      this._body.replaceChildren(nothing('No such chain', h('p', {}, `No entries of ${id} are stored. They may have expired.`)));
+      this._body.replaceChildren(nothing('No such chain', h('p', `No entries of ${id} are stored. They may have expired.`)));
       return;
     }
     const comparison = new Comparison(chains);
@@ -105,7 +101,7 @@ class CompareView {
 
   _next(by) {
     if (!this._comparison) return;
-    const at = Number(document.activeElement.closest('[aria-rowindex]')?.getAttribute('aria-rowindex') ?? 0) - 2;
+    const at = Number(document.activeElement.closest('[aria-rowindex]')?.ariaRowIndex ?? 0) - 2;
     const number = this._comparison.next(at >= 0 ? at : by > 0 ? -1 : this._comparison.pairs.length, by);
     if (number === undefined) this._context.say(by > 0 ? 'No further difference' : 'No earlier difference');
     else this._to(number);
@@ -118,8 +114,8 @@ class CompareView {
 
 function howToPick() {
   return nothing('Two chains, side by side',
-    h('p', {}, 'Enter two correlation ids, or pick two in the list of chains: '),
-    h('p', {}, h('kbd', {}, 'x'), ' picks the chain in focus, ', h('kbd', {}, 'c'), ' compares the two picked last.'));
+    h('p', 'Enter two correlation ids, or pick two in the list of chains: '),
+    h('p', h('kbd', 'x'), ' picks the chain in focus, ', h('kbd', 'c'), ' compares the two picked last.'));
 }
 
 function card(letter, chain, { last, origin }) {
@@ -137,7 +133,7 @@ function verdict(comparison) {
     outcome(comparison),
     onlyA ? h('span', { class: 'absent' }, `${plural(onlyA, 'step')} missing in B`) : null,
     onlyB ? h('span', { class: 'absent' }, `${plural(onlyB, 'step')} only in B`) : null,
-    h('span', {}, changed ? plural(changed, 'step differs', 'steps differ') : 'no step differs'),
+    h('span', changed ? plural(changed, 'step differs', 'steps differ') : 'no step differs'),
   ];
 }
 

@@ -17,12 +17,12 @@ export class CompareRow {
     this._ids = ids;
     const [step, left, right, difference] = [0, 1, 2, 3].map((at) => h('span', { role: 'cell', class: `cell d${at}` }));
     this._step = step;
-    this._mark = h('span', {});
+    this._mark = h('span');
     this._operation = h('span', { class: 'operation' });
     this._name = h('a', { class: 'name go' });
     this._sides = [left, right].map((cell) => makeSide(cell));
     this._difference = difference;
-    this._words = h('span', {});
+    this._words = h('span');
     step.append(this._mark, this._operation, this._name);
     difference.append(this._words);
     this.node = h('div', { role: 'row', class: 'row' }, step, left, right, difference);

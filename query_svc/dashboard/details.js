@@ -8,9 +8,9 @@ import { first, lengthOf, reportsError } from './pairing.js';
 import { tree } from './tree.js';
 
 export function details({ choose, close }) {
-  const source = h('span', {});
+  const source = h('span');
   const title = h('h2', { tabindex: 0 }); // it may be long, and scrolls
-  const lasts = h('p', {});
+  const lasts = h('p');
   const within = h('p', { class: 'within' });
   const [entry, exit] = [makeSide('Entry'), makeSide('Exit')];
   const node = h('aside', { class: 'details', 'aria-label': 'The selected step', tabindex: -1 },
@@ -26,14 +26,14 @@ export function details({ choose, close }) {
       if (step !== shown) node.scrollTop = 0;
       shown = step;
       source.replaceChildren(mark(step.source_id, false));
-      renew(title, h('h2', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)));
+      renew(title, h('h2', h('span', { class: 'operation' }, visible(step.operation)), ' ', visible(step.endpoint)));
       lasts.className = `took ${bar.kind}`;
       const itself = itselfOf(bar);
-      renew(lasts, h('p', {}, h('strong', {}, begins + took(bar, end)), itself && ` of which ${itself}`));
+      renew(lasts, h('p', h('strong', begins + took(bar, end)), itself && ` of which ${itself}`));
       within.hidden = !bar.parent;
       if (bar.parent) {
         const around = first(bar.parent);
-        renew(within, h('p', {}, 'within ', button(`${shorten(visible(around.source_id), 40)} ${shorten(visible(around.endpoint), 80)}`,
+        renew(within, h('p', 'within ', button(`${shorten(visible(around.source_id), 40)} ${shorten(visible(around.endpoint), 80)}`,
           'Go to the enclosing step', () => { choose(bar.parent); node.focus(); }, { class: 'link' })));
       }
       entry.show(bar.entry, origin, false);
@@ -57,7 +57,7 @@ export function itselfOf(bar) {
 
 function makeSide(name) {
   const node = h('section', { class: 'side' });
-  const offset = h('span', {});
+  const offset = h('span');
   let shown;
   return {
     node,
@@ -65,7 +65,7 @@ function makeSide(name) {
       if (entry) setText(offset, `+${duration(entry.timestamp - origin)}  `);
       if (entry && entry === shown) return;
       shown = entry;
-      node.replaceChildren(...(entry ? known(name, entry, offset) : [h('h3', {}, name),
+      node.replaceChildren(...(entry ? known(name, entry, offset) : [h('h3', name),
         h('p', { class: 'missing' }, open ? 'has not arrived' : 'was never recorded, or has expired')]));
     },
   };
@@ -74,19 +74,19 @@ function makeSide(name) {
 function known(name, entry, offset) {
   const hasData = entry.data !== null && entry.data !== undefined;
   return [
-    h('h3', {}, `${name} `, reportsError(entry) ? h('span', { class: 'badge' }, 'error') : null),
-    h('dl', {},
-      row('at', h('span', {}, offset, moment(entry.timestamp))),
+    h('h3', `${name} `, reportsError(entry) ? h('span', { class: 'badge' }, 'error') : null),
+    h('dl',
+      row('at', h('span', offset, moment(entry.timestamp))),
       row('host', visible(entry.hostname)),
       row('suffix', visible(entry.suffix))),
-    h('div', { class: 'data' }, h('h4', {}, 'data', hasData ? copyButton('Copy', () => JSON.stringify(entry.data, null, 2)) : null),
+    h('div', { class: 'data' }, h('h4', 'data', hasData ? copyButton('Copy', () => JSON.stringify(entry.data, null, 2)) : null),
       hasData ? tree(entry.data) : h('span', { class: 'missing' }, 'none')),
-    entry.raw_line ? h('div', { class: 'data' }, h('h4', {}, 'raw line', copyButton('Copy', () => entry.raw_line)),
+    entry.raw_line ? h('div', { class: 'data' }, h('h4', 'raw line', copyButton('Copy', () => entry.raw_line)),
       h('pre', { tabindex: 0 }, visible(entry.raw_line))) : '',
     copyButton('Copy entry', () => JSON.stringify(entry)),
   ];
 }
 
 function row(name, value) {
-  return h('div', {}, h('dt', {}, name), h('dd', {}, value));
+  return h('div', h('dt', name), h('dd', value));
 }

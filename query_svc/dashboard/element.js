@@ -2,16 +2,18 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-export function h(tag, attributes, ...children) {
-  return fill(document.createElement(tag), attributes, children);
+// A tag, its attributes, which may be left out, and what it holds.
+export function h(tag, ...parts) {
+  return fill(document.createElement(tag), parts);
 }
 
-export function svg(tag, attributes, ...children) {
-  return fill(document.createElementNS(SVG, tag), attributes, children);
+export function svg(tag, ...parts) {
+  return fill(document.createElementNS(SVG, tag), parts);
 }
 
-function fill(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes ?? {})) {
+function fill(node, parts) {
+  const [attributes, ...children] = parts[0]?.constructor === Object ? parts : [{}, ...parts];
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === 'function') node[name] = value;
     else node.setAttribute(name, value === true ? '' : value);
@@ -128,6 +130,15 @@ export function save(name, type, text) {
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// What the browser keeps for the page from one time to the next, unless it refuses to.
+export function keep(name, value) {
+  try { localStorage.setItem(`tracehub.${name}`, value); } catch { /* it is asked for again */ }
+}
+
+export function kept(name) {
+  try { return localStorage.getItem(`tracehub.${name}`); } catch { return null; }
 }
 
 const TYPED_MS = 200;

@@ -42,7 +42,7 @@ export function narrows(filter) {
 
 export function emptiness(filter, more) {
   if (narrows(filter)) {
-    return nothing(more ? 'No matches yet' : 'No matching chains', h('p', {}, more
+    return nothing(more ? 'No matches yet' : 'No matching chains', h('p', more
       ? 'None of the newest chains match. Look further back, or loosen the filter.'
       : 'No stored chain matches. The source must be its whole name; a part of the id is enough.'));
   }

@@ -1,5 +1,5 @@
-// Who follows whom, as layers from left to right: a source stands right of those that mostly come before it. Pure layout,
-// then SVG. Arrows against the stream are drawn below the others and dashed.
+// Who follows whom, as layers from left to right: a source stands right of those that mostly come before it. Arrows against
+// the stream are drawn below the others and dashed.
 
 import { h, svg, tableHead } from './element.js';
 import { count, plural, shorten, visible } from './format.js';
@@ -143,7 +143,7 @@ export function drawMap(follows) {
   const picture = svg('svg', {
     class: 'follows', viewBox: `0 0 ${map.width} ${map.height}`, role: 'group',
     'aria-label': `Who follows whom: ${plural(map.nodes.length, 'source')}, ${plural(map.edges.length, 'arrow')}; the table below has the numbers`,
-  }, svg('defs', {}, arrowHead('head', 'tip'), arrowHead('head-back', 'tip back')));
+  }, svg('defs', arrowHead('head', 'tip'), arrowHead('head-back', 'tip back')));
   const drawn = map.edges.sort((a, b) => b.back - a.back || a.count - b.count)
     .map((edge) => ({ edge, node: drawEdge(edge, at.get(edge.from), at.get(edge.to), map.edges.length <= LABELS) }));
   picture.append(...drawn.map((each) => each.node));
@@ -171,7 +171,7 @@ function drawEdge(edge, from, to, labelled) {
     : `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2 - 2} ${y2}`;
   const words = `${visible(edge.from)} → ${visible(edge.to)}: ${plural(edge.count, 'time')}`;
   const label = edge.back ? [(from.x + to.x + NODE.width) / 2, edge.under] : [(x1 + x2) / 2, (y1 + y2) / 2];
-  return svg('g', { class: `edge${edge.back ? ' back' : ''}` }, svg('title', {}, words),
+  return svg('g', { class: `edge${edge.back ? ' back' : ''}` }, svg('title', words),
     svg('path', { d: path, fill: 'none', 'stroke-width': (1 + 4 * edge.share).toFixed(2), 'marker-end': `url(#${edge.back ? 'head-back' : 'head'})` }),
     svg('text', { x: label[0], y: label[1] + 4, 'text-anchor': 'middle', class: labelled ? 'times' : 'times crowded' }, count(edge.count)));
 }
@@ -187,7 +187,7 @@ function drawNode(node, light) {
   return svg('a', {
     href: link('chains', [], { source: node.name }), class: `node ${sourceClass(node.name)}`, 'aria-label': `${name}: its chains`,
     onmouseenter: () => light(node.name), onmouseleave: () => light(null), onfocus: () => light(node.name), onblur: () => light(null),
-  }, svg('title', {}, name), svg('rect', { x: node.x, y: node.y, width: NODE.width, height: NODE.height, rx: 7 }),
+  }, svg('title', name), svg('rect', { x: node.x, y: node.y, width: NODE.width, height: NODE.height, rx: 7 }),
   svg('circle', { cx: node.x + 15, cy: node.y + NODE.height / 2, r: 5 }),
   svg('text', { x: node.x + 27, y: node.y + NODE.height / 2 + 4 }, fitted(name.replace(/-?service$/i, '') || name)));
 }

@@ -82,19 +82,16 @@ export function bytes(number) {
 export function clock(ms, digits = 3) {
   const at = new Date(ms);
   if (Number.isNaN(at.getTime())) return String(ms);
-  const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-  const part = digits ? `.${String(at.getMilliseconds()).padStart(3, '0').slice(0, digits)}` : '';
-  const today = new Date().toDateString() === at.toDateString();
-  return today ? time + part : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}${part}`;
+  const two = (number) => String(number).padStart(2, '0');
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':');
+  const part = digits ? `.${String(at.getMilliseconds()).padStart(3, '0')}` : '';
+  if (new Date().toDateString() === at.toDateString()) return time + part;
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}${part}`;
 }
 
 export function utc(ms) {
   const at = new Date(ms);
   return Number.isNaN(at.getTime()) ? String(ms) : `${at.toISOString().replace('T', ' ').replace('Z', '')} UTC`;
-}
-
-function two(number) {
-  return String(number).padStart(2, '0');
 }
 
 // Two letters that stand for a source beside its colour.

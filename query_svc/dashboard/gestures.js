@@ -1,5 +1,4 @@
-// What a pointer does to a timeline: drag pans, with Shift or the ruler it measures, the wheel with Ctrl zooms,
-// two fingers pinch, a click selects, a second one zooms to the bar.
+// What a pointer does to a timeline.
 
 import { setText } from './element.js';
 import { itselfOf, took } from './details.js';

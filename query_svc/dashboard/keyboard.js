@@ -1,8 +1,7 @@
-// Keys. A view brings its own; those of the page hold everywhere. Nothing is caught while somebody types. Letters and signs
-// can be switched off, but for a picture that has the focus: who dictates would press them with every word.
+// Keys: those of a view and those of the page. Letters and signs can be switched off, but for a picture that has the focus:
+// who dictates would press them with every word.
 
-import { h, button } from './element.js';
-import { keep, kept } from './kept.js';
+import { h, button, keep, kept } from './element.js';
 
 const GLOBAL = [
   ['/', 'search'], ['1 2 3 4', 'chains, tail, sources, compare'], ['j k', 'next, previous'], ['Enter', 'open'], ['Esc', 'back'],
@@ -48,15 +47,15 @@ function useLetters(yes) {
 }
 
 export function showHelp() {
-  const list = (rows) => h('dl', { class: 'keys' }, rows.map(([keys, what]) => h('div', {},
-    h('dt', {}, keys.split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, what))));
+  const list = (rows) => h('dl', { class: 'keys' }, rows.map(([keys, what]) => h('div',
+    h('dt', keys.split(' ').map((key) => h('kbd', key))), h('dd', what))));
   const served = '1' in page;
   const dialog = h('dialog', { 'aria-labelledby': 'help-title', class: 'help' },
     h('h2', { id: 'help-title' }, 'Keys'),
-    words.length ? [h('h3', {}, 'In this view'), list(words)] : null,
-    h('h3', {}, 'Everywhere'), list(GLOBAL.filter(([keys]) => served || !SERVED.includes(keys))),
-    h('label', {}, h('input', { type: 'checkbox', checked: letters, onchange: (event) => useLetters(event.target.checked) }), ' Single-character keys'),
-    served ? h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' describes the API behind this page.') : null,
+    words.length ? [h('h3', 'In this view'), list(words)] : null,
+    h('h3', 'Everywhere'), list(GLOBAL.filter(([keys]) => served || !SERVED.includes(keys))),
+    h('label', h('input', { type: 'checkbox', checked: letters, onchange: (event) => useLetters(event.target.checked) }), ' Single-character keys'),
+    served ? h('p', h('a', { href: 'openapi.json' }, 'openapi.json'), ' describes the API behind this page.') : null,
     button('Close', 'Close', () => dialog.close()));
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);

@@ -1,15 +1,14 @@
 // The secret, asked for once; the service answers with a cookie that no script can read.
 
-import { h } from './element.js';
+import { h, keep, kept } from './element.js';
 import { get, post, Refused } from './api.js';
-import { keep, kept } from './kept.js';
 
 export function loginView(done) {
   const secret = h('input', { type: 'password', id: 'secret', autocomplete: 'current-password', required: true });
   const problem = h('p', { class: 'problem', role: 'alert' });
   const submit = h('button', { type: 'submit', class: 'primary' }, 'Log in');
-  const form = h('form', { class: 'login' }, h('h1', {}, 'TraceHub'),
-    h('p', {}, 'Enter the secret of this server to see its traces.'),
+  const form = h('form', { class: 'login' }, h('h1', 'TraceHub'),
+    h('p', 'Enter the secret of this server to see its traces.'),
     h('label', { for: 'secret' }, 'Secret'), secret, submit, problem);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();

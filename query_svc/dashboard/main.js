@@ -1,9 +1,9 @@
-// The page put together: header, banner, the view that the address names, and the one live connection. The list of
-// chains, which most come for, is there with the page; the other views come behind it.
+// The page put together: header, banner, the view that the address names. The list of chains comes with the page, the other
+// views behind it.
 
 import { h, button, setText } from './element.js';
 import { whenRefused } from './api.js';
-import { chainsView } from './chains.js';
+import { ChainsView } from './chains.js';
 import { showHelp, startKeys, viewKeys } from './keyboard.js';
 import { Live } from './live.js';
 import { loginView, logOut, wasLoggedIn } from './login.js';
@@ -16,11 +16,11 @@ const VIEWS = { // but for the list
   traces: async () => {
     const [chain, share] = await Promise.all([import('./chain.js'), import('./share.js')]);
     context.share = share.keepAndShare;
-    return chain.chainView;
+    return chain.ChainView;
   },
-  tail: async () => (await import('./tail.js')).tailView,
-  sources: async () => (await import('./sources.js')).sourcesView,
-  compare: async () => (await import('./compare.js')).compareView,
+  tail: async () => (await import('./tail.js')).TailView,
+  sources: async () => (await import('./sources.js')).SourcesView,
+  compare: async () => (await import('./compare.js')).CompareView,
 };
 const REST_MS = 500; // until modules are fetched that nobody has asked for yet
 const TABS = [['chains', 'Chains'], ['tail', 'Tail'], ['sources', 'Sources'], ['compare', 'Compare']];
@@ -61,7 +61,7 @@ function switchTheme() {
 
 function showTheme() {
   setText(themeButton, { auto: '◐', light: '☀', dark: '☾' }[theme()]);
-  themeButton.setAttribute('aria-label', `Colours: ${theme()}`);
+  themeButton.ariaLabel = `Colours: ${theme()}`;
 }
 
 function show(made) {
@@ -90,27 +90,28 @@ async function route() {
   locked = false;
   behind = viewsBehind();
   const tab = at.name === 'traces' ? 'chains' : at.name;
-  for (const each of tabs) {
-    if (each.dataset.name === tab) each.setAttribute('aria-current', 'page');
-    else each.removeAttribute('aria-current');
-  }
-  let make = chainsView;
+  for (const each of tabs) each.ariaCurrent = each.dataset.name === tab ? 'page' : null;
+  let View = ChainsView;
   if (Object.hasOwn(VIEWS, at.name)) {
     fetchRest();
     try {
-      make = await VIEWS[at.name]();
+      View = await VIEWS[at.name]();
     } catch {
       if (mine !== walked) return;
       banner.tell('This view did not load: the server is unreachable, or TraceHub was upgraded.', 'Reload', () => location.reload());
       return;
     }
   }
-  if (mine === walked && !locked) show(make(context, at));
+  if (mine === walked && !locked) show(new View(context, at));
 }
 
 // The modules of all other views, at once and not each when the one that imports it has come.
 function fetchRest() {
-  document.head.append(document.getElementById('rest').content);
+  const rest = document.querySelector('meta[name=rest]');
+  rest?.remove();
+  for (const name of rest?.content.split(' ') ?? []) {
+    document.head.append(h('link', { rel: 'modulepreload', href: new URL(name, import.meta.url) }));
+  }
 }
 
 whenRefused(() => {
@@ -129,7 +130,7 @@ live.onback = (news) => banner.back(news);
 
 document.body.append(
   h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to content'),
-  h('header', {}, h('a', { class: 'brand', href: '#/', 'aria-label': 'TraceHub, chains' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), 'TraceHub'),
+  h('header', h('a', { class: 'brand', href: '#/', 'aria-label': 'TraceHub, chains' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), 'TraceHub'),
     h('nav', { 'aria-label': 'Views' }, tabs), status.node,
     h('div', { class: 'tools' }, wasLoggedIn() ? button('Log out', 'Log out', leave, { class: 'plain' }) : null,
       themeButton, button('?', 'Keys (?)', () => showHelp(), { class: 'plain', 'aria-label': 'Keys' }))),

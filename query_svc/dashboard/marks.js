@@ -29,7 +29,7 @@ export function mark(source, short = true) {
 export function counted(number, most) {
   const fill = h('span', { class: 'fill' });
   fill.style.width = `${(100 * number) / most}%`;
-  return [fill, h('span', {}, count(number))];
+  return [fill, h('span', count(number))];
 }
 
 export function stateMark(state) {
@@ -72,7 +72,7 @@ export function pauseButton(title, say, turned) {
     held: false,
     show(held, waiting = 0) {
       pause.held = held;
-      node.setAttribute('aria-pressed', String(held));
+      node.ariaPressed = held;
       setText(node, held ? `Resume${waiting > 0 ? ` · ${count(waiting)} new` : ''}` : 'Pause');
     },
     turn() {
@@ -85,11 +85,11 @@ export function pauseButton(title, say, turned) {
 }
 
 export function nothing(title, ...rest) {
-  return h('div', { class: 'nothing' }, h('h2', {}, title), ...rest);
+  return h('div', { class: 'nothing' }, h('h2', title), ...rest);
 }
 
 export function nothingYet(title) {
-  return nothing(title, h('p', {}, 'Waiting for the first; it appears here at once. Send one:'), curlLine());
+  return nothing(title, h('p', 'Waiting for the first; it appears here at once. Send one:'), curlLine());
 }
 
 // The line that sends a first entry: to this port, which sends it on to the ingest port.

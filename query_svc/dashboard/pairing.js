@@ -1,18 +1,24 @@
 // Entries to bars: which exit belongs to which entry, what lies in what, how long each step was itself busy.
 // Pure, and O(n log n) at worst. Times of bars are milliseconds since the first entry of the chain.
 
+import { clocksOf, findCallers } from './clocks.js';
+
 const GAP_SHARE = 0.1; // of the whole: a silence so long is marked
 const MOST_GAPS = 8;
 
-// {bars, groups, gaps, origin, last, opens, orphans, errors}; bars in order of their start.
-export function model(entries) {
+// {entries, bars, groups, gaps, clocks, origin, last, lasted, opens, orphans, errors}; bars in order of their start.
+// `arrived`: entry -> its row id, as far as that is known.
+export function model(entries, arrived = new Map()) {
   const ordered = inOrder(entries);
   const origin = ordered.length ? ordered[0].timestamp : 0;
   const bars = pairUp(ordered, origin);
   const last = ordered.length ? ordered.at(-1).timestamp - origin : 0;
-  nest(bars);
+  findCallers(bars);
+  const clocks = clocksOf(bars, arrived);
+  const lasted = byOneClock(bars, clocks, last);
+  nest(clocks.length ? bars.toSorted((a, b) => a.from - b.from || b.until - a.until) : bars);
   return {
-    entries: ordered, bars, origin, last,
+    entries: ordered, bars, clocks, origin, last, lasted,
     groups: layOut(bars),
     gaps: silences(ordered, origin, last),
     opens: bars.filter((bar) => bar.kind === 'open'),
@@ -35,6 +41,22 @@ function saysSo(value) {
 
 function badStatus(status) {
   return typeof status === 'number' ? status >= 500 : typeof status === 'string' && /^(error|failed)$/i.test(status);
+}
+
+// When each bar began and ended by one clock for all hosts; gives how long the whole lasted.
+function byOneClock(bars, clocks, last) {
+  const ahead = new Map();
+  for (const { host, other, ms } of clocks) ahead.set(host, (ahead.get(other) ?? 0) + ms);
+  let [begin, end] = [Infinity, -Infinity];
+  for (const bar of bars) {
+    const by = ahead.get(bar.host) ?? 0;
+    bar.from = bar.start - by;
+    bar.until = bar.end - by;
+    begin = Math.min(begin, bar.from);
+    end = Math.max(end, bar.kind === 'open' ? bar.from : bar.until);
+  }
+  for (const bar of bars) bar.since = bar.from + last - end;
+  return bars.length ? end - begin : 0;
 }
 
 function inOrder(entries) {
@@ -72,7 +94,7 @@ function pairUp(entries, origin) {
 // Exits that another host wrote than the entry's: a worker that another one took over from.
 function adopt(bars, orphans, origin) {
   if (!orphans.length) return bars;
-  const open = Map.groupBy(bars.filter((bar) => !bar.exit), (bar) => stepOf(bar.entry));
+  const open = Map.groupBy(bars.filter((bar) => !bar.exit), (bar) => bar.step);
   const early = orphans.filter((exit) => {
     const stack = open.get(stepOf(exit));
     const at = stack ? stack.findLastIndex((bar) => !bar.exit && bar.entry.timestamp <= exit.timestamp) : -1;
@@ -99,10 +121,16 @@ export function stepOf(entry) {
   return `${entry.source_id}\0${entry.operation}\0${entry.endpoint}`;
 }
 
+// What is called, whoever records it: `GET https://ws:80/stock` where the call is made is `GET /stock` where it is served.
+function nameOf({ endpoint }) {
+  return endpoint.replace(/^([A-Z]+ )?(\w+:\/\/)?[^/\s]*(?=\/)/, '');
+}
+
 function makeBar(entry, origin) {
   return {
-    kind: 'open', entry, exit: null, source: entry.source_id, start: entry.timestamp - origin, end: Infinity,
-    failed: reportsError(entry), parent: null, around: null, depth: 0, self: 0, busy: 0, row: 0,
+    kind: 'open', entry, exit: null, failed: reportsError(entry), start: entry.timestamp - origin, end: Infinity, row: 0,
+    source: entry.source_id, host: entry.hostname, operation: entry.operation, step: stepOf(entry), name: nameOf(entry),
+    parent: null, around: null, caller: null, calls: false, depth: 0, self: 0, busy: 0,
   };
 }
 
@@ -123,13 +151,12 @@ export function first(bar) {
 }
 
 export function lengthOf(bar, now) {
-  return (bar.kind === 'open' ? Math.max(now, bar.start) : bar.end) - bar.start;
+  return bar.kind === 'open' ? Math.max(0, now - bar.since) : bar.end - bar.start;
 }
 
-// The parent of a bar is the innermost one that holds it, but for a share at the end: what answers may return a little
-// before the answer is sent. One that never ended is taken to have been waited for: by what is open around it or, as far
-// as that has ended, by what lasted for half of the rest. What ended lies in what ended around it, rather than in it.
-// Its own time is what no child covers.
+// The parent of a bar is who called it, or the innermost one that holds it but for a share at the end: what answers may
+// return a little before the answer is sent. One that never ended was waited for by what is open around it or, as far as
+// that has ended, lasted for half of the rest; what ended does not lie in it. Its own time is what no child covers.
 const LOOK_UP = 64; // calls beside each other that are looked through for a parent
 const OVERHANG = 0.02; // of a child, that may be later than its parent's end
 
@@ -137,15 +164,15 @@ function nest(bars) {
   const stack = [];
   let latest = 0; // end so far
   for (const bar of bars) {
-    while (stack.length && stack.at(-1).end < bar.start) stack.pop();
+    while (stack.length && stack.at(-1).until < bar.from) stack.pop();
     const parent = bar.parent = parentOf(bar, stack.slice(-LOOK_UP), latest);
-    latest = Math.max(latest, bar.end);
-    bar.self = bar.end - bar.start;
-    bar.busy = bar.start; // up to where children cover it
+    latest = Math.max(latest, bar.until);
+    bar.self = bar.until - bar.from;
+    bar.busy = bar.from; // up to where children cover it
     if (parent) {
       bar.depth = parent.depth + 1;
-      const from = Math.max(bar.start, parent.busy);
-      const until = Math.min(bar.end, parent.end);
+      const from = Math.max(bar.from, parent.busy);
+      const until = Math.min(bar.until, parent.until);
       if (until > from) { parent.self -= until - from; parent.busy = until; }
     }
     stack.push(bar);
@@ -154,12 +181,26 @@ function nest(bars) {
 
 function parentOf(bar, others, latest) {
   const isOpen = bar.kind === 'open';
-  const end = isOpen ? (bar.start + Math.max(bar.start, latest)) / 2 : bar.end - OVERHANG * (bar.end - bar.start);
-  let parent = others.findLast((other) => other.end >= end && other.kind !== 'exit') ?? null;
-  if (!isOpen && parent?.around?.end >= end) parent = parent.around;
-  if (parent && stepOf(first(parent)) === stepOf(first(bar))) parent = parent.parent; // calls beside each other
+  const end = isOpen ? (bar.from + Math.max(bar.from, latest)) / 2 : bar.until - OVERHANG * (bar.until - bar.from);
+  const caller = bar.caller?.until >= end && bar.caller.from <= bar.from ? bar.caller : null;
+  let parent = caller ?? others.findLast((other) => other.until >= end && other.kind !== 'exit') ?? null;
+  if (!caller) {
+    if (!isOpen && parent?.around?.until >= end) parent = parent.around;
+    if (parent && areBeside(parent, bar)) parent = parent.parent;
+    for (let up = bar.calls ? parent : null; up; up = up.parent) if (up.calls && isOfOneProcess(up, bar)) parent = up.parent;
+  }
   if (isOpen) bar.around = parent?.kind === 'pair' ? parent : parent?.around; // the innermost that has ended
   return parent;
+}
+
+// Calls beside each other: of one step or, while neither has ended, of one operation, which that of their parent is not.
+function areBeside(one, other) {
+  return one.step === other.step || (one.kind === 'open' && other.kind === 'open' && isOfOneProcess(one, other)
+    && one.operation === other.operation && one.parent && one.parent.operation !== one.operation);
+}
+
+function isOfOneProcess(one, other) {
+  return one.source === other.source && one.host === other.host;
 }
 
 // One group a source, in order of appearance; in it, rows of bars that do not overlap, the lowest free row first.
@@ -168,7 +209,7 @@ function layOut(bars) {
   for (const bar of bars) {
     let group = groups.get(bar.source);
     if (!group) groups.set(bar.source, group = { source: bar.source, rows: [], bars: [], free: [], taken: [], hosts: new Set() });
-    group.hosts.add(first(bar).hostname);
+    group.hosts.add(bar.host);
     while (group.taken.length && group.taken[0][0] <= bar.start) push(group.free, [pop(group.taken)[1]]);
     bar.row = group.free.length ? pop(group.free)[0] : group.rows.length;
     push(group.taken, [bar.end === bar.start ? bar.start + 1e-6 : bar.end, bar.row]);

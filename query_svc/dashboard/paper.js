@@ -33,20 +33,20 @@ export class Paper {
     const shown = inSight.slice(0, MOST);
     const all = shown.length < bars.length ? ` of ${count(bars.length)}, from ${offset(Math.max(0, span.start), 1)} on` : '';
     return [
-      h('p', {}, `${plural(shown.length, 'step')}${all}. Times are from ${utc(origin)} on.`,
+      h('p', `${plural(shown.length, 'step')}${all}. Times are from ${utc(origin)} on.`,
         opens.length ? ` What is open is so as of ${utc(origin + end)}.` : ''),
-      h('table', {}, h('thead', {}, h('tr', {}, COLUMNS.map((name) => h('th', {}, name)))),
-        h('tbody', {}, shown.map((bar) => line(bar, span, end)))),
+      h('table', h('thead', h('tr', COLUMNS.map((name) => h('th', name)))),
+        h('tbody', shown.map((bar) => line(bar, span, end)))),
     ];
   }
 }
 
 function line(bar, span, end) {
   const step = first(bar);
-  const name = h('td', {}, h('span', { class: 'operation' }, visible(step.operation)), ' ', shorten(visible(step.endpoint), 200));
+  const name = h('td', h('span', { class: 'operation' }, visible(step.operation)), ' ', shorten(visible(step.endpoint), 200));
   name.style.paddingInlineStart = `${Math.min(DEEP, bar.depth)}em`;
-  return h('tr', {}, h('td', {}, `+${duration(bar.start)}`), h('td', {}, shorten(visible(step.source_id), 40)), name,
-    h('td', {}, h('span', { class: 'track' }, picture(bar, span))), h('td', {}, took(bar, end), bar.failed ? ', error' : ''));
+  return h('tr', h('td', `+${duration(bar.start)}`), h('td', shorten(visible(step.source_id), 40)), name,
+    h('td', h('span', { class: 'track' }, picture(bar, span))), h('td', took(bar, end), bar.failed ? ', error' : ''));
 }
 
 function picture(bar, span) {

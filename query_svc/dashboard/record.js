@@ -19,14 +19,15 @@ export class ChainRecord {
     this.loaded = false;
     this.reading = true; // further pages
     this.last = 0; // the latest timestamp
-    this._had = new Set();
+    this.arrived = new Map(); // entry -> row id, of those that came by the stream
+    this._had = new Map(); // key -> entry
     this._arrived = null; // when the newest came, by the server's clock
   }
 
   static of(saved) {
     const record = new ChainRecord(saved.id);
     for (const entry of saved.entries) record.add(entry);
-    Object.assign(record, { expired: saved.expired, loaded: true, reading: false, _arrived: null, frozenAt: saved.now });
+    Object.assign(record, { expired: saved.expired, loaded: true, reading: false, frozenAt: saved.now });
     return record;
   }
 
@@ -43,17 +44,19 @@ export class ChainRecord {
       this.reading = after !== null && !this.cut;
       some();
     } while (after !== null && !this.cut);
-    await this.whenItArrived(signal);
   }
 
-  add(entry) {
+  // Whether it is new; its row id, where that is known, is noted either way.
+  add(entry, rowId) {
     const key = keyOf(entry);
-    if (this._had.has(key)) return false;
+    const had = this._had.get(key);
+    if (rowId) this.arrived.set(had ?? entry, rowId);
+    if (had) return false;
     if (this.entries.length >= MOST) {
       this.cut = true;
       return false;
     }
-    this._had.add(key);
+    this._had.set(key, entry);
     this.entries.push(entry);
     if (entry.timestamp > this.last) this.last = entry.timestamp;
     return true;
@@ -66,6 +69,7 @@ export class ChainRecord {
   forget() {
     this.entries = [];
     this.last = this.expired = 0;
+    this.arrived.clear();
     this.cut = this.loaded = false;
     this.reading = true;
     this._arrived = null;

@@ -2,7 +2,7 @@
 
 import { h } from './element.js';
 import { duration, visible } from './format.js';
-import { fitText, FONT, paintRect, paintText, Stage } from './stage.js';
+import { fitText, FONT, paintLine, paintRect, paintText, Stage } from './stage.js';
 import { ink, onTheme, sourceClass } from './theme.js';
 
 const LINE = 22;
@@ -196,18 +196,10 @@ export class Sequence {
 
   _arrow(context, from, to, y, enters) {
     const way = to > from ? 1 : -1;
-    context.strokeStyle = ink(enters ? '--arrow' : '--quiet');
-    context.lineWidth = enters ? 1.25 : 1;
+    const style = [ink(enters ? '--arrow' : '--quiet'), enters ? 1.25 : 1];
     context.setLineDash(enters ? [] : [3, 3]);
-    context.beginPath();
-    context.moveTo(from, y);
-    context.lineTo(to - way * 6, y);
-    context.stroke();
+    paintLine(context, ...style, [from, y], [to - way * 6, y]);
     context.setLineDash([]);
-    context.beginPath();
-    context.moveTo(to - way * 11, y - 3.5);
-    context.lineTo(to - way * 5, y);
-    context.lineTo(to - way * 11, y + 3.5);
-    context.stroke();
+    paintLine(context, ...style, [to - way * 11, y - 3.5], [to - way * 5, y], [to - way * 11, y + 3.5]);
   }
 }

@@ -1,24 +1,18 @@
-// Which sources are active, how much they send, how long their steps take, who follows whom. Figures of one window, which
-// the page names.
+// Which sources are active, how much they send, how long their steps take, who follows whom.
 
-import { h, atMostEvery, setText } from './element.js';
+import { h, atMostEvery, renew, setText } from './element.js';
 import { get } from './api.js';
 import { drawMap, followsTable } from './follows.js';
-import { duration, plural } from './format.js';
-import { curlLine, nothing } from './marks.js';
-import { given } from './router.js';
+import { duration, plural, rate, shorten, visible } from './format.js';
+import { counted, curlLine, mark, nothing } from './marks.js';
+import { given, link } from './router.js';
 import { step } from './keyboard.js';
 import { Steps } from './steps.js';
-import { showTalkers } from './talkers.js';
 
 const REFRESH_MS = 5_000;
 const BEGIN_MS = 500; // while there is nothing, the first entry shows soon
 
-export function sourcesView(context, route) {
-  return new SourcesView(context, route);
-}
-
-class SourcesView {
+export class SourcesView {
   constructor(context, route) {
     this.title = 'Sources';
     this.help = [['m', 'to the next source on the map']];
@@ -42,9 +36,9 @@ class SourcesView {
   _build() {
     this._talkers = h('ul', { class: 'talkers', 'aria-label': 'Sources' });
     this._map = h('div', { class: 'map-room', tabindex: 0, role: 'region', 'aria-label': 'Map of who follows whom' });
-    this._table = h('details', { class: 'as-table' }, h('summary', {}, 'The map as a table'));
+    this._table = h('details', { class: 'as-table' }, h('summary', 'The map as a table'));
     this._window = h('p', { class: 'windowed' }, 'Counting …');
-    this._empty = h('div', {});
+    this._empty = h('div');
     this._full = h('div', { class: 'sources-room' },
       h('div', { class: 'sources-top' },
         h('section', { 'aria-labelledby': 'who' }, h('h2', { id: 'who' }, 'Active sources'),
@@ -110,7 +104,7 @@ class SourcesView {
 
 function emptiness() {
   return nothing('No active sources',
-    h('p', {}, 'No entries in the last hour. A source appears here as soon as it sends one:'), curlLine());
+    h('p', 'No entries in the last hour. A source appears here as soon as it sends one:'), curlLine());
 }
 
 // Which of the limits applied.
@@ -121,4 +115,29 @@ function windowWords(answer) {
   if (answer.limited_by === 'pairs') return `The last ${pairs}, the maximum: ${span}.`;
   if (answer.limited_by === 'entries') return `The last ${pairs} among the newest entries, the maximum: ${span}.`;
   return `The last hour: ${pairs}.`;
+}
+
+// How many calls each source had in the window, and how many entries a second it sends.
+function showTalkers(list, sources, endpoints) {
+  const found = talkers(sources, endpoints);
+  const most = Math.max(1, ...found.map((each) => each.calls));
+  renew(list, h('ul', found.map((each) => talker(each, most))));
+}
+
+// Rates are of the last minute, calls of the window: who was silent for a minute is still here.
+function talkers(sources, endpoints) {
+  const found = new Map(sources.map(({ source_id: source, rate: perSecond }) => [source, { source, perSecond, calls: 0 }]));
+  for (const { source_id: source, calls } of endpoints) {
+    const one = found.get(source) ?? { source, perSecond: 0, calls: 0 };
+    one.calls += calls;
+    found.set(source, one);
+  }
+  return [...found.values()].sort((a, b) => b.perSecond - a.perSecond || b.calls - a.calls);
+}
+
+function talker({ source, perSecond, calls }, most) {
+  return h('li', h('a', { href: link('chains', [], { source }), title: `${visible(source)}: its chains` }, mark(source),
+    h('span', { class: 'name' }, shorten(visible(source), 60)),
+    h('span', { class: 'number' }, counted(calls, most)),
+    h('span', { class: 'number', title: 'Entries per second over the last minute' }, rate(perSecond))));
 }

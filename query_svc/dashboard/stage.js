@@ -6,7 +6,7 @@ export class Stage {
   // Without a label it is a pointer's alone.
   constructor(label, paint) {
     this.canvas = h('canvas', { 'aria-hidden': 'true' });
-    this.space = h('div', {}, this.canvas);
+    this.space = h('div', this.canvas);
     const reached = label ? { tabindex: 0, role: 'application', 'aria-label': label } : { 'aria-hidden': 'true' };
     this.node = h('div', { class: 'stage', ...reached }, this.space);
     this.width = this.height = 0;
@@ -53,12 +53,21 @@ export class Stage {
 
 export const ROW = 20; // of a timeline, from bar to bar
 export const AXIS = 26; // the height of what stands above the rows
-export const FONT = '11px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
+export const FONT = `11px ${getComputedStyle(document.body).fontFamily}`;
 const WIDE = new Map();
 
 export function paintRect(context, colour, x, y, width, height) {
   context.fillStyle = colour;
   context.fillRect(x, y, width, height);
+}
+
+// A line through places, each [x, y].
+export function paintLine(context, colour, width, ...places) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.beginPath();
+  for (const place of places) context.lineTo(...place);
+  context.stroke();
 }
 
 export function paintText(context, colour, text, x, y) {

@@ -1,14 +1,12 @@
-// Everything as it comes, oldest above. The server filters; the tab keeps a bounded number of entries and reads only those
-// that are on the screen. Who reads further up is never moved: when the room is used up, the stream is held where it is,
-// and the file keeps the rest until somebody scrolls on. So nothing is lost unsaid.
+// Everything as it comes, oldest above. Who reads further up is never moved: when the room is used up, the stream is held,
+// and the file keeps the rest until somebody scrolls on.
 
-import { h, atMostEvery, button, setText } from './element.js';
+import { h, atMostEvery, button, setText, typed } from './element.js';
 import { AGAIN_MS, get } from './api.js';
 import { count, plural, rate } from './format.js';
 import { nothing, nothingYet, pauseButton } from './marks.js';
 import { given, link, remember } from './router.js';
 import { TailBuffer } from './tail_buffer.js';
-import { EVERYTHING, matcher, tailFilter } from './tail_filter.js';
 import { tailHead, TailRow } from './tail_row.js';
 import { VirtualRows } from './virtual.js';
 
@@ -17,12 +15,16 @@ const NEAR = 300; // rows before the end at which a full list goes on
 const BACK = 1_000; // newest entries that are looked through for a beginning
 const FAST = 250; // entries a second, beyond which a paint takes turns with reading
 const TURN_MS = 200;
+const EVERYTHING = { source: '', operation: '', endpoint: '', correlation_id: '' };
 
-export function tailView(context, route) {
-  return new TailView(context, route);
-}
+const FIELDS = [
+  ['source', 'Source, the whole name', 'Source', 'source'],
+  ['operation', 'Operation, the whole word', 'Operation', 'source'],
+  ['endpoint', 'Endpoint, with * and ?', 'Endpoint  *', 'grow'],
+  ['correlation_id', 'Correlation id, with * and ?', 'Correlation id  *', 'grow'],
+];
 
-class TailView {
+export class TailView {
   constructor(context, route) {
     this.title = 'Tail';
     this.help = [['p', 'pause or resume'], ['n G', 'to the newest'], ['g', 'to the oldest kept']];
@@ -60,7 +62,7 @@ class TailView {
     this._rows.sticky = true;
     this._rows.onscroll = (up) => this._scrolled(up);
     this._pill = button('', 'Go to the newest (n)', () => this._toNewest(), { class: 'pill', hidden: true });
-    this._empty = h('div', {});
+    this._empty = h('div');
     return h('section', { class: 'view tail-view', 'aria-label': 'Tail' },
       this._filters.bar, this._empty, this._rows.node, h('div', { class: 'pillbox low' }, this._pill));
   }
@@ -268,5 +270,26 @@ class TailView {
 function emptiness(filtered) {
   if (!filtered) return nothingYet('No entries yet');
   return nothing('No matching entries yet',
-    h('p', {}, 'They appear as they arrive. Source and operation must match exactly; endpoint and id may contain * and ?.'));
+    h('p', 'They appear as they arrive. Source and operation must match exactly; endpoint and id may contain * and ?.'));
+}
+
+function tailFilter(filter, changed) {
+  const { field, leave } = typed(filter, changed);
+  const inputs = FIELDS.map(([name, label, hint, kind]) =>
+    field(name, { placeholder: hint, 'aria-label': label, title: label, class: kind }));
+  return { bar: h('div', { class: 'bar', role: 'search' }, inputs), search: inputs[0], leave };
+}
+
+function matcher(filter) {
+  const endpoint = glob(filter.endpoint);
+  const id = glob(filter.correlation_id);
+  return (entry) => (!filter.source || entry.source_id === filter.source)
+    && (!filter.operation || entry.operation === filter.operation)
+    && endpoint.test(entry.endpoint) && id.test(entry.correlation_id);
+}
+
+function glob(pattern) {
+  if (!pattern) return /^/;
+  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 'su');
 }

@@ -20,7 +20,7 @@ export class TailRow {
   constructor(item) {
     this._item = item;
     this._cells = COLUMNS.map((_, at) => h('span', { role: 'cell', class: `cell t${at}` }));
-    this._mark = h('span', {});
+    this._mark = h('span');
     this._chain = h('a', { class: 'go' });
     this._cells[1].append(this._mark);
     this._cells[5].append(this._chain);

@@ -1,6 +1,6 @@
 // Dark, light, or as the system wishes; and the colours, which all live in the stylesheet.
 
-import { keep, kept } from './kept.js';
+import { keep, kept } from './element.js';
 
 const HUES = 12; // each in two tones
 const SEED = 207559; // with this one the names that are used most lie well apart

@@ -2,9 +2,8 @@
 // page is scrolled to, bars by binary search, and of bars thinner than a pixel at most one a pixel.
 
 import { h } from './element.js';
-import { paintAxis, paintBars, paintLanes } from './brush.js';
+import { paintAxis, paintBars, paintLanes, paintMap } from './brush.js';
 import { duration } from './format.js';
-import { paintMap } from './minimap.js';
 import { firstAfter, lengthOf } from './pairing.js';
 import { offset, Span } from './span.js';
 import { AXIS, ROW, Stage } from './stage.js';

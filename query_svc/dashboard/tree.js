@@ -2,7 +2,7 @@
 
 import { h, button, setText } from './element.js';
 import { digits } from './exact.js';
-import { plural, visible } from './format.js';
+import { count, visible } from './format.js';
 
 const AT_ONCE = 100;
 const OPEN_LEVELS = 3;
@@ -14,17 +14,17 @@ export function tree(value, level = 0) {
   const pairs = Object.entries(value);
   const list = Array.isArray(value);
   if (!pairs.length) return h('span', { class: 'leaf' }, list ? '[]' : '{}');
-  const next = h('li', {}, button('', 'Show more', () => more(), { class: 'small' }));
-  const body = h('ul', {}, next);
+  const next = h('li', button('', 'Show more', () => more(), { class: 'small' }));
+  const body = h('ul', next);
   let from = 0;
   const more = () => {
-    next.before(...pairs.slice(from, from += AT_ONCE).map(([key, each]) => h('li', {},
+    next.before(...pairs.slice(from, from += AT_ONCE).map(([key, each]) => h('li',
       h('span', { class: 'key' }, visible(key)), ' ', tree(each, level + 1))));
     next.hidden = from >= pairs.length;
-    setText(next.firstChild, `${plural(pairs.length - from, 'more', 'more')} …`);
+    setText(next.firstChild, `${count(pairs.length - from)} more …`);
   };
   const node = h('details', { open: level < OPEN_LEVELS && pairs.length <= AT_ONCE },
-    h('summary', {}, list ? `[${pairs.length}]` : `{${pairs.length}}`), body);
+    h('summary', list ? `[${pairs.length}]` : `{${pairs.length}}`), body);
   let built = false;
   const build = () => { if (node.open && !built) { built = true; more(); } };
   node.addEventListener('toggle', build);

@@ -1,6 +1,5 @@
-// Rows of one height, of which only those in sight exist: a list of any length costs what the window costs.
-// A row's number never changes, so a node keeps its row while the list moves; what is dropped above moves nothing in sight.
-// Nodes stand in the order of their rows, for who goes through them one by one.
+// Rows of one height, of which only those in sight exist. A row's number never changes, so a node keeps its row while the
+// list moves. Nodes stand in the order of their rows, for who goes through them one by one.
 
 import { h, eachFrame } from './element.js';
 
@@ -121,7 +120,7 @@ export class VirtualRows {
     const height = `${(this.end - this.first) * this.height}px`;
     if (this._space.style.height === height) return;
     this._space.style.height = height;
-    this._table.setAttribute('aria-rowcount', this.end + 1);
+    this._table.ariaRowCount = this.end + 1;
   }
 
   _paint() {
@@ -154,7 +153,7 @@ export class VirtualRows {
   _fill(row) {
     row.stale = false;
     row.fill(row.number);
-    row.node.setAttribute('aria-rowindex', row.number + 2);
+    row.node.ariaRowIndex = row.number + 2;
     this.fills += 1;
   }
 
