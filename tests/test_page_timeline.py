@@ -169,6 +169,31 @@ async def test_a_silence_is_marked(page: Any, timeline: Timeline) -> None:
         assert await page.evaluate(PIXEL, [round(x), 150]) == colour, at
 
 
+async def test_the_words_of_a_silence_hide_no_bar(page: Any, hub: Services) -> None:
+    """At the foot of more rows than the window holds they stand on ground of their own, and the last row above them."""
+    page.forgiven += ["willReadFrequently"]
+    await page.add_init_script(
+        """
+        const plain = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            const right = x + this.measureText(text).width / 2 + 3;
+            if (text.startsWith('nothing recorded')) window.words = [Math.round(right), Math.round(y)];
+            return plain.call(this, text, x, y);
+        };
+        """
+    )
+    send(hub, [entry(correlation_id="foot", endpoint=f"/{at}", hostname=f"ma-{at}") for at in range(60)])
+    await page.goto(f"{hub.query_url}/#/traces/foot")
+    await page.wait_for_function("() => window.words")
+    x, y = await page.evaluate("window.words")
+    assert len({await page.evaluate(PIXEL, [x, y + at]) for at in range(-7, 8)}) == 1
+    stage = page.locator(SCREEN)
+    await stage.evaluate("(node) => { node.scrollTop = node.scrollHeight; }")
+    box = await stage.bounding_box()
+    await page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 20 - 14)
+    await page.wait_for_selector(".tip:has-text('/59')")
+
+
 async def test_a_link_is_copied(page: Any, timeline: Timeline, hub: Services) -> None:
     """The link leads whoever opens it to the same view of the same chain."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])

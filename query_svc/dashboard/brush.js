@@ -3,7 +3,7 @@
 import { apart, clock, duration, visible } from './format.js';
 import { first, firstAfter, lengthOf } from './pairing.js';
 import { offset } from './span.js';
-import { AXIS, fitText, FONT, paintLine, paintRect, paintText, ROW } from './stage.js';
+import { AXIS, fitText, FONT, FOOT, paintLine, paintRect, paintText, ROW } from './stage.js';
 import { ink, sourceClass } from './theme.js';
 
 const BAR = 15;
@@ -210,16 +210,15 @@ export function paintAxis(context, view) {
   paintSilence(context, view);
 }
 
-// How long the silences were, in words, beneath the last bar or at the foot of what is in sight.
+// How long the silences were, in words, beneath the last bar or over all at the foot of what is in sight.
 function paintSilence(context, view) {
-  const { model, stage } = view;
-  const lowest = model.groups.at(-1);
-  const foot = Math.min(stage.height - 10, lowest ? lowest.top + lowest.height - stage.top + 16 : stage.height);
+  const top = Math.min(view.stage.height - FOOT, view.bottom - view.stage.top);
   context.textAlign = 'center';
   for (const { start, end, x, right, lasts } of silences(view)) {
     const text = fitText(context, `nothing recorded for ${duration(end - start)}`, right - x - 8);
     if (right - x < 90 || text.endsWith('…')) continue;
-    paintText(context, ink(lasts ? '--bad' : '--quiet'), text, (x + right) / 2, foot);
+    paintRect(context, ink(lasts ? '--hang' : '--gap'), x, top, right - x, FOOT);
+    paintText(context, ink(lasts ? '--bad' : '--quiet'), text, (x + right) / 2, top + FOOT / 2);
   }
   context.textAlign = 'left';
 }

@@ -53,6 +53,7 @@ export class Stage {
 
 export const ROW = 20; // of a timeline, from bar to bar
 export const AXIS = 26; // the height of what stands above the rows
+export const FOOT = 20; // and below
 export const FONT = `11px ${getComputedStyle(document.body).fontFamily}`;
 const WIDE = new Map();
 

@@ -6,7 +6,7 @@ import { paintAxis, paintBars, paintLanes, paintMap } from './brush.js';
 import { duration } from './format.js';
 import { firstAfter, lengthOf } from './pairing.js';
 import { offset, Span } from './span.js';
-import { AXIS, ROW, Stage } from './stage.js';
+import { AXIS, FOOT, ROW, Stage } from './stage.js';
 import { onTheme } from './theme.js';
 import { Gestures } from './gestures.js';
 
@@ -156,7 +156,8 @@ export class Timeline {
       group.height = group.rows.length * ROW + this.heading;
       top += group.height + PAD;
     }
-    this.stage.contain(0, top + 8);
+    this.bottom = top; // of the rows
+    this.stage.contain(0, top + FOOT);
     this.span.width = Math.max(1, this.stage.width - this.gutter - 8);
     if (this.auto) this._follow();
     this.paint();
