@@ -67,6 +67,38 @@ async def test_an_id_that_many_others_hold(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".fact:has-text('in MA /api for'):not(:has-text(' d'))")
 
 
+async def test_a_head_that_tells_how_long_a_chain_is_open(page: Any, hub: Services) -> None:
+    """As the list does: since its first entry, and not what is recorded."""
+    now = time.time() * 1000
+    send(
+        hub,
+        [
+            {**step("hangs", 0, "->"), "timestamp": now - 600_000},
+            {**step("hangs", 0, "->", "WS"), "timestamp": now - 599_990},
+        ],
+    )
+    await open_chain(page, hub, "hangs")
+    head = page.locator(".numbers > :first-child")
+    assert (await head.inner_text()).startswith("open ")
+    send(hub, [{**step("hangs", 0, "<-", each), "timestamp": now - 599_980} for each in ("WS", "MA")])
+    await page.wait_for_selector(".numbers > :first-child:text-is('20 ms')")
+
+
+async def test_a_chain_that_expires_while_it_is_looked_at(services: Services, page: Any) -> None:
+    """It says so, and where it was open until then, and stands still; with the next entry it begins anew."""
+    services.environ["TRACEHUB_RETENTION_HOURS"] = "0.003"
+    services.start("ingest_svc")
+    services.start("query_svc")
+    send(services, [entry(), entry(source_id="WK", endpoint="charge")])
+    await open_chain(page, services, "chain")
+    gone = ".fact:has-text('its entries have expired; until then it was open in WK charge')"
+    await page.wait_for_selector(gone, timeout=60_000)
+    told = await page.locator(".chain-view").inner_text()
+    assert "expired meanwhile" in told and "open for" not in told and "open 1" not in told
+    send(services, [entry(endpoint="/again")])
+    await page.wait_for_selector(".numbers:has-text('1 entry')")
+
+
 async def test_what_came_during_a_cut_is_old(services: Services, page: Any) -> None:
     """An entry that was stored while the connection was lost counts from its arrival, not from when the page had it."""
     services.start("ingest_svc")

@@ -16,6 +16,7 @@ import { Timeline } from './timeline.js';
 import { finder } from './finder.js';
 
 const NOTED_MS = 300; // browsers count how often an address is changed
+const LOOK_MS = 10_000; // until it is asked again whether an open chain is still stored
 const SMALL = 3_000; // entries that are drawn anew with each one that comes; more, a few times a second
 
 export class ChainView {
@@ -36,6 +37,7 @@ export class ChainView {
     this._drawLarge = atMostEvery(400, () => this._draw());
     const asking = (what) => () => this._record[what](this._reading.signal).then(() => this._showHead(), () => {});
     this._askSoon = atMostEvery(1_000, asking('whenItArrived'));
+    this._look = atMostEvery(LOOK_MS, asking('look'));
     this._ticking = setInterval(() => this._tick(), 1_000);
     this.keys = this._keys();
     this.help = [
@@ -109,7 +111,7 @@ export class ChainView {
   stop() {
     this._letGo();
     clearInterval(this._ticking);
-    for (const each of [this._note, this._drawSmall, this._drawLarge, this._askSoon]) each.cancel();
+    for (const each of [this._note, this._drawSmall, this._drawLarge, this._askSoon, this._look]) each.cancel();
     for (const each of [this._timeline, this._sequence, this._paper]) each.dispose();
   }
 
@@ -136,6 +138,7 @@ export class ChainView {
     live.follow({
       path: `${chainPath(record.id)}/stream`, chain: true, from,
       entry: (text, id) => {
+        if (record.gone) return this._again();
         if (record.add(parse(text), id)) {
           if (id > live.old) record.arrivedNow();
           else this._askSoon();
@@ -192,7 +195,8 @@ export class ChainView {
   }
 
   _tick() {
-    if (!this._found.opens.length || document.hidden || this._saved) return;
+    if (!this._found.opens.length || document.hidden || this._saved || this._record.gone) return;
+    this._look();
     this._showHead();
     this._showSide();
   }

@@ -25,13 +25,13 @@ export class ChainHead {
   }
 
   show(found, now) {
-    const { expired } = this._record;
+    const { expired, gone } = this._record;
     const complete = found.bars.length > 0 && !found.opens.length && !found.orphans.length;
     const quiet = this._saved ? Infinity : this._record.quiet;
     const stuck = quiet > STUCK_MS;
-    this._showState(found, stateOf(rowOf(found, complete, expired), quiet));
-    renew(this._numbers, h('span', found.bars.length ? this._numbersOf(found) : null));
-    renew(this.answers, h('div', facts({ model: found, now, complete, expired, stuck, choose: this._choose })));
+    this._showState(found, stateOf(rowOf(found, complete, expired || gone), quiet));
+    renew(this._numbers, h('span', found.bars.length ? this._numbersOf(found, now) : null));
+    renew(this.answers, h('div', facts({ model: found, now, complete, expired, gone, stuck, choose: this._choose })));
     this.answers.hidden = !found.bars.length;
   }
 
@@ -46,16 +46,17 @@ export class ChainHead {
     this._told = reading ? '' : state;
   }
 
-  _numbersOf(found) {
-    const { cut, expired, reading } = this._record;
+  _numbersOf(found, now) {
+    const { cut, expired, gone, reading } = this._record;
     const hosts = new Set(found.groups.flatMap((group) => [...group.hosts]));
     const left = expired ? `${count(found.entries.length)} of ` : '';
     return [
-      h('span', duration(found.last)),
+      h('span', found.opens.length && !gone ? `open ${duration(now - found.last + found.lasted)}` : duration(found.last)),
       h('span', `${left}${plural(found.entries.length + expired, 'entry', 'entries')}`),
       h('span', plural(found.groups.length, 'source')),
       h('span', plural(hosts.size, 'host')),
       moment(found.origin),
+      gone ? h('strong', 'expired meanwhile') : null,
       cut ? h('strong', 'and more than this page can hold') : reading ? h('strong', 'loading more …') : null,
     ];
   }
@@ -66,7 +67,7 @@ function rowOf({ errors, opens, orphans }, complete, expired) {
   return { errors: errors.length, complete: expired ? null : complete, open: opens.length - orphans.length };
 }
 
-// `chain`: {model, now, complete, expired, stuck, choose}.
+// `chain`: {model, now, complete, expired, gone, stuck, choose}; `gone`: nothing of it is stored any more.
 function facts(chain) {
   const { clocks } = chain.model;
   return [
@@ -79,12 +80,13 @@ function fact(name, [kind, ...parts]) {
   return h('div', { class: `fact ${kind}` }, h('h2', name), h('p', parts));
 }
 
-function where({ model, now, complete, expired, stuck, choose }) {
+function where({ model, now, complete, expired, gone, stuck, choose }) {
   if (!model.bars.length) return ['calm', 'no entries yet'];
   const leaves = whereItIs(model);
   const lasted = `${duration(model.lasted)}${model.clocks.length ? ' by one clock' : ''}`;
   if (!leaves.length && expired) return ['calm', `none of what is left is open; it spans ${lasted}`];
   if (!leaves.length) return ['calm', complete ? `done, after ${lasted}` : `nothing is open, after ${lasted}`];
+  if (gone) return ['calm', 'its entries have expired; until then it was open in ', ...named(leaves, choose)];
   const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), host(model, bar), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
   if (leaves.length > NAMED) parts.push(`, and ${count(leaves.length - NAMED)} more`);
   return [stuck ? 'warn' : 'open', ...parts];

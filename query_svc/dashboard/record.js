@@ -19,6 +19,7 @@ export class ChainRecord {
     this.loaded = false;
     this.reading = true; // further pages
     this.last = 0; // the latest timestamp
+    this.gone = false; // nothing of it is stored any more
     this.arrived = new Map(); // entry -> row id, of those that came by the stream
     this._had = new Map(); // key -> entry
     this._arrived = null; // when the newest came, by the server's clock
@@ -62,6 +63,12 @@ export class ChainRecord {
     return true;
   }
 
+  // Ask whether it is still stored; else it stands still.
+  async look(signal) {
+    const { count } = await get(chainPath(this.id), { limit: 1 }, signal);
+    if (!count) Object.assign(this, { gone: true, frozenAt: this.now() });
+  }
+
   arrivedNow() {
     this._arrived = serverNow();
   }
@@ -70,9 +77,9 @@ export class ChainRecord {
     this.entries = [];
     this.last = this.expired = 0;
     this.arrived.clear();
-    this.cut = this.loaded = false;
+    this.cut = this.loaded = this.gone = false;
     this.reading = true;
-    this._arrived = null;
+    this._arrived = this.frozenAt = null;
     this._had.clear();
   }
 
