@@ -42,7 +42,7 @@ from shared.storage.claim import Claim
 
 CONFIGURATION: Final = Path(__file__).with_name("supervisord.conf")
 STOP_S: Final = 8.0  # for a service to end when asked, before it is made to
-SOCKET_PATH_BYTES: Final = 80  # of the 107 that a unix socket's path may have; supervisord appends to it
+SOCKET_PATH_BYTES: Final = 85  # of the 107 that a unix socket's path may have; supervisord appends to it
 
 
 class _Options(ServerOptions):  # type: ignore[misc]
@@ -58,6 +58,10 @@ class _Options(ServerOptions):  # type: ignore[misc]
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         return pid
+
+    def write_pidfile(self) -> None:
+        """Tell the pid, and write none: `shared.pidfile` has."""
+        self.logger.info(f"supervisord started with pid {os.getpid()}")
 
     def usage(self, msg: str) -> NoReturn:
         """Give up, for what supervisord cannot go on with."""
@@ -162,8 +166,8 @@ def _supervise_beside(database: Path, supervision: Supervision) -> str | None:
     _outlive_outputs()
     os.umask(0o077)  # supervisord heeds a setting for that only where it leaves the terminal
     os.environ["TRACEHUB_PYTHON"] = sys.executable
-    with _prefix_beside(database) as prefix:
-        os.environ["TRACEHUB_SUPERVISOR"] = prefix
+    with _socket_beside(database) as path:
+        os.environ["TRACEHUB_SUPERVISOR"] = path
         return _supervise(supervision)
 
 
@@ -216,14 +220,14 @@ def _outlive_outputs() -> None:
 
 
 @contextlib.contextmanager
-def _prefix_beside(database: Path) -> Iterator[str]:
-    """How the names of supervisord's own files begin: beside the database, if that is short enough for a socket."""
-    prefix = f"{database}.supervisor"
-    if len(os.fsencode(prefix)) <= SOCKET_PATH_BYTES:
-        yield prefix
+def _socket_beside(database: Path) -> Iterator[str]:
+    """Where supervisord's socket is: beside the database, if that is short enough for one."""
+    path = f"{database}.supervisor.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="tracehub-") as directory:
-        yield f"{directory}/supervisor"
+        yield f"{directory}/supervisor.sock"
 
 
 main()

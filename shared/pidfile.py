@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.errors import BadFile, Taken, Unavailable
 from shared.storage.claim import holder
-from shared.storage.sqlite import identity, refusal
+from shared.storage.sqlite import identity, open_beside, refusal
 
 STOP_S: Final = 40.0  # for both services to end; supervisord makes them after 20
 LOOK_S: Final = 0.05
@@ -33,7 +33,7 @@ class Supervision:
     def take(self) -> None:
         """Be the one that supervises. Raises Taken where another does."""
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = open_beside(self._path)
         except OSError as error:
             raise BadFile(f"cannot write {self._path}: {refusal(error, self._path)}") from None
         if not _locked(file):

@@ -12,6 +12,11 @@ from patience import PATIENCE_S
 from test_running import Terminal, run  # noqa: F401  # what pytest finds by name here
 from tracehub.spool import Spool
 
+from shared.errors import BadFile, Unavailable
+from shared.pidfile import supervising
+from shared.storage.claim import Claim
+from shared.storage.reserve import Reserve
+
 
 @pytest.fixture(autouse=True)
 def permissive() -> Iterator[None]:
@@ -34,10 +39,24 @@ def test_what_services_keep(run: Callable[..., Terminal]) -> None:  # noqa: F811
     folder = terminal.db.parent
     beside = {name.removeprefix(terminal.db.name): mode for name, mode in modes(folder).items()}
     beside.pop(str(Path(terminal.db.with_suffix(".log").name)))  # this test's own
-    expected = ("", "-wal", "-shm", ".lock", ".reserve", ".pid", ".supervisor.sock", ".supervisor.pid")
-    assert set(expected) <= set(beside)
-    assert any(name.startswith(".bell-") for name in beside)
+    bells = {name for name in beside if name.startswith(".bell-")}
+    expected = {"", "-wal", "-shm", ".lock", ".reserve", ".pid", ".supervisor.sock"}
+    assert bells and set(beside) - bells == expected
     assert {name: oct(mode) for name, mode in beside.items() if mode != 0o600} == {}
+
+
+def test_a_link_beside_the_database_is_not_followed(tmp_path: Path) -> None:
+    """In /tmp anybody may put one there: what it leads to stays as it is."""
+    path, other = tmp_path / "tracehub.db", tmp_path / "of-another"
+    other.write_text("precious")
+    for ending in (".lock", ".reserve", ".pid"):
+        path.with_name(path.name + ending).symlink_to(other)
+    with pytest.raises(Unavailable, match=rf"cannot write {path}\.lock: .*link"):
+        Claim(path, os.getpid()).take()
+    with pytest.raises(BadFile, match=rf"cannot write {path}\.pid: .*link"), supervising(path):
+        pass
+    Reserve(path).take_some()
+    assert other.read_text() == "precious"
 
 
 def test_what_a_spool_keeps(tmp_path: Path) -> None:

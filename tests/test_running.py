@@ -246,7 +246,7 @@ def test_a_reload(run: Callable[..., Terminal]) -> None:
     """`supervisorctl reload` ends both services and starts them again."""
     terminal = run()
     before = [terminal.pid(service) for service in terminal.ports]
-    beside = f"{terminal.db}.supervisor"
+    beside = f"{terminal.db}.supervisor.sock"
     subprocess.run(
         [BIN / "supervisorctl", "-c", PROJECT / "deploy/supervisord.conf", "reload"],
         env={**os.environ, "TRACEHUB_SUPERVISOR": beside, "TRACEHUB_PYTHON": sys.executable},

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from shared.errors import BadFile, Unavailable
 from shared.storage.reserve import NO_ROOM
-from shared.storage.sqlite import directory_instead, identity, refusal
+from shared.storage.sqlite import directory_instead, identity, open_beside, refusal
 
 TRIES: Final = 5  # at a lock that is held: whoever asks for its holder has it for a moment
 TRY_S: Final = 0.01
@@ -50,7 +50,7 @@ class Claim:
         if self._path.is_dir():
             raise directory_instead(self._path)
         try:
-            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = open_beside(self._lock)
         except OSError as error:
             raise _refusal(_unwritable(self._lock, error)) from None
         if not _locked(file):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from shared.errors import DiskFull
-from shared.storage.sqlite import CHECKPOINT_PAGES, PAGE_BYTES, WAL_LIMIT, full
+from shared.storage.sqlite import CHECKPOINT_PAGES, PAGE_BYTES, WAL_LIMIT, full, open_beside
 
 MOST_BYTES: Final = WAL_LIMIT  # all of a WAL may be new pages of the file
 PART: Final = 8  # one byte in so many of a small disk
@@ -77,7 +77,7 @@ class Reserve:
 
     def _keep(self, size: int) -> None:
         try:
-            file = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = open_beside(self._file)
             try:
                 os.posix_fallocate(file, 0, size)
             finally:

@@ -43,6 +43,14 @@ def make_file(path: Path) -> None:
             orphan.unlink(missing_ok=True)
 
 
+def open_beside(path: Path) -> int:
+    """Open a file beside the database for writing, made with mode 0600 where there is none.
+
+    A link is not followed: in a directory such as /tmp anybody may put one there, which leads to a file of ours.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
 def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Connection:
     """The read-write connection to a file, which is laid out if it is empty; transactions are written out (`BEGIN`).
 
