@@ -39,7 +39,19 @@ def make_file(path: Path) -> None:
     """Make an empty file of mode 0600 where there is none."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        for orphan in companions(path):  # of a file that was deleted; SQLite would read it as this one's
+    remove_orphans(path)
+
+
+def remove_orphans(path: Path) -> None:
+    """Remove the WAL of a file that was in the place of this one before, which SQLite would read as this one's.
+
+    By its header a restored snapshot has none, nor has an empty file. Nobody in this process may have the file open, or
+    its locks would be gone.
+    """
+    with path.open("rb") as file:
+        header = file.read(20)
+    if not header or (header.startswith(b"SQLite format 3\0") and header.endswith(b"\1\1")):
+        for orphan in companions(path):
             orphan.unlink(missing_ok=True)
 
 

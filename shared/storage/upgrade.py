@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from shared.errors import Unavailable
 from shared.storage.reserve import with_room
-from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, sync, translated
+from shared.storage.sqlite import BUSY_MS, FileKind, companions, file_kind, remove_orphans, sync, translated
 from shared.storage.writer import Writer
 from shared.wire import Entry, encode
 
@@ -47,8 +47,10 @@ def needs_upgrade(path: Path) -> bool:
 
 def _is_earlier(path: Path) -> bool:
     address = f"{path.resolve().as_uri()}?mode=rw"
-    with translated(path), closing(sqlite3.connect(address, uri=True, timeout=BUSY_MS / 1000)) as db:
-        return file_kind(db, path) is FileKind.EARLIER
+    with translated(path):
+        remove_orphans(path)
+        with closing(sqlite3.connect(address, uri=True, timeout=BUSY_MS / 1000)) as db:
+            return file_kind(db, path) is FileKind.EARLIER
 
 
 def upgrade(path: Path, retention_ms: float, go_on: Callable[[], bool] = lambda: True) -> None:
