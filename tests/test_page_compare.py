@@ -71,6 +71,19 @@ async def test_steps_are_aligned_and_differences_marked(page: Any, hub: Services
     await page.wait_for_url("**/compare/cmp%2Fb/cmp%2Fa")
 
 
+async def test_steps_that_differ_by_a_number(page: Any, hub: Services) -> None:
+    """Those of another version, or with another id in their path, stand beside each other once no step is the same."""
+    send(hub, chain("cmp/v1", ("MA", "/v1/order/17", 0, 100), ("WS", "/v1/stock", 10, 60), ("WS", "/ping", 70, 80)))
+    send(hub, chain("cmp/v2", ("MA", "/v2/order/18", 0, 500), ("WS", "/v2/stock", 10, 460), ("WS", "/pong", 470, 480)))
+    await compare(page, hub, "cmp/v1", "cmp/v2")
+    assert [row[0::3] for row in await rows(page)] == [
+        ["/v1/order/17", "+400 ms  \u00d75.0"],
+        ["/v1/stock", "+400 ms  \u00d79.0"],
+        ["/pong", "only in B"],
+        ["/ping", "missing in B"],
+    ]
+
+
 async def test_chains_are_picked_from_the_list(page: Any, hub: Services) -> None:
     """x picks the row in focus, c compares the two picked."""
     send(hub, [*chain("pick/a", ("MA", "/p", 0, 10)), *chain("pick/b", ("MA", "/p", 0, 10))])

@@ -1,10 +1,9 @@
 // One chain: what it is about, its timeline or its sequence, and the selected step.
 
 import { h, button, atMostEvery } from './element.js';
-import { AGAIN_MS, chainPath, get } from './api.js';
+import { AGAIN_MS, chainPath, get, parse } from './api.js';
 import { ChainHead } from './chain_head.js';
 import { details, took } from './details.js';
-import { parse } from './exact.js';
 import { count, shorten, visible } from './format.js';
 import { curlLine, nothing, pauseButton } from './marks.js';
 import { first, model } from './pairing.js';

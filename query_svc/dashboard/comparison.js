@@ -46,13 +46,15 @@ function judge({ a, b }) {
 }
 
 // Step by step: the n-th of a way, its own below that of what called it, in one and in the other. What is left over goes
-// together by the step alone, as calls in another order may nest differently.
+// together by the step alone, as calls in another order may nest differently, or but for its numbers, as of versions and ids.
 // [{a, b}] in the order of a; what only b has stands behind the step that it came after.
 function align(aBars, bBars) {
   const partner = new Map(); // bar of b -> bar of a
   match(aBars, bBars, wayOf(), partner);
-  const taken = new Set(partner.values());
-  match(aBars.filter((bar) => !taken.has(bar)), bBars.filter((bar) => !partner.has(bar)), (bar) => bar.step, partner);
+  for (const key of [(bar) => bar.step, (bar) => bar.step.replace(/\d+/g, '#')]) {
+    const taken = new Set(partner.values());
+    match(aBars.filter((bar) => !taken.has(bar)), bBars.filter((bar) => !partner.has(bar)), key, partner);
+  }
   return weave(aBars, bBars, partner);
 }
 

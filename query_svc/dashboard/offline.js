@@ -2,7 +2,7 @@
 
 import { h, button, setText } from './element.js';
 import { ChainView } from './chain.js';
-import { parse } from './exact.js';
+import { parse } from './api.js';
 import { showHelp, startKeys, viewKeys } from './keyboard.js';
 import { clock, utc } from './format.js';
 import { nextTheme, startTheme } from './theme.js';

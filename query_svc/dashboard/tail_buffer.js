@@ -1,5 +1,5 @@
-// The entries that the tab keeps of a tail, as the text that came, with notes between them. While the stream is held, what
-// comes is told by the row ids or, where a filter chooses among them, counted and let go.
+// The entries that the tab keeps of a tail, as text, with notes between them. While the stream is held, what comes is told
+// by the row ids or, where a filter chooses among them, counted and let go.
 
 const MOST = 10_000; // entries that the tab keeps
 const SLACK = 1_000; // dropped together

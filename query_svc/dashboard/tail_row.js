@@ -1,8 +1,7 @@
 // A row of the tail: an entry, or a note on what is missing. It is filled again and again.
 
 import { h, opens, setText, tableHead } from './element.js';
-import { serverNow } from './api.js';
-import { parse } from './exact.js';
+import { parse, serverNow } from './api.js';
 import { clock, shorten, utc, visible } from './format.js';
 import { reportsError } from './pairing.js';
 import { chainLink } from './router.js';
