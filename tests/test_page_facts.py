@@ -53,6 +53,33 @@ async def test_an_error_that_was_passed_on(page: Any, hub: Services) -> None:
     assert "5 errors in GW /api, MA /api, WS /api and 2 more" in await page.locator(".fact").last.inner_text()
 
 
+async def test_a_step_whose_caller_has_gone_on(page: Any, hub: Services) -> None:
+    """Its exit may have been lost, or nobody waits for it any more: the step around it is said to have ended."""
+    call = [("->", 10, "MA"), ("->", 12, "WS"), ("<-", 50, "MA")]
+    send(hub, [step("gone-on", at, way, source, endpoint="/stock") for way, at, source in call])
+    send(hub, [step("gone-on", at, way, endpoint="/order") for way, at in (("->", 0), ("<-", 60))])
+    await open_chain(page, hub, "gone-on")
+    where = await page.locator(".fact").first.inner_text()
+    assert "WS /stock" in where and where.endswith(", though MA /stock has ended")
+
+
+async def test_a_storm_of_retries(page: Any, hub: Services) -> None:
+    """It is in the last attempt and in those given up, each within its own call; steps alike are named once."""
+    send(hub, [step("storm", 0, "->", endpoint="/pay")])
+    for at in range(10, 3_000, 1_000):
+        send(hub, [step("storm", at, "->", operation="HTTP", endpoint="POST http://py/charge")])
+        send(hub, [step("storm", at + 5, "->", "PY", endpoint="POST /charge")])
+        if at < 2_000:
+            lost = {"operation": "HTTP", "endpoint": "POST http://py/charge", "data": {"error": "timeout"}}
+            send(hub, [step("storm", at + 900, "<-", **lost)])
+    await open_chain(page, hub, "storm")
+    where, slow, missing = await page.locator(".fact").all_inner_texts()
+    assert "PY POST /charge, waited for 895 ms" in slow
+    assert where.count("PY POST /charge") == 3 and where.count("though MA POST http://py/charge has ended") == 2
+    assert "5 exits of PY POST /charge \u00d73, MA POST http://py/charge, MA /pay" in missing
+    assert "2 errors in MA POST http://py/charge \u00d72" in missing
+
+
 async def test_steps_that_took_no_time(page: Any, hub: Services) -> None:
     """A step that began and ended at one time has ended."""
     send(hub, [entry(correlation_id="instant", timestamp=1.0, direction=each) for each in ("->", "<-")])

@@ -1,9 +1,9 @@
-// The head of a chain: its id, its state and numbers, and three answers: where it is, what is slow, what is missing.
+// The head of a chain: its id, state and numbers, and three answers: where it is, what is slow, what is missing.
 
 import { h, button, renew, setText } from './element.js';
 import { count, duration, plural, shorten, visible } from './format.js';
 import { copyButton, moment, stateMark, stateOf, STATES, STUCK_MS } from './marks.js';
-import { first, lengthOf, slowest, whereItIs } from './pairing.js';
+import { first, lengthOf, ownOf, slowest, whereItIs } from './pairing.js';
 
 const NAMED = 3;
 
@@ -48,7 +48,7 @@ export class ChainHead {
 
   _numbersOf(found, now) {
     const { cut, expired, gone, reading } = this._record;
-    const hosts = new Set(found.groups.flatMap((group) => [...group.hosts]));
+    const hosts = new Set(found.bars.map((bar) => bar.host));
     const left = expired ? `${count(found.entries.length)} of ` : '';
     return [
       h('span', found.opens.length && !gone ? `open ${duration(now - found.last + found.lasted)}` : duration(found.last)),
@@ -81,22 +81,21 @@ function fact(name, [kind, ...parts]) {
 }
 
 function where({ model, now, complete, expired, gone, stuck, choose }) {
-  if (!model.bars.length) return ['calm', 'no entries yet'];
   const leaves = whereItIs(model);
   const lasted = `${duration(model.lasted)}${model.clocks.length ? ' by one clock' : ''}`;
   if (!leaves.length && expired) return ['calm', `none of what is left is open; it spans ${lasted}`];
   if (!leaves.length) return ['calm', complete ? `done, after ${lasted}` : `nothing is open, after ${lasted}`];
   if (gone) return ['calm', 'its entries have expired; until then it was open in ', ...named(leaves, choose)];
-  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), host(model, bar), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now))]);
+  const parts = leaves.slice(0, NAMED).flatMap((bar, at) => [at ? '; ' : stuck ? 'stopped in ' : 'in ', step(bar, choose), host(model, bar), stuck ? ', open for ' : ' for ', duration(lengthOf(bar, now)), ...(bar.around ? [', though ', step(bar.around, choose), ' has ended'] : [])]);
   if (leaves.length > NAMED) parts.push(`, and ${count(leaves.length - NAMED)} more`);
   return [stuck ? 'warn' : 'open', ...parts];
 }
 
 function slow({ model, expired, choose }) {
   const bar = slowest(model);
-  if (!bar || bar.self <= 0) return ['calm', bar ? 'no step took time of its own' : 'no step has ended yet'];
-  const share = Math.round((100 * bar.self) / (model.lasted || 1));
-  return [share >= 50 ? 'slow' : 'calm', step(bar, choose), ` itself ${duration(bar.self)}`, share >= 1 && share <= 100 ? `, ${share} % of ${expired ? 'what is left' : 'the whole'}` : ''];
+  if (!bar || ownOf(bar) <= 0) return ['calm', bar ? 'no step took time of its own' : 'no step has ended yet'];
+  const share = Math.round((100 * ownOf(bar)) / (model.lasted || 1));
+  return [share >= 50 ? 'slow' : 'calm', step(bar, choose), `${bar.kind === 'open' ? ', waited for' : ' itself'} ${duration(ownOf(bar))}`, share >= 1 && share <= 100 ? `, ${share} % of ${expired ? 'what is left' : 'the whole'}` : ''];
 }
 
 function missing({ model, expired, choose }) {
@@ -111,8 +110,9 @@ function missing({ model, expired, choose }) {
 }
 
 function named(bars, choose) {
-  const parts = bars.slice(0, NAMED).flatMap((bar, at) => [at ? ', ' : '', step(bar, choose)]);
-  return bars.length > NAMED ? [...parts, ` and ${count(bars.length - NAMED)} more`] : parts;
+  const alike = [...Map.groupBy(bars, (bar) => bar.step).values()];
+  const parts = alike.slice(0, NAMED).flatMap(([bar, ...more], at) => [at ? ', ' : '', step(bar, choose), more.length ? ` ×${count(more.length + 1)}` : '']);
+  return alike.length > NAMED ? [...parts, ` and ${count(alike.length - NAMED)} more`] : parts;
 }
 
 // Which of the hosts of a source, where it has several.

@@ -1,5 +1,4 @@
-// Which step called which in another source, and whose clocks differ as far as that shows it: what came first is dated
-// later. Pure.
+// Which step called which in another source, and whose clocks differ: what came first is dated later. Pure.
 
 const LEAST_MS = 100; // what is less is not told
 const LATE_MS = 3_000; // what was overtaken by an entry dated so much later may have waited with its sender
@@ -49,7 +48,7 @@ function aheadBy(pairs) {
   const found = new Map();
   for (const [before, after] of pairs) {
     const [host, other] = [before?.hostname, after?.hostname];
-    if (!before || !after || host === other || host === NOBODY || other === NOBODY) continue;
+    if (host === other || [host, other].some((each) => !each || each === NOBODY)) continue;
     const ms = before.timestamp - after.timestamp + NEXT_MS;
     const key = `${host}\0${other}`;
     if (!(found.get(key)?.ms >= ms)) found.set(key, { host, other, ms });
@@ -75,8 +74,9 @@ function spanning(differences, steps) {
     for (const each of differences) {
       const turned = { ...each, host: each.other, other: each.host, ms: -each.ms };
       const next = [each, turned].find(({ host, other }) => other === at && !known.has(host));
-      if (next) found.push(next);
-      if (next) known.add(next.host);
+      if (!next) continue;
+      found.push(next);
+      known.add(next.host);
     }
   }
   return found;

@@ -121,7 +121,7 @@ export function stepOf(entry) {
   return `${entry.source_id}\0${entry.operation}\0${entry.endpoint}`;
 }
 
-// What is called, whoever records it: `GET https://ws:80/stock` where the call is made is `GET /stock` where it is served.
+// What is called: `GET https://ws:80/stock` by who calls it is `GET /stock` by who serves it.
 function nameOf({ endpoint }) {
   return endpoint.replace(/^([A-Z]+ )?(\w+:\/\/)?[^/\s]*(?=\/)/, '');
 }
@@ -182,7 +182,7 @@ function nest(bars) {
 function parentOf(bar, others, latest) {
   const isOpen = bar.kind === 'open';
   const end = isOpen ? (bar.from + Math.max(bar.from, latest)) / 2 : bar.until - OVERHANG * (bar.until - bar.from);
-  const caller = bar.caller?.until >= end && bar.caller.from <= bar.from ? bar.caller : null;
+  const caller = (isOpen || bar.caller?.until >= end) && bar.caller?.from <= bar.from ? bar.caller : null; // it may have given up
   let parent = caller ?? others.findLast((other) => other.until >= end && other.kind !== 'exit') ?? null;
   if (!caller) {
     if (!isOpen && parent?.around?.until >= end) parent = parent.around;
@@ -272,6 +272,12 @@ export function whereItIs(found) {
   return found.opens.filter((bar) => !waiting.has(bar)).reverse();
 }
 
+// What a step did itself, as far as it ended or was waited for.
+export function ownOf(bar) {
+  return bar.kind === 'pair' ? bar.self : (bar.around?.until ?? -Infinity) - bar.busy;
+}
+
 export function slowest(found) {
-  return found.bars.reduce((most, bar) => (bar.kind === 'pair' && (!most || bar.self > most.self) ? bar : most), null);
+  const known = found.bars.filter((bar) => bar.kind === 'pair' || bar.around);
+  return known.reduce((most, bar) => (most && ownOf(most) >= ownOf(bar) ? most : bar), null);
 }

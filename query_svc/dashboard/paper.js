@@ -1,4 +1,4 @@
-// A chain on paper, made when it is printed: the steps of the stretch that the timeline shows, each on a line with its bar.
+// A chain on paper, made when it is printed: the steps in sight of the timeline, each on a line with its bar.
 
 import { h } from './element.js';
 import { took } from './details.js';

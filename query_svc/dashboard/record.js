@@ -1,4 +1,4 @@
-// The entries of one chain as they are stored and as they come: each once, whichever way it came.
+// The entries of one chain, each once, whichever way it came.
 
 import { chainPath, get, serverNow } from './api.js';
 
