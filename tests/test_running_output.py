@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from patience import PATIENCE_S
 from test_reserve import fill, place
 from test_running import Terminal, run, wait_until_gone
 
@@ -28,7 +29,7 @@ def test_nothing_runs_unsupervised(run: Callable[..., Terminal]) -> None:
     pids = [terminal.pid("ingest_svc"), terminal.pid("query_svc")]
     os.close(reader)
     os.kill(pids[0], signal.SIGKILL)  # there is something to write now
-    terminal.process.wait(30)
+    terminal.process.wait(PATIENCE_S)
     wait_until_gone(*pids)
     assert terminal.health("ingest_svc") is None
 
