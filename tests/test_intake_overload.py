@@ -11,7 +11,7 @@ from conftest import Client, Services, entry, until
 from patience import PATIENCE_S
 from test_inflate import gzip_bomb
 from test_intake import LIMIT, QUEUE, Start, connect, head, start, status
-from test_timetable import Clock
+from test_timetable import Clock, stop_the_clock
 
 from ingest_svc import intake as room
 from ingest_svc.inflate import inflate
@@ -45,15 +45,6 @@ def overloaded(start: Start, monkeypatch: pytest.MonkeyPatch) -> Overloaded:  # 
         return client, intake, release
 
     return overloaded
-
-
-def stop_the_clock(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """From now on the time goes for appointments when it is told to."""
-    clock = Clock()
-    for part in (intake.pace, intake.timetable):
-        monkeypatch.setattr(part, "_now", clock)
-    intake.pace.begin()
-    return clock
 
 
 async def test_small_bodies_pass_by_large_ones(overloaded: Overloaded, monkeypatch: pytest.MonkeyPatch) -> None:

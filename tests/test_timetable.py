@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ingest_svc import timetable as plan
+from ingest_svc.intake import Intake
 from ingest_svc.timetable import Pace, Sender, Timetable
 
 PACE = 1_000  # bytes a second
@@ -30,6 +31,15 @@ class Clock:
 
     def __call__(self) -> float:
         return self.at_s
+
+
+def stop_the_clock(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """From now on the time goes for appointments when it is told to."""
+    clock = Clock()
+    for part in (intake.pace, intake.timetable):
+        monkeypatch.setattr(part, "_now", clock)
+    intake.pace.begin()
+    return clock
 
 
 @pytest.fixture
