@@ -73,7 +73,8 @@ def stored(path: Path) -> list[Entry]:
         path,
         """SELECT entry.id, source_id, correlation_id, base + entry.at, suffix, direction, operation, endpoint, data,
            hostname, line FROM entry JOIN site ON site.id = site JOIN chain ON chain.id = entry.chain
-           LEFT JOIN entry_once AS once ON once.entry = entry.id LEFT JOIN raw_line ON raw_line.entry = entry.id
+           LEFT JOIN entry_once AS once ON once.chain = entry.chain AND once.at = entry.at AND once.entry = entry.id
+           LEFT JOIN raw_line ON raw_line.entry = entry.id
            ORDER BY entry.id""",
     )
     ids = [row[0] for row in everything]
