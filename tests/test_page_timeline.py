@@ -1,16 +1,18 @@
 """Moving about in a chain's timeline, in a real browser: zoom, pan, the small picture, the ruler, silences."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from browser import send
-from conftest import Services, entry
+from browser import painted, send
+from conftest import Services, entry, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SCREEN = ".timeline .stage:not(.map)"
 SAID = "div.offscreen[role=status]"
+RESTS_MS = 200  # what is in sight is said when it has been for so long
 UNITS = {"µs": 0.001, "ms": 1.0, "s": 1000.0}
 PIXEL = """([x, y]) => {
     const canvas = document.querySelector('.timeline .stage:not(.map) canvas');
@@ -42,10 +44,16 @@ class Timeline:
         return float(self.left + share * (self.right - self.left))
 
     async def after(self, begins: str = "In sight") -> list[float]:
-        """What is said once it rests."""
-        await self.page.wait_for_selector(f"{SAID}:has-text('{begins}')", state="attached")
-        words = await self.page.locator(SAID).inner_text()
-        await self.page.locator(SAID).evaluate("(node) => { node.textContent = ''; }")
+        """What is painted and said once it rests, for which the clock goes on."""
+        said = self.page.locator(SAID)
+
+        async def rests() -> bool:
+            await self.page.clock.run_for(RESTS_MS)
+            return begins in await said.inner_text()
+
+        await until(rests)
+        words = await said.inner_text()
+        await said.evaluate("(node) => { node.textContent = ''; }")
         return ms(words)
 
     async def drag(self, y: float, start: float, end: float) -> None:
@@ -59,7 +67,7 @@ class Timeline:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def timeline(page: Any, hub: Services) -> Timeline:
-    """One of 10 s: steps within its first and last second, silence between."""
+    """One of 10 s: steps within its first and last second, silence between; the clock of the page stands still."""
     steps = ((0, "->", 1), (900, "<-", 1), (9_100, "->", 2), (10_000, "<-", 2))
     send(hub, [
         entry(
@@ -69,8 +77,10 @@ async def timeline(page: Any, hub: Services) -> Timeline:
         for at, direction, endpoint in steps
     ])  # fmt: skip
     page.forgiven += ["willReadFrequently"]  # of a canvas whose pixels a test looks at
+    await page.clock.install()
     await page.goto(f"{hub.query_url}/#/traces/moved")
-    await page.wait_for_selector(".facts:not([hidden])")
+    await page.wait_for_selector(f"{SCREEN} canvas[style]")  # it knows its size
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=10))
     return Timeline(page, await page.locator(SCREEN).bounding_box())
 
 
@@ -155,7 +165,7 @@ async def test_the_ruler_measures(page: Any, timeline: Timeline) -> None:
     inside = [timeline.x(0.45) - timeline.left + 208, 150]
     before = await page.evaluate(PIXEL, inside)
     await page.keyboard.press("Escape")
-    await page.wait_for_timeout(50)  # a frame
+    await page.clock.run_for(RESTS_MS)
     assert await page.evaluate(PIXEL, inside) != before
 
 
@@ -245,5 +255,4 @@ async def test_as_close_as_it_gets_within_a_century(page: Any, hub: Services, wi
             }
         }"""
     )
-    await page.wait_for_timeout(200)
-    await page.wait_for_function("() => new Promise((painted) => requestAnimationFrame(() => painted(true)))")
+    await painted(page)
