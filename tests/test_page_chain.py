@@ -250,9 +250,7 @@ async def test_what_is_pressed_is_not_taken_away(page: Any, hub: Services) -> No
     """A step in the answers may be pressed, or have the focus, while they count on; selected, it counts on as well."""
     send(hub, [entry(correlation_id="pressed", endpoint="/held")])
     await open_chain(page, hub, "pressed")
-    await page.wait_for_selector(
-        ".chain-state:has-text('running')"
-    )  # until that is known other words stand before the step
+    await page.wait_for_selector(".chain-state:has-text('running')")  # the words before the step stay from now on
     changes = "([selector, was]) => document.querySelector(selector).textContent !== was"
     answers = page.locator(".facts")
     step = answers.locator("button").first

@@ -116,7 +116,7 @@ async def test_tabs_stay_where_they_are(page: Any, hub: Services) -> None:
     places = []
     for view in ("", "tail", "sources", "compare"):
         await page.goto(f"{hub.query_url}/#/{view}")
-        await page.wait_for_selector(f"nav [aria-current][data-name={view or 'chains'}]")
+        await page.wait_for_selector(f".{view or 'chains'}-view")
         places.append(await page.eval_on_selector_all("nav a", "all => all.map(each => each.offsetLeft)"))
     assert places.count(places[0]) == 4, places
 
