@@ -162,11 +162,11 @@ async def test_a_service_that_hangs_is_lost(services: Services, page: Any) -> No
     await page.goto(services.query_url)
     await page.wait_for_function(LIVE)
     services.processes["query_svc"].send_signal(signal.SIGSTOP)
-    await page.wait_for_selector(".banner.lost:has-text('Connection lost')", timeout=60_000)
+    await page.wait_for_selector(".banner.lost:has-text('Connection lost')")
     await page.wait_for_selector(".health.ill:has-text('no answer')")
     send(services, [entry(correlation_id="meanwhile")])
     services.processes["query_svc"].send_signal(signal.SIGCONT)
-    await page.wait_for_selector("[data-id=meanwhile]", timeout=60_000)
+    await page.wait_for_selector("[data-id=meanwhile]")
     await page.wait_for_selector(".health.well:has-text('healthy')")
 
 
@@ -174,7 +174,7 @@ async def test_a_stream_that_is_held_back(page: Any, hub: Services) -> None:
     """Where a proxy keeps the stream to itself the page says that what it shows may be old, and why."""
     await page.route("**/stream?*", lambda _: None)
     await page.goto(hub.query_url)
-    await page.wait_for_selector(".banner.lost:has-text('the stream did not start')", timeout=60_000)
+    await page.wait_for_selector(".banner.lost:has-text('the stream did not start')")
     await page.unroute("**/stream?*")
     await page.wait_for_function(LIVE)
 
@@ -247,26 +247,37 @@ async def test_the_rate_where_not_all_comes_by(page: Any, hub: Services) -> None
             send(hub, [entry(correlation_id="rate") for _ in range(number)])
     speed = page.locator(".speed:text-matches('^[1-9]')")
     await speed.wait_for()
-    assert int((await speed.inner_text()).removesuffix("/s")) < 50  # 200 in five seconds
+    assert int((await speed.inner_text()).removesuffix("/s")) < 100  # 200 in five seconds or so, and not in one
 
 
 async def test_one_stream_for_a_tab(page: Any, hub: Services) -> None:
     """However one walks through the views, the tab holds one EventSource."""
     await page.add_init_script("""
-        window.open_streams = new Set();
+        window.streams = new Set();
+        window.most = 0;
         const Plain = EventSource;
         window.EventSource = class extends Plain {
-            constructor(...given) { super(...given); window.open_streams.add(this); }
-            close() { super.close(); window.open_streams.delete(this); }
+            constructor(...given) { super(...given); most = Math.max(most, streams.add(this).size); }
+            close() { super.close(); streams.delete(this); }
         };
     """)
     send(hub, [entry(correlation_id="shell")])
     await page.goto(hub.query_url)
     for view in [*VIEWS, *VIEWS]:
-        await page.evaluate("(view) => { location.hash = `#/${view}`; }", view)
-        if "compare" not in view:  # which shows what is stored
-            await page.wait_for_function(LIVE)
-        await page.wait_for_function(f"() => window.open_streams.size === {int('compare' not in view)}")
+        await page.evaluate(
+            """view => {
+                document.querySelector('.view').classList.add('left');
+                streams.forEach(each => { each.isLeft = true; });
+                location.hash = `#/${view}`;
+            }""",
+            view,
+        )
+        await page.wait_for_selector(".view:not(.left)")
+        wanted = "compare" not in view  # which shows what is stored
+        await page.wait_for_function(
+            "wanted => streams.size === Number(wanted) && ![...streams].some(each => each.isLeft)", arg=wanted
+        )
+    assert await page.evaluate("most") == 1
 
 
 async def test_the_secret_is_asked_for(services: Services, page: Any) -> None:
