@@ -53,7 +53,7 @@ class Keeper:
         else is done with it, one that was replaced is left for the new one.
         """
         if self._writer is not None and not (self._writer.is_current() and self._claim.is_held()):
-            _log.error("%s or its lock was deleted or replaced: going on with what is there now", self._path)
+            _log.error("%s or a file beside it was deleted or replaced: going on with what is there now", self._path)
             self.close()
         writer = self._writer or self._reopen()
         try:

@@ -1,4 +1,4 @@
-"""A snapshot in the place of the file, put there by somebody in a hurry: nothing of the old file gets into it."""
+"""Files that somebody in a hurry puts in the place of others, or deletes: nothing is lost, and nothing gets mixed."""
 
 import signal
 import sqlite3
@@ -62,3 +62,26 @@ async def test_a_restored_snapshot_is_written_and_read(
     await until(is_read)
     with closing(sqlite3.connect(services.db)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("deleted", [["-wal"], ["-shm"], ["-wal", "-shm"]])
+async def test_what_is_beside_the_file_may_be_deleted(
+    services: Services, http: aiohttp.ClientSession, deleted: list[str]
+) -> None:
+    """What the WAL held is in the file, and both services go on with a new one."""
+    for name in ("ingest_svc", "query_svc"):
+        services.start(name)
+    assert await store(services, "before") == 200
+    for name in deleted:
+        services.db.with_name(f"tracehub.db{name}").unlink()
+    assert await store(services, "after") == 200
+
+    async def is_read() -> bool:
+        async with http.get(f"{services.query_url}/stats") as response:
+            return bool((await response.json()).get("entries") == 1_000)
+
+    await until(is_read)
+    for name in ("ingest_svc", "query_svc"):
+        services.kill(name)
+    with closing(sqlite3.connect(services.db)) as db:
+        assert db.execute("SELECT count(*) FROM entry").fetchall() == [(1_000,)]

@@ -97,6 +97,11 @@ def companions(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
+def beside(path: Path) -> list[tuple[int, int] | None]:
+    """The identities of both."""
+    return [identity(companion) for companion in companions(path)]
+
+
 def file_sizes(path: Path) -> tuple[int, int]:
     """Bytes of the database file and of its WAL, 0 for one that is not there."""
     wal, _ = companions(path)

@@ -22,7 +22,7 @@ from shared.storage.marks import Marks
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
 from shared.storage.sound import number
-from shared.storage.sqlite import VERSION, connect_writer, identity, make_file, translated
+from shared.storage.sqlite import VERSION, beside, connect_writer, identity, make_file, translated
 from shared.wire import Entry
 
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
@@ -63,6 +63,7 @@ class Writer:
             self._db = connect_writer(self.path, self._reserve.wal_pages, synced=self._synced)
             try:
                 self._read()
+                self._beside = beside(self.path)
             except BaseException:
                 self._db.close()
                 raise
@@ -85,8 +86,8 @@ class Writer:
         self._reserve.take_some()
 
     def is_current(self) -> bool:
-        """Whether the file at the path is still the one that was opened."""
-        return identity(self.path) == self._identity
+        """Whether the file at the path is still the one that was opened, and so are its WAL and the index of that."""
+        return identity(self.path) == self._identity and beside(self.path) == self._beside
 
     def write(self, batches: Sequence[Sequence[Entry]], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """As `store`, for entries as they are."""
