@@ -63,10 +63,11 @@ export function paintRect(context, colour, x, y, width, height) {
 }
 
 // A line through places, each [x, y].
-export function paintLine(context, colour, width, ...places) {
+export function paintLine(context, colour, width, start, ...places) {
   context.strokeStyle = colour;
   context.lineWidth = width;
   context.beginPath();
+  context.moveTo(...start);
   for (const place of places) context.lineTo(...place);
   context.stroke();
 }
