@@ -48,8 +48,11 @@ def remove_orphans(path: Path) -> None:
     By its header a restored snapshot has none, nor has an empty file. Nobody in this process may have the file open, or
     its locks would be gone.
     """
-    with path.open("rb") as file:
-        header = file.read(20)
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:  # SQLite fails at it as well, and tells what to do
+        return
     if not header or (header.startswith(b"SQLite format 3\0") and header.endswith(b"\1\1")):
         for orphan in companions(path):
             orphan.unlink(missing_ok=True)
@@ -95,11 +98,6 @@ def connect_writer(path: Path, wal_pages: int, *, synced: bool) -> sqlite3.Conne
 def companions(path: Path) -> tuple[Path, Path]:
     """The WAL and its index, which SQLite keeps beside an open file."""
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
-
-
-def beside(path: Path) -> list[tuple[int, int] | None]:
-    """The identities of both."""
-    return [identity(companion) for companion in companions(path)]
 
 
 def file_sizes(path: Path) -> tuple[int, int]:

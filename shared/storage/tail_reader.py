@@ -13,7 +13,7 @@ from shared.storage import queries
 from shared.storage.pool import refuse_other_files
 from shared.storage.rows import Numbered, entry_size, numbered
 from shared.storage.sound import number
-from shared.storage.sqlite import absent, beside, identity, read_only_uri, translated
+from shared.storage.sqlite import absent, companions, identity, read_only_uri, translated
 
 TURN_ENTRIES: Final = 500  # in one look
 TURN_BYTES: Final = 1024 * 1024  # of what has no limit of its own; the entry that passes it is the last
@@ -30,7 +30,7 @@ class TailReader:
             raise absent(path)
         self._path = path
         self._identity = opened
-        self._beside: list[tuple[int, int] | None] = [None, None]
+        self._companions: dict[Path, tuple[int, int] | None] = dict.fromkeys(companions(path))
         with translated(path):
             refuse_other_files(path)
             self._db = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
@@ -45,9 +45,10 @@ class TailReader:
 
         Then the WAL and its index are new ones, which SQLite leaves in place for as long as this connection is there.
         """
-        now = beside(self._path)
-        self._beside = [before or each for before, each in zip(self._beside, now, strict=True)]  # none until written
-        return identity(self._path) == self._identity and now == self._beside
+        now = {each: identity(each) for each in self._companions}
+        known = {each: before or now[each] for each, before in self._companions.items()}  # none until it is written
+        self._companions = known
+        return identity(self._path) == self._identity and now == known
 
     def newest(self) -> int:
         """The newest row id ever given, 0 before the first."""

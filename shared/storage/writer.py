@@ -22,7 +22,7 @@ from shared.storage.marks import Marks
 from shared.storage.reserve import Reserve, with_room
 from shared.storage.sites import Sites
 from shared.storage.sound import number
-from shared.storage.sqlite import VERSION, beside, connect_writer, identity, make_file, translated
+from shared.storage.sqlite import VERSION, companions, connect_writer, identity, make_file, translated
 from shared.wire import Entry
 
 LEAST_PART: Final = 1_000  # one entry in so many is deleted at a time where the file is too large
@@ -63,7 +63,7 @@ class Writer:
             self._db = connect_writer(self.path, self._reserve.wal_pages, synced=self._synced)
             try:
                 self._read()
-                self._beside = beside(self.path)
+                self._companions = {each: identity(each) for each in companions(self.path)}
             except BaseException:
                 self._db.close()
                 raise
@@ -87,7 +87,9 @@ class Writer:
 
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened, and so are its WAL and the index of that."""
-        return identity(self.path) == self._identity and beside(self.path) == self._beside
+        return identity(self.path) == self._identity and all(
+            identity(each) == opened for each, opened in self._companions.items()
+        )
 
     def write(self, batches: Sequence[Sequence[Entry]], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """As `store`, for entries as they are."""
