@@ -133,8 +133,8 @@ def _ingesting(path: Path) -> dict[str, Any]:
     """Whether entries are taken in, and why not."""
     try:
         why_not = why_not_written(path) or None
-    except BadFile as error:
-        return {"ingesting": None, "why_not": str(error)}
+    except BadFile:
+        return {"ingesting": None, "why_not": None}
     return {"ingesting": why_not is None, "why_not": why_not}
 
 

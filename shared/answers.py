@@ -12,7 +12,7 @@ Milliseconds = Annotated[float, Meta(description="Milliseconds")]
 
 
 Ingesting = Annotated[bool | None, Meta(description="An ingest service writes the file; null where that is not known")]
-WhyNot = Annotated[str | None, Meta(description="Why nothing is taken in, or why that is not known")]
+WhyNot = Annotated[str | None, Meta(description="Why nothing is taken in")]
 
 
 class Problem(msgspec.Struct, omit_defaults=True):

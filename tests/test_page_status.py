@@ -40,7 +40,7 @@ async def test_nothing_is_made_up_while_nobody_answers(services: Services, page:
     await page.wait_for_selector(".health.well:has-text('healthy')")
     services.kill("ingest_svc")
     await page.wait_for_selector(".health.warn:has-text('nothing is taken in')")
-    await page.wait_for_selector(f".banner:has-text('No entries are taken in: no ingest service has {services.db}')")
+    await page.wait_for_selector(f".banner:has-text('Nothing is taken in: no ingest service has {services.db}')")
     services.start("ingest_svc")
     await page.wait_for_selector(".health.well:has-text('healthy')")
     await page.wait_for_selector(".banner", state="hidden")

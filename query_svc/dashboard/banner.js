@@ -1,4 +1,4 @@
-// What the page has to say of its connection: lost since when; back, and what came meanwhile; and why no entries come.
+// What the page has to say of its connection: lost since when; back, and what came meanwhile.
 
 import { h, button, setText } from './element.js';
 import { clock, duration, plural } from './format.js';
@@ -9,12 +9,13 @@ const STAY_MS = 9_000;
 export function makeBanner(live) {
   const words = h('span', {});
   const act = button('Try now', '', () => {});
-  const close = button('×', 'Dismiss', () => { node.hidden = true; }, { 'aria-label': 'Dismiss', class: 'plain' });
+  const hide = () => { node.hidden = true; };
+  const close = button('×', 'Dismiss', hide, { 'aria-label': 'Dismiss', class: 'plain' });
   const node = h('div', { class: 'banner', role: 'alert', hidden: true }, words, act, close);
   let timer = 0;
   let stay = 0;
   let shown = false;
-  let refusal = '';
+  let refusal = null;
 
   function show(kind, text, label, action) {
     clearTimeout(stay);
@@ -28,8 +29,8 @@ export function makeBanner(live) {
 
   live.onrefusal = (why) => {
     if (why === refusal || shown) return;
-    if (why) show('lost', `No entries are taken in: ${why}`);
-    else node.hidden = true;
+    if (why) show('lost', `Nothing is taken in: ${why}`);
+    else hide();
     refusal = why;
   };
 
@@ -39,12 +40,11 @@ export function makeBanner(live) {
       clearTimeout(timer);
       if (state === 'idle' && shown) { // nothing is waited for any more
         shown = false;
-        node.hidden = true;
+        hide();
       }
       if (state !== 'lost') return;
       timer = setTimeout(() => {
         shown = true;
-        refusal = '';
         const what = why ? `No entries since ${clock(lostAt, 0)}: ${why}` : `Connection lost at ${clock(lostAt, 0)}`;
         show('lost', `${what}. What is shown may be out of date; retrying …`, 'Try now', () => live.retry());
       }, shown ? 0 : PATIENCE_MS);
@@ -57,14 +57,14 @@ export function makeBanner(live) {
         const many = live.isWhole && missed > 1;
         const what = passedOver ? `${came} ${many ? 'were' : 'was'} skipped` : `${came} ${many ? 'are' : 'is'} shown now`;
         show('back', `Back after ${away}${missed === null ? '' : `: ${missed ? what : 'nothing was missed'}`}.`);
-        stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
+        stay = setTimeout(hide, STAY_MS);
       }
       shown = false;
       if (upgraded) show('back', 'TraceHub was upgraded.', 'Reload', () => location.reload());
     },
     tell(text, label, action) {
       show('back', text, label, action);
-      if (!action) stay = setTimeout(() => { node.hidden = true; }, STAY_MS);
+      if (!action) stay = setTimeout(hide, STAY_MS);
     },
   };
 }

@@ -13,9 +13,8 @@ export class Live {
   constructor() {
     this.onstate = () => {}; // 'open' | 'lost' | 'asleep' | 'held' | 'idle' | 'refused'
     this.onback = () => {}; // {lostAt, missed, passedOver, upgraded}; `missed` counts entries of all chains; null: this view had not begun
-    this.onrefusal = () => {}; // with why nothing is taken in, or with nothing
-    this.newest = 0; // the highest row id that this page knows of
-    this.old = 0; // up to this row id entries had been committed before the stream was there
+    this.newest = 0; // the highest row id known here
+    this.old = 0; // up to this row id all came before the stream was there
     this.state = 'asleep';
     this._wanted = null;
     this._source = null;

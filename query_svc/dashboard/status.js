@@ -17,7 +17,7 @@ export function statusBar(live, onanswer) {
   let last = null; // [when, newest row id]
   let asking = false;
 
-  // Each second where all entries come by; else when the service was asked, for the seconds since then.
+  // Each second where all entries come by; else when asked, for the seconds since then.
   function sample() {
     if (document.hidden) return;
     const now = performance.now();
@@ -47,10 +47,10 @@ export function statusBar(live, onanswer) {
       onanswer();
       live.newest = Math.max(live.newest, stats.newest_id);
       const behind = stats.tail_lag.entries;
-      const ill = stats.ingesting === false ? 'nothing is taken in' : stats.dropped ? `${count(stats.dropped)} dropped by senders`
+      const ill = stats.why_not ? 'nothing is taken in' : stats.dropped ? `${count(stats.dropped)} dropped by senders`
         : behind > 1000 && `${count(behind)} behind`;
       say(ill ? 'warn' : 'well', ill || 'healthy');
-      live.onrefusal(stats.ingesting === false ? stats.why_not : '');
+      live.onrefusal(stats.why_not);
       health.title = [plural(stats.entries, 'entry', 'entries'), plural(stats.chains, 'chain'),
         `${bytes(stats.db_bytes)} file, ${bytes(stats.wal_bytes)} log`, `kept for ${stats.retention_hours} h`,
         plural(stats.subscribers, 'subscriber')].join(' · ');
