@@ -97,10 +97,10 @@ CONTRAST = """
         for (const ink of ['--ink', '--quiet', '--bad', '--warn']) for (const ground of grounds) look(4.5, ink, ground);
         look(4.5, '--ground', '--focus');
         for (const line of ['--edge', '--focus', '--arrow']) look(3, line, '--ground');
-        for (let at = 0; at < 24; at += 1) {
-            look(4.5, '--ink', '--soft', `c${at}`);
-            look(3, '--c', '--ground', `c${at}`);
-            look(3, '--c', '--gap', `c${at}`);
+        for (let at = 0; at < 12; at += 1) for (const tone of ['', ' mid']) {
+            look(4.5, '--ink', '--soft', `hue h${at}${tone}`);
+            look(3, '--c', '--ground', `hue h${at}${tone}`);
+            look(3, '--c', '--gap', `hue h${at}${tone}`);
         }
         probe.remove();
         return faint;
