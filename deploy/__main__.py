@@ -4,6 +4,9 @@ What would keep a service from starting is looked for first, so that it fails at
 still cannot be kept up ends the whole, as a failure: supervisord alone would go on without it and exit 0.
 """
 
+import shared.scarcity  # noqa: F401  # first, for all other imports
+
+# isort: split
 import argparse
 import contextlib
 import fcntl
@@ -24,7 +27,6 @@ from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
-import shared.scarcity  # noqa: F401
 from shared.address import refuse_taken
 from shared.env import (
     PROGRAM,

@@ -8,7 +8,12 @@ import sys
 from types import TracebackType
 from typing import Final
 
-SIGNS: Final = ("failed to map segment", "can't start new thread", "error return without exception set")
+SIGNS: Final = (
+    "failed to map segment",
+    "can't start new thread",
+    "error return without exception set",
+    "malloc failure",
+)
 """What is said where a library, a thread or the interpreter itself finds none."""
 
 
