@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from ingest_svc.keeper import Keeper
 from ingest_svc.line import Gone, Line
-from ingest_svc.messages import Answer, Batch, Call, Done, Failed, Fault, Received, Written
+from ingest_svc.messages import Answer, Ask, Batch, Call, Done, Failed, Fault, Received, Written
 from shared.doorbell import Doorbell
 from shared.errors import TraceHubError, Unavailable
 from shared.memory import memory_bytes
@@ -99,9 +99,7 @@ class GroupCommit:
                 return
             if not arrived:
                 self._use_the_gap()
-                arrived = self._line.receive(RETRY_S if self._keeper.is_failing else None)
-                if not arrived and not self._line.ended:
-                    self._try()
+                arrived = self._next()
             if self._line.ended:
                 raise Gone
             for ask in arrived:
@@ -110,6 +108,15 @@ class GroupCommit:
                     entries += _size(ask)
                 else:
                     self._calls.append(ask)
+
+    def _next(self) -> list[Ask]:
+        """The next piece of what comes; where writing failed, that is tried again until then."""
+        while self._keeper.is_failing:
+            arrived = self._line.receive(RETRY_S)
+            if arrived or self._line.ended:
+                return arrived
+            self._try()
+        return self._line.receive(None)
 
     def _coming(self) -> "_Coming | None":
         """The batches that come next, up to a group."""
@@ -176,7 +183,7 @@ class GroupCommit:
         return True
 
     def _try(self) -> None:
-        """See whether writing works, again and again while it does not and nobody asks."""
+        """See whether writing works."""
         with contextlib.suppress(TraceHubError):  # the keeper tells
             self._keeper.write(Writer.probe)
 

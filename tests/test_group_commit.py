@@ -155,6 +155,15 @@ def test_what_waits_is_one_transaction_and_each_has_its_count(service: Service, 
     assert rows(tmp_path / "tracehub.db", "SELECT count(*) FROM traces") == [(3,)]
 
 
+def test_a_batch_that_comes_in_pieces_is_one_commit(service: Service) -> None:
+    """While it comes nothing else is written."""
+    service.ask(batch(0))
+    statements: list[str] = []
+    service.keeper.call(lambda writer: writer._db.set_trace_callback(statements.append))
+    service.ask(batch(1, data=f'"{"x" * 4 * 2**20}"'))
+    assert statements.count("COMMIT") == 1
+
+
 def test_of_the_reports_of_a_sender_the_largest_counts(service: Service) -> None:
     """Whichever batch of a group it came with."""
     reports = [sent(Batches(), [checkpoint(total)], ("sender", total)) for total in (6, 7, 5)]

@@ -25,6 +25,15 @@ async def told(http: aiohttp.ClientSession, services: Services, path: str = "/st
     return said["ingesting"], said.get("why_not") or ""
 
 
+async def until_it_is_well(http: aiohttp.ClientSession, services: Services) -> None:
+    """Wait until entries are taken in."""
+
+    async def is_well() -> bool:
+        return await told(http, services) == (True, "")
+
+    await until(is_well)
+
+
 @contextmanager
 def without_writes(pid: int) -> Iterator[None]:
     """Whatever the process writes to a file fails."""
@@ -63,10 +72,7 @@ async def test_a_full_disk_is_seen_until_there_is_room(
         assert f"no room left for {services.db}" in why_not
     (place / "of-others").unlink()
 
-    async def is_well() -> bool:
-        return await told(http, services) == (True, "")
-
-    await until(is_well)
+    await until_it_is_well(http, services)
     log = services.log("ingest_svc")
     assert (log.count("nothing is written: no room left"), log.count("entries are written")) == (1, 1)
 
@@ -95,10 +101,7 @@ async def test_a_start_on_a_full_disk_is_seen(
     assert found.pid == "unknown"
     (place / "of-others").unlink()
 
-    async def is_well() -> bool:
-        return await told(http, services) == (True, "")
-
-    await until(is_well)
+    await until_it_is_well(http, services)
     assert (found := holder(services.db)) is not None
     assert found.pid == str(services.processes["ingest_svc"].pid)
 
@@ -123,10 +126,7 @@ async def test_a_disk_that_takes_nothing_is_seen(both: Services, http: aiohttp.C
             assert (await ingest.post([entry()])).status == 503
             assert await told(http, both) == (False, f"no ingest service has {both.db}")
 
-        async def is_well() -> bool:
-            return await told(http, both) == (True, "")
-
-        await until(is_well)
+        await until_it_is_well(http, both)
         assert (await ingest.post([entry()])).status == 200
 
 
@@ -134,10 +134,7 @@ async def test_a_writer_that_is_replaced_is_not_missed(both: Services, http: aio
     """The next one has the file within a moment."""
     os.kill(both.writer_pid(), signal.SIGKILL)
 
-    async def is_well() -> bool:
-        return await told(http, both) == (True, "")
-
-    await until(is_well)
+    await until_it_is_well(http, both)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

@@ -101,9 +101,10 @@ def _arrived(hub: Hub, chain: Json) -> list[Json]:
 
 def _draw(screen: Screen, chain: Json, arrived: list[Json], verbose: bool) -> None:
     entries, width = chain["traces"], screen.width
-    clocks = clocks_of(steps_of(entries), arrived)
-    ahead = ahead_of_first(clocks)
-    steps = steps_of(sorted(entries, key=lambda entry: time_of(entry, ahead)), ahead)
+    steps = steps_of(entries)
+    if clocks := clocks_of(steps, arrived):
+        ahead = ahead_of_first(clocks)
+        steps = steps_of(sorted(entries, key=lambda entry: time_of(entry, ahead)), ahead)
     rows = list(rows_of(steps, fold=not verbose))
     lanes = Lanes(steps, width)
     screen.show(_head(chain, steps, len(lanes.sources)))
