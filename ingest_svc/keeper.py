@@ -1,5 +1,6 @@
 """The file in the writer process's care: claimed, opened, upgraded where needed, closed when it failed, opened anew."""
 
+import contextlib
 import logging
 import os
 import time
@@ -89,7 +90,8 @@ class Keeper:
             _log.error("nothing is written: %s", why_not)
         elif self.is_failing and not why_not:
             _log.info("entries are written")
-        self._claim.tell(why_not)
+        with contextlib.suppress(Unavailable):  # the lock is let go then, and taken again before anything is written
+            self._claim.tell(why_not)
 
     def _reopen(self) -> Writer:
         if time.monotonic() < self._reopen_at:

@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ import pytest
 from conftest import Services, entry, until
 from hard.stage import connected
 from test_reserve import fill, place  # noqa: F401  # what pytest finds by name here
+from test_writer import HOUR_MS, checkpoint
 
+from ingest_svc.keeper import Keeper
+from shared.errors import DiskFull
 from shared.storage.claim import Claim, holder, why_not_written
+from shared.storage.writer import Writer
 
 
 async def told(http: aiohttp.ClientSession, services: Services, path: str = "/stats") -> tuple[Any, str]:
@@ -51,59 +55,54 @@ def both(services: Services) -> Services:
     return services
 
 
-async def test_a_full_disk_is_seen_until_there_is_room(
-    place: Path,  # noqa: F811
-    services: Services,
-    http: aiohttp.ClientSession,
-) -> None:
-    """Stats and health of the query service say so and why, though nobody sends any more when there is room again."""
+@pytest.fixture
+def cramped(place: Path, services: Services) -> Services:  # noqa: F811
+    """Both services, running, where there is little room."""
     services.db = place / "tracehub.db"
     for name in ("ingest_svc", "query_svc"):
         services.start(name)
-    async with connected(services.ingest_port) as ingest:
+    return services
+
+
+async def test_a_full_disk_is_seen_until_there_is_room(cramped: Services, http: aiohttp.ClientSession) -> None:
+    """Stats and health of the query service say so and why, though nobody sends any more when there is room again."""
+    async with connected(cramped.ingest_port) as ingest:
         assert (await ingest.post([entry()])).status == 200
-        assert await told(http, services) == (True, "")
-        fill(place)
+        assert await told(http, cramped) == (True, "")
+        fill(cramped.db.parent)
         while (await ingest.post([entry(data={"x": "y" * 2_000}) for _ in range(10)])).status == 200:
             pass
     for path in ("/stats", "/health"):
-        ingesting, why_not = await told(http, services, path)
+        ingesting, why_not = await told(http, cramped, path)
         assert ingesting is False
-        assert f"no room left for {services.db}" in why_not
-    (place / "of-others").unlink()
+        assert f"no room left for {cramped.db}" in why_not
+    cramped.db.with_name("of-others").unlink()
 
-    await until_it_is_well(http, services)
-    log = services.log("ingest_svc")
+    await until_it_is_well(http, cramped)
+    log = cramped.log("ingest_svc")
     assert (log.count("nothing is written: no room left"), log.count("entries are written")) == (1, 1)
 
 
-async def test_a_start_on_a_full_disk_is_seen(
-    place: Path,  # noqa: F811
-    services: Services,
-    http: aiohttp.ClientSession,
-) -> None:
+async def test_a_start_on_a_full_disk_is_seen(cramped: Services, http: aiohttp.ClientSession) -> None:
     """Before anybody has sent anything, and where not even the lock file has room for a word."""
-    services.db = place / "tracehub.db"
-    for name in ("ingest_svc", "query_svc"):
-        services.start(name)
-    services.kill("ingest_svc")
+    cramped.kill("ingest_svc")
     for each in (".lock", ".reserve"):
-        services.db.with_name(f"tracehub.db{each}").unlink()
-    fill(place)
-    services.start("ingest_svc")
+        cramped.db.with_name(f"tracehub.db{each}").unlink()
+    fill(cramped.db.parent)
+    cramped.start("ingest_svc")
 
     async def is_full() -> bool:
-        ingesting, why_not = await told(http, services)
+        ingesting, why_not = await told(http, cramped)
         return ingesting is False and "no room left" in why_not
 
     await until(is_full)
-    assert (found := holder(services.db)) is not None
+    assert (found := holder(cramped.db)) is not None
     assert found.pid == "unknown"
-    (place / "of-others").unlink()
+    cramped.db.with_name("of-others").unlink()
 
-    await until_it_is_well(http, services)
-    assert (found := holder(services.db)) is not None
-    assert found.pid == str(services.processes["ingest_svc"].pid)
+    await until_it_is_well(http, cramped)
+    assert (found := holder(cramped.db)) is not None
+    assert found.pid == str(cramped.processes["ingest_svc"].pid)
 
 
 async def test_a_writer_that_was_killed_leaves_nothing_behind(both: Services, http: aiohttp.ClientSession) -> None:
@@ -149,6 +148,37 @@ def test_the_lock_of_another_user_is_named(tmp_path: Path) -> None:
         assert why_not_written(tmp_path / "tracehub.db") == f"cannot write {lock}: Permission denied"
     finally:
         os.seteuid(0)
+
+
+def test_what_was_written_is_acknowledged(tmp_path: Path) -> None:
+    """Also where it cannot be told that writing works again: the lock is let go, and taken with the next entry."""
+    path = tmp_path / "tracehub.db"
+    keeper = Keeper(path, HOUR_MS)
+    keeper.open(lambda _: None, lambda: True)
+    with pytest.raises(DiskFull):
+        keeper.write(fail)
+    lock = tmp_path / "tracehub.db.lock"
+    (handle,) = (int(each.name) for each in Path("/proc/self/fd").iterdir() if each.is_symlink() and leads(each, lock))
+    unwritable = os.open(lock, os.O_RDONLY)
+    os.dup2(unwritable, handle)
+    os.close(unwritable)
+    assert keeper.write(lambda writer: writer.write([[checkpoint()]], 0)) == [1]
+    assert holder(path) is None
+    keeper.write(Writer.probe)
+    assert holder(path) == (str(os.getppid()), "")
+    keeper.close()
+
+
+def fail(_: Writer) -> None:
+    """As a writer does that finds no room."""
+    raise DiskFull("no room left")
+
+
+def leads(handle: Path, path: Path) -> bool:
+    """Whether the handle of this process is one of the file; that of whoever looks has gone by then."""
+    with suppress(OSError):
+        return handle.readlink() == path
+    return False
 
 
 @pytest.mark.parametrize("why_not", ["x" * 5_000, "é" * 5_000, "\udcff", ""])
