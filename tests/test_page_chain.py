@@ -94,19 +94,6 @@ async def test_what_comes_is_shown(page: Any, hub: Services) -> None:
     assert "7 entries" in await page.locator(".numbers").inner_text()
 
 
-async def test_a_pause_holds_what_is_shown(page: Any, hub: Services) -> None:
-    """p holds the picture and counts what comes; p again shows it, nothing lost."""
-    send(hub, order("paused"))
-    await open_chain(page, hub, "paused")
-    await page.wait_for_function("() => document.body.dataset.live === 'open'")
-    await page.keyboard.press("p")
-    send(hub, [step("paused", 150, "<-", "WK", endpoint="charge"), step("paused", 160, "<-", endpoint="/orders")])
-    await page.wait_for_selector("button:has-text('2 new')")
-    assert "5 entries" in await page.locator(".numbers").inner_text()
-    await page.keyboard.press("p")
-    await page.wait_for_selector(".numbers:has-text('7 entries')")
-
-
 async def test_a_chain_that_is_not_there_yet(page: Any, hub: Services) -> None:
     """Its page waits, says how to send an entry, and shows the first one when it comes."""
     await page.goto(f"{hub.query_url}/#/traces/not-there-yet")

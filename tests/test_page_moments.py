@@ -1,11 +1,13 @@
 """The dashboard between two moments: what is left while it is under way, what comes too late."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from browser import LIVE, send, visit
 from conftest import Services, entry
+from test_page_chain import open_chain, order, step
 from test_page_chains import scrolling
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -73,6 +75,39 @@ async def test_a_pause_before_the_stream_is_there(page: Any, hub: Services) -> N
     await page.wait_for_timeout(300)
     await page.keyboard.press("p")
     await page.wait_for_selector(".tail .row:has-text('/while-held')")
+
+
+async def test_a_pause_holds_what_is_shown(page: Any, hub: Services) -> None:
+    """p holds the picture and counts what comes; p again shows it, nothing lost."""
+    send(hub, order("paused"))
+    await open_chain(page, hub, "paused")
+    await page.wait_for_function("() => document.body.dataset.live === 'open'")
+    await page.keyboard.press("p")
+    send(hub, [step("paused", 150, "<-", "WK", endpoint="charge"), step("paused", 160, "<-", endpoint="/orders")])
+    await page.wait_for_selector("button:has-text('2 new')")
+    assert "5 entries" in await page.locator(".numbers").inner_text()
+    await page.keyboard.press("p")
+    await page.wait_for_selector(".numbers:has-text('7 entries')")
+
+
+async def test_a_pause_holds_also_what_was_about_to_be_drawn(page: Any, hub: Services) -> None:
+    """What had come before p is in the picture, and what comes behind it waits, however soon."""
+    await page.add_init_script("""window.came = 0; EventSource = class extends EventSource {
+        set onmessage(act) { super.onmessage = (event) => { act(event); came += 1; }; }
+    }""")
+    send(hub, order("held"))
+    await page.clock.install()
+    await open_chain(page, hub, "held")
+    await page.wait_for_function("() => came === 5")
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=10))
+    for number in (1, 2):  # the second is drawn 30 ms after the first, and time stands still
+        send(hub, [step("held", 100 + number, "->", "WK", endpoint=f"late {number}")])
+        await page.wait_for_function(f"() => came === {5 + number}")
+    await page.keyboard.press("p")
+    send(hub, [step("held", 110, "->", "WK", endpoint="later")])
+    await page.wait_for_selector("button:has-text('1 new')")
+    await page.clock.run_for(1_000)
+    assert "7 entries" in await page.locator(".numbers").inner_text()
 
 
 async def test_a_pause_right_after_the_newest(page: Any, hub: Services) -> None:

@@ -256,3 +256,20 @@ async def test_as_close_as_it_gets_within_a_century(page: Any, hub: Services, wi
         }"""
     )
     await painted(page)
+
+
+async def test_a_picture_that_changes_its_size_is_never_empty(page: Any, timeline: Timeline) -> None:
+    """Where a panel opens beside it or a window grows, no frame is shown in which it is black."""
+    light = await page.evaluate(
+        """(selector) => new Promise((done) => {
+        const stage = document.querySelector(selector);
+        const canvas = stage.querySelector('canvas');
+        let had = canvas.width;
+        new ResizeObserver(() => {  // called behind that of the page, in the same frame
+            if (canvas.width === had) stage.style.width = `${had - 100}px`;
+            else done(Math.max(...canvas.getContext('2d').getImageData(had / 2, 60, 1, 1).data.slice(0, 3)));
+        }).observe(stage);
+    })""",
+        SCREEN,
+    )
+    assert light > 0

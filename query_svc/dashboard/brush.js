@@ -28,9 +28,7 @@ export function paintLanes(context, view) {
 // Names go over the bars: they stay in sight while their group does.
 function paintNames(context, view) {
   const { stage, gutter } = view;
-  if (gutter) {
-    paintRect(context, ink('--ground'), 0, AXIS, gutter - 4, stage.height);
-  }
+  if (gutter) paintRect(context, ink('--ground'), 0, AXIS, gutter - 4, stage.height);
   for (const group of inSight(view)) {
     const top = Math.max(AXIS + 2, Math.min(group.top - stage.top, group.top + group.height - stage.top - ROW));
     context.fillStyle = ink('--ink');
@@ -90,14 +88,10 @@ function paintBar(context, view, bar, x, right, y, paints, now) {
   if (bar.kind === 'exit') paintOrphan(context, x, y, paints);
   else {
     paintRect(context, width < 5 ? paints.edge : paints.soft, x, y, width, BAR);
-    if (width >= 5) {
-      paintRect(context, paints.edge, x, y, 2.5, BAR);
-    }
+    if (width >= 5) paintRect(context, paints.edge, x, y, 2.5, BAR);
     if (bar.kind === 'open') paintOpenEnd(context, view, x, width, y, paints);
   }
-  if (bar.failed) {
-    paintRect(context, ink('--bad'), x, y + BAR - 2.5, width, 2.5);
-  }
+  if (bar.failed) paintRect(context, ink('--bad'), x, y + BAR - 2.5, width, 2.5);
   if (width > (bar.kind === 'open' ? INSIDE : BESIDE) && bar.kind !== 'exit') paintWords(context, view, bar, x, width, y, now);
   context.globalAlpha = 1;
   if (bar === view.selected || bar === view.hovered) {

@@ -32,8 +32,7 @@ export class ChainView {
     this._linked = route.query.get('step'); // until it is there, or another one is chosen
     this._kind = route.query.get('view') === 'sequence' ? 'sequence' : 'timeline';
     this._note = atMostEvery(NOTED_MS, () => this._noteAddress());
-    this._drawSmall = atMostEvery(30, () => this._draw());
-    this._drawLarge = atMostEvery(400, () => this._draw());
+    this._draws = [30, 400].map((ms) => atMostEvery(ms, () => this._draw())); // a small chain, a large one
     const asking = (what) => () => this._record[what](this._reading.signal).then(() => this._showHead(), () => {});
     this._askSoon = atMostEvery(1_000, asking('whenItArrived'));
     this._look = atMostEvery(LOOK_MS, asking('look'));
@@ -91,7 +90,7 @@ export class ChainView {
     this._ruler = button('Ruler', 'Measure between two points: drag (r, or Shift and drag)', () => this._measure(),
       { 'aria-pressed': 'false', class: 'only-timeline' });
     this._pause = this._saved ? null : pauseButton('Pause updates (p); nothing is lost', this._context.say,
-      (held) => { if (!held) this._draw(); });
+      () => { this._draws.forEach((draw) => draw.cancel()); this._draw(); }); // what came so far
     return h('div', { class: 'bar' },
       h('span', { class: 'group', role: 'group', 'aria-label': 'View' }, this._kinds.timeline, this._kinds.sequence),
       h('span', { class: 'group only-timeline', role: 'group', 'aria-label': 'Zoom' },
@@ -110,7 +109,7 @@ export class ChainView {
   stop() {
     this._letGo();
     clearInterval(this._ticking);
-    for (const each of [this._note, this._drawSmall, this._drawLarge, this._askSoon, this._look]) each.cancel();
+    for (const each of [this._note, ...this._draws, this._askSoon, this._look]) each.cancel();
     for (const each of [this._timeline, this._sequence, this._paper]) each.dispose();
   }
 
@@ -172,8 +171,7 @@ export class ChainView {
   _drawSoon() {
     const { entries } = this._record;
     if (this._pause.held) this._pause.show(true, entries.length - this._found.entries.length);
-    else if (entries.length < SMALL) this._drawSmall();
-    else this._drawLarge();
+    else this._draws[entries.length < SMALL ? 0 : 1]();
   }
 
   _draw() {

@@ -159,9 +159,7 @@ export class Sequence {
     const { stage } = this;
     const x = this._x(line.at);
     const name = sourceClass(line.entry.source_id);
-    if (line.bar === this.selected) {
-      paintRect(context, ink('--chosen'), 0, y - LINE / 2, stage.width, LINE);
-    }
+    if (line.bar === this.selected) paintRect(context, ink('--chosen'), 0, y - LINE / 2, stage.width, LINE);
     context.fillStyle = ink('--quiet');
     context.textAlign = 'right';
     context.fillText(`+${duration(line.entry.timestamp - this.model.origin)}`, TIME - 12, y);

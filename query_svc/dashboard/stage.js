@@ -10,12 +10,13 @@ export class Stage {
     const reached = label ? { tabindex: 0, role: 'application', 'aria-label': label } : { 'aria-hidden': 'true' };
     this.node = h('div', { class: 'stage', ...reached }, this.space);
     this.width = this.height = 0;
-    this.paint = eachFrame(() => {
+    this._paintNow = () => {
       if (!this.width || !this.node.isConnected) return;
       const context = this.canvas.getContext('2d', { alpha: false });
       context.setTransform(this._ratio, 0, 0, this._ratio, 0, 0);
       paint(context);
-    });
+    };
+    this.paint = eachFrame(this._paintNow);
     this.node.addEventListener('scroll', () => this.paint(), { passive: true });
     this._watch = new ResizeObserver(() => this._fit());
     this._watch.observe(this.node);
@@ -47,7 +48,7 @@ export class Stage {
     this.canvas.style.width = `${clientWidth}px`;
     this.canvas.style.height = `${clientHeight}px`;
     this.onfit?.();
-    this.paint();
+    this._paintNow(); // a canvas of a new size is black
   }
 }
 
