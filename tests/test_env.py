@@ -299,3 +299,10 @@ def test_the_example_names_every_setting_and_its_default() -> None:
         text = named[f"TRACEHUB_{field.upper()}"]
         assert read_settings({f"TRACEHUB_{field.upper()}": text}, {}) == Settings(), field
         assert (text != "") == (getattr(Settings(), field) != ""), field
+
+
+def test_compose_passes_on_what_can_be_set() -> None:
+    """Each setting is told to the containers, but for where they listen and store, which the image says."""
+    compose = (Path(__file__).parent.parent / "deploy/compose.yaml").read_text()
+    passed_on = {name.lower() for name in re.findall(r"^    TRACEHUB_(\w+):", compose, re.MULTILINE)}
+    assert passed_on == set(Settings.__struct_fields__) - {"db", "host", "port", "query_port", "insecure"}
