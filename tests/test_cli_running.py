@@ -1,6 +1,8 @@
 """`start`, `stop`, and what a port that wants a secret makes of a command."""
 
+import errno
 import json
+import os
 import signal
 import socket
 import stat
@@ -39,6 +41,16 @@ def test_start_in_the_background_and_stop(alone: Shell, tmp_path: Path) -> None:
     assert alone.run("status").returncode == 3
     nothing = alone.run("stop")
     assert (nothing.returncode, nothing.stdout) == (1, "")
+
+
+def test_a_log_that_is_a_link(alone: Shell, tmp_path: Path) -> None:
+    """What it leads to is not written to."""
+    other = tmp_path / "other"
+    other.touch()
+    (tmp_path / "own.db.log").symlink_to(other)
+    ended = alone.run("start", "--detach", "--db", str(tmp_path / "own.db"))
+    assert ended.returncode == 1 and f"own.db.log: {os.strerror(errno.ELOOP)}" in ended.stderr
+    assert other.read_bytes() == b""
 
 
 def test_a_user_without_a_home(alone: Shell, tmp_path: Path) -> None:

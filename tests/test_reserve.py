@@ -170,6 +170,17 @@ def test_a_reserve_takes_half_of_too_little(place: Path) -> None:
     assert reserve.is_held
 
 
+def test_a_link_keeps_no_room(tmp_path: Path) -> None:
+    """One in the place of the reserve makes way for it, and what it leads to stays as it is."""
+    other, link = tmp_path / "other", tmp_path / "tracehub.db.reserve"
+    other.write_bytes(b"mine")
+    link.symlink_to(other)
+    reserve = Reserve(tmp_path / "tracehub.db")
+    reserve.take()
+    assert not link.is_symlink() and link.stat().st_size > len(b"mine")
+    assert other.read_bytes() == b"mine"
+
+
 def test_who_wants_no_reserve_keeps_none(tmp_path: Path) -> None:
     """Also when it was let go."""
     reserve = Reserve(tmp_path / "tracehub.db", wanted=False)

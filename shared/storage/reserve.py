@@ -76,6 +76,9 @@ class Reserve:
                 fold()
 
     def _keep(self, size: int) -> None:
+        if self._file.is_symlink():  # it keeps no room; what it leads to is somebody's
+            with contextlib.suppress(OSError):
+                self._file.unlink()
         try:
             file = open_beside(self._file)
             try:

@@ -63,7 +63,7 @@ def _detached(hub: Hub, words: list[str], environ: dict[str, str], db: Path) -> 
         hub.screen.remark(f"a server answers at {url} already: tracehub stop, or another port with TRACEHUB_PORT")
         return 1
     log = db.with_name(f"{db.name}.log")
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab") as output:
         begins = output.tell()
         process = subprocess.Popen(
             words, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
