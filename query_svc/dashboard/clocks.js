@@ -56,12 +56,17 @@ function aheadBy(pairs) {
   return found;
 }
 
-// Each entry, behind those of all hosts that are dated latest of what had arrived.
+// Each entry, behind those of other hosts that are dated much later and had arrived.
 function* overtakings(arrived) {
-  const newest = new Map();
+  let newest = []; // of each host, the latest first
   for (const [entry] of [...arrived].sort(([, a], [, b]) => a - b)) {
-    for (const before of newest.values()) yield [before, entry];
-    if (!(newest.get(entry.hostname)?.timestamp > entry.timestamp)) newest.set(entry.hostname, entry);
+    for (const before of newest) {
+      if (before.timestamp - entry.timestamp + NEXT_MS < LATE_MS) break;
+      yield [before, entry];
+    }
+    const had = newest.find(({ hostname }) => hostname === entry.hostname);
+    if (had?.timestamp > entry.timestamp) continue;
+    newest = [entry, ...newest.filter((each) => each !== had)].sort((a, b) => b.timestamp - a.timestamp);
   }
 }
 

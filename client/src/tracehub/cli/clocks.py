@@ -8,6 +8,7 @@ other hosts that had arrived before it, unless it came late.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -84,13 +85,22 @@ def _ahead(pairs: Pairs, late: bool) -> Found:
 
 
 def _overtakings(arrived: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
-    """Each entry, behind those of all hosts that are dated latest of what had arrived."""
-    newest: dict[str, Entry] = {}
-    for entry in arrived:
-        yield from ((before, entry) for before in newest.values())
-        host = str(entry.get("hostname"))
-        if host not in newest or float(newest[host]["timestamp"]) <= float(entry["timestamp"]):
-            newest[host] = entry
+    """Each entry, behind those of other hosts that are dated much later and had arrived."""
+    newest: list[tuple[float, int, Entry]] = []  # of each host, the latest at the end
+    known: dict[str, tuple[float, int, Entry]] = {}
+    for number, entry in enumerate(arrived):
+        host, timestamp = str(entry.get("hostname")), float(entry["timestamp"])
+        for before in reversed(newest):
+            if before[0] - timestamp + NEXT_MS < LATE_MS:
+                break
+            yield before[2], entry
+        had = known.get(host)
+        if had and had[0] > timestamp:
+            continue
+        if had:
+            del newest[bisect_left(newest, had)]
+        known[host] = timestamp, number, entry
+        insort(newest, known[host])
 
 
 def _spanning(differences: Sequence[Difference], steps: Counter[str]) -> Iterator[Difference]:
