@@ -28,6 +28,19 @@ def test_a_batch_leaves_when_it_is_full(server: Wayward) -> None:
         assert numbers(server) == list(range(10))
 
 
+def test_a_batch_leaves_when_it_is_full_however_it_gathers(server: Wayward) -> None:
+    """Whether the sender waits for company already, or somebody looks at the counters meanwhile."""
+    with TraceHubClient(server.url, batch_size=10, flush_interval=3600) as client:
+        for sent in (10, 20):
+            for number in range(sent - 10, sent):
+                client.send(entry(number))
+                time.sleep(0.01)  # the sender goes to sleep again
+                if number % 10 == 6:
+                    assert client.pending == 7
+            wait_until(lambda sent=sent: client.sent == sent)
+    assert len(server.requests) == 2
+
+
 def test_words_of_ones_own_are_masked_with_the_known_ones(server: Wayward) -> None:
     """`redact` adds to them."""
     with TraceHubClient(server.url, redact=["pin"]) as client:

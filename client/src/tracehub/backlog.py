@@ -18,7 +18,7 @@ MAX_ENTRIES = 10_000
 MAX_BYTES = 16 * 2**20
 _LOOK_AT = 32  # entries that may wait unbounded and uncounted
 _LARGE = 16 * 2**10  # bytes of an entry that is bounded and counted at once
-_PATIENCE_S = 0.5  # whoever holds the lock holds it for microseconds, unless a signal handler interrupted it
+_PATIENCE_S = 0.5  # who holds the lock does so for microseconds, unless interrupted
 
 
 class Counts(NamedTuple):
@@ -47,29 +47,31 @@ class Backlog:
         self._failed = 0
         self._apart = 0  # of all, those that are settled out of turn: adopted, refused, or too large
         self._lock = threading.Lock()
-        self.look_at = 1  # entries in the inbox that make `put` ask for attention
+        self._due = self.look_at = 1  # entries in memory, in the inbox: `put` asks for attention
         self.lost_to_bounds = 0  # entries dropped because there was no room
 
     def put(self, item: Item) -> bool:
-        """Take `item` in; true when someone should look: many are waiting, one is large, or nobody is awake."""
+        """Take `item` in; true when someone should look: a batch is there, one is large, or nobody is awake."""
         inbox = self._inbox
         inbox.append(item)
         return len(inbox) >= self.look_at or len(item) > _LARGE
 
     def relax(self, batch_size: int) -> None:
-        """Somebody is awake: ask for attention only once a batch has gathered."""
-        self.look_at = min(batch_size, _LOOK_AT)
+        """Somebody is awake: ask for attention once a batch has gathered."""
+        with self._held():
+            self._due = batch_size
+            self._admit()
 
     def watch(self) -> None:
         """Nobody will look by themselves: ask for attention with the next entry."""
-        self.look_at = 1
+        self.relax(1)
 
     def uncounted(self) -> list[Item]:
         """What came in and was not counted yet."""
         return list(self._inbox)
 
     def count_in(self) -> None:
-        """Bound and count what came in. Whoever finds the lock taken leaves the work to its holder."""
+        """Bound and count what came in. Who finds the lock taken leaves it to its holder."""
         while self._inbox and self._lock.acquire(False):
             try:
                 self._admit()
@@ -100,7 +102,7 @@ class Backlog:
             self._failed += failed
 
     def give_up(self) -> None:
-        """Whatever is taken counts as dropped."""
+        """Drop what is taken."""
         with self._held():
             self._dropped += self._out_count
             self._out_count = 0
@@ -168,7 +170,9 @@ class Backlog:
 
     def _admit(self) -> None:
         inbox = self._inbox
-        came = [inbox.popleft() for _ in range(len(inbox))]
+        count = len(inbox)  # aim first: who puts meanwhile may ask in vain; none is missed
+        self.look_at = min(-(len(self._waiting) + count) % self._due or self._due, _LOOK_AT)
+        came = [inbox.popleft() for _ in range(count)]
         self._waiting.extend(came)
         self._bytes += sum(map(len, came))
         if self._bytes > self._max_bytes:
