@@ -306,8 +306,8 @@ def test_a_full_disk_is_not_filled_further(tmp_path: Path) -> None:
     """What could not be written whole is taken away again, and closing works as ever."""
     client = TraceHubClient(f"http://127.0.0.1:{free_port()}", flush_interval=0.02, retry_count=0, spool=str(tmp_path))
     with full_disk():
-        for number in range(20):
-            client.send(entry(number))
+        for number in range(20):  # none of which finds room, in whatever company it leaves
+            client.send(entry(number, data={"text": "x" * 1000}))
         wait_until(lambda: client.failed >= 3)
         assert client.close(0.5) is False
     assert client.counts()[:4] == (20, 0, 20, 0)
@@ -317,7 +317,8 @@ def test_a_full_disk_is_not_filled_further(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_while_a_batch_is_sent_leaves_the_counters_exact(tmp_path: Path) -> None:
     """A part of a batch from disk is stored, the rest cannot be written: all of it goes again, and is counted once."""
     port = free_port()
-    client = TraceHubClient(f"http://127.0.0.1:{port}", flush_interval=0.02, retry_count=0, spool=str(tmp_path))
+    url, spool = f"http://127.0.0.1:{port}", str(tmp_path)
+    client = TraceHubClient(url, batch_size=20, flush_interval=3600, retry_count=0, spool=spool)
     for number in range(20):
         client.send(entry(number))
     wait_until(lambda: on_disk(tmp_path))
