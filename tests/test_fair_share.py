@@ -79,7 +79,7 @@ def test_a_client_is_told_whole_seconds() -> None:
 
 @pytest.fixture
 async def slow(start_ingest: Any, start_query: Any, settings: Settings) -> Client:
-    """A query service that gives each client half a call a second, five at once, behind a proxy."""
+    """A query service behind a proxy that gives each client half a call a second, five at once; its clock stands."""
     slow = msgspec.structs.replace(settings, query_rate=0.5, trusted_proxies="127.0.0.1")
     await start_ingest(slow)
     client: Client = await start_query(slow)
@@ -89,7 +89,13 @@ async def slow(start_ingest: Any, start_query: Any, settings: Settings) -> Clien
             return response.status == 200
 
     await until(is_up)
+    stop_the_clock(client)
     return client
+
+
+def stop_the_clock(client: Client) -> None:
+    """From now on no share grows while a test asks, however long that takes."""
+    client.app[ACCESS].share._buckets._now = Clock()
 
 
 async def statuses(client: Client, number: int, path: str = "/recent", **headers: str) -> list[int]:
@@ -150,6 +156,7 @@ async def test_a_secret_is_one_client(start_ingest: Any, start_query: Any, setti
     guarded = msgspec.structs.replace(settings, query_rate=0.5, query_secret="one,two", trusted_proxies="127.0.0.1")
     await start_ingest(guarded)
     client: Client = await start_query(guarded)
+    stop_the_clock(client)
     for number in range(6):
         told = {"X_TraceHub_Secret": "one", "X_Forwarded_For": f"192.0.2.{number}"}
         assert await statuses(client, 1, "/stats/sources", **told) != [429] or number == 5
@@ -161,6 +168,7 @@ async def test_a_secret_is_one_client(start_ingest: Any, start_query: Any, setti
 async def test_senders_pay_by_entry_when_that_is_configured(start_ingest: Any, settings: Settings) -> None:
     """With TRACEHUB_INGEST_RATE a sender that sent too much waits until that is paid off; by default nobody does."""
     client: Client = await start_ingest(msgspec.structs.replace(settings, ingest_rate=10, secret="s"))
+    stop_the_clock(client)
     told = {"X-TraceHub-Secret": "s"}
     many = {"traces": [entry() for _ in range(150)]}
     async with client.post("/ingest", json=many, headers=told) as response:
@@ -168,7 +176,7 @@ async def test_senders_pay_by_entry_when_that_is_configured(start_ingest: Any, s
     for path, body in (("/ingest", {"traces": []}), ("/ingest/single", entry())):
         async with client.post(path, json=body, headers=told) as response:
             assert response.status == 429
-            assert 4 <= int(response.headers["Retry-After"]) <= 5
+            assert response.headers["Retry-After"] == "5"
     buckets = client.app[ACCESS].share._buckets
     start = buckets._now
     buckets._now = lambda: start() + 5
@@ -188,12 +196,12 @@ async def test_streams_are_counted(start_ingest: Any, start_query: Any, settings
     share = client.app[ACCESS].share
     await until(lambda: up(client))
     first = await client.get("/stream?timeout=3600")
-    waiting = asyncio.create_task(client.get("/traces/x", headers={"Prefer": "wait=30"}))
+    waiting = asyncio.create_task(client.get("/traces/x", headers={"Prefer": "wait=60"}))
     await until(lambda: share.streams == 2)
     for path, headers in (("/stream", {}), ("/traces/y/stream", {}), ("/traces/y", {"Prefer": "wait=1"})):
         async with client.get(path, headers=headers) as response:
             assert response.status == 429
-            assert 2 <= int(response.headers["Retry-After"]) <= 30  # when the first of the two ends
+            assert 1 < int(response.headers["Retry-After"]) <= 60  # when the first of the two ends
     other = await client.get("/stream", headers={"X-Forwarded-For": "192.0.2.1"})
     assert other.status == 200
     async with client.get("/stream", headers={"X-Forwarded-For": "192.0.2.2"}) as response:
