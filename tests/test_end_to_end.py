@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from conftest import Services, entry, events, payload, until
+from patience import PATIENCE_S
 
 
 async def test_an_acked_entry_is_visible_at_once(services: Services, http: aiohttp.ClientSession) -> None:
@@ -75,7 +76,7 @@ async def test_a_resumed_stream_misses_and_repeats_nothing(services: Services, h
     ids: list[int] = []
     while len(ids) < 3000:
         headers = {"Last-Event-ID": str(ids[-1])} if ids else {"Last-Event-ID": "0"}
-        async with http.get(f"{services.query_url}/stream?timeout=30", headers=headers) as response:
+        async with http.get(f"{services.query_url}/stream?timeout=600", headers=headers) as response:
             seen = 0
             async for event in events(response):
                 assert payload(event)["correlation_id"] == "chain"
@@ -97,7 +98,7 @@ async def test_each_goes_on_while_the_other_is_down(services: Services, http: ai
     assert services.kill("ingest_svc", signal.SIGTERM) == 0
     async with http.get(f"{services.query_url}/traces/chain") as response:
         assert (await response.json())["count"] == 20
-    async with http.get(f"{services.query_url}/stream?timeout=60", headers={"Last-Event-ID": "18"}) as response:
+    async with http.get(f"{services.query_url}/stream?timeout=600", headers={"Last-Event-ID": "18"}) as response:
         following = events(response)
         assert [(await anext(following))["id"] for _ in range(2)] == ["19", "20"]
         services.start("ingest_svc")
@@ -108,7 +109,7 @@ async def test_each_goes_on_while_the_other_is_down(services: Services, http: ai
     async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry()]}) as response:
         assert (await response.json())["inserted"] == 1
     services.start("query_svc")
-    async with http.get(f"{services.query_url}/stream?timeout=60", headers={"Last-Event-ID": "20"}) as response:
+    async with http.get(f"{services.query_url}/stream?timeout=600", headers={"Last-Event-ID": "20"}) as response:
         following = events(response)
         assert [(await anext(following))["id"] for _ in range(2)] == ["21", "22"]
 
@@ -126,8 +127,8 @@ async def test_query_first(services: Services, http: aiohttp.ClientSession) -> N
 
     await until(is_open)
     async with (
-        http.get(f"{services.query_url}/stream?timeout=60") as all_chains,
-        http.get(f"{services.query_url}/traces/chain/stream?timeout=60") as one_chain,
+        http.get(f"{services.query_url}/stream?timeout=600") as all_chains,
+        http.get(f"{services.query_url}/traces/chain/stream?timeout=600") as one_chain,
     ):
         await all_chains.content.readuntil(b"\n\n")
         async with http.post(f"{services.ingest_url}/ingest", json={"traces": [entry(), entry()]}):
@@ -149,7 +150,7 @@ async def test_several_query_processes_on_one_file(services: Services, http: aio
     async with contextlib.AsyncExitStack() as stack:
         streams = []
         for url in urls:
-            response = await stack.enter_async_context(http.get(f"{url}/stream?timeout=60"))
+            response = await stack.enter_async_context(http.get(f"{url}/stream?timeout=600"))
             await response.content.readuntil(b"\n\n")
             streams.append(events(response))
         for number in range(1, 101):
@@ -182,11 +183,11 @@ async def test_sigterm_ends_streams_within_seconds(services: Services, http: aio
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.connect(("127.0.0.1", services.query_port))
         stuck.sendall(b"GET /stream?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        async with http.get(f"{services.query_url}/stream?timeout=60") as response:
+        async with http.get(f"{services.query_url}/stream?timeout=600") as response:
             await response.content.readuntil(b"\n\n")
             waiting = asyncio.create_task(http.get(f"{services.query_url}/traces/x", headers={"Prefer": "wait=60"}))
             await until(all_wait)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await asyncio.to_thread(services.kill, "query_svc", signal.SIGTERM) == 0
                 assert await response.read() == b""
                 async with await waiting as answer:

@@ -86,9 +86,9 @@ async def test_a_long_frame_is_whole(ingest: Client, query: Client, monkeypatch:
 async def test_a_reader_that_never_reads(ingest: Client, query: Client) -> None:
     """It costs the process a bounded amount, keeps nobody waiting, and when it reads again it has every id once."""
     filler = "x" * 100_000
-    request = b"GET /stream?timeout=60 HTTP/1.0\r\n\r\n"
+    request = b"GET /stream?timeout=600 HTTP/1.0\r\n\r\n"
     stuck = [dial(query, request) for _ in range(10)]
-    resumed = [dial(query, request.replace(b"60", b"60&last_event_id=0")) for _ in range(10)]
+    resumed = [dial(query, request.replace(b"600", b"600&last_event_id=0")) for _ in range(10)]
     await until(lambda: query.app[TAIL].subscribers == 20)
     async with stream(query) as quick:
         for _ in range(50):
@@ -97,7 +97,7 @@ async def test_a_reader_that_never_reads(ingest: Client, query: Client) -> None:
     tail = query.app[TAIL]
     waiting = sum(subscription._bytes for subscription in tail._subscriptions())
     assert waiting <= 20 * (PENDING_BYTES + len(filler))
-    resumed += [dial(query, request.replace(b"60", b"60&last_event_id=0")) for _ in range(10)]
+    resumed += [dial(query, request.replace(b"600", b"600&last_event_id=0")) for _ in range(10)]
 
     def held() -> list[int]:
         transports = [connection.transport for connection in query.server.runner.server.connections]
@@ -225,7 +225,7 @@ async def test_clients_that_come_go_resume_and_dawdle(
         client = Wanderer(number, dice.choice([0, len(chains) // 2]), dice, (seed, number))
         while not is_over.is_set():
             await client.follow(dice.choice(queries), chains, is_over=False)
-        for _ in range(30):  # a busy server takes several
+        for _ in range(300):  # a busy server takes several
             await client.follow(dice.choice(queries), chains, is_over=True)
             if not client.lacks(chains):
                 break

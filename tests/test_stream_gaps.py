@@ -176,7 +176,7 @@ async def test_a_snapshot_put_in_place_beside_a_query_process(
     snapshot(services.db, copy)
     for _ in range(4):
         assert await is_stored()
-    async with http.get(f"{services.query_url}/stream?timeout=60", headers={"Last-Event-ID": "0"}) as response:
+    async with http.get(f"{services.query_url}/stream?timeout=600", headers={"Last-Event-ID": "0"}) as response:
         following = events(response)
         assert ids(await take(following, 7)) == list(range(1, 8))
         services.kill("ingest_svc")  # its last commits stay in the WAL

@@ -89,9 +89,11 @@ async def test_a_bad_patience_is_ignored(query: Client) -> None:
 
 async def test_more_patience_than_a_minute_is_a_minute(query: Client) -> None:
     """The window that is opened is of 60 seconds, whatever was asked for."""
+    now = asyncio.get_running_loop().time
+    began = now()
     task = await waiting(query, "/traces/nobody", "wait=999999")
     (window,) = query.app[WINDOWS]._open
-    assert 55 < window.when() - asyncio.get_running_loop().time() <= 60
+    assert began <= window.when() - 60 <= now()
     query.app[WINDOWS].close()
     assert (await answered(query, task))["traces"] == []
 
@@ -107,7 +109,7 @@ async def test_no_wait_where_there_is_something_to_say(ingest: Client, query: Cl
 
 async def test_a_client_that_goes_away_leaves_nothing(query: Client) -> None:
     """Its subscription ends with its connection."""
-    tasks = [asyncio.create_task(query.get("/traces/x", headers={"Prefer": "wait=30"})) for _ in range(20)]
+    tasks = [asyncio.create_task(query.get("/traces/x", headers={"Prefer": "wait=60"})) for _ in range(20)]
     await until(lambda: query.app[TAIL].subscribers == 20)
     for task in tasks:
         task.cancel()
