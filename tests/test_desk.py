@@ -103,6 +103,7 @@ async def test_a_stop_while_a_writer_starts_waits_for_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The writer that is just being started is told at once, and is not killed in the end."""
+    monkeypatch.setattr("ingest_svc.desk.STOP_S", PATIENCE_S)  # a start may take longer than a stop should
     desk = Desk(settings)
     await desk.open()
     connect, connecting, may_go_on = asyncio.get_running_loop().create_connection, asyncio.Event(), asyncio.Event()

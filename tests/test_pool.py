@@ -64,7 +64,7 @@ async def test_the_wait_for_a_connection_counts(pool: Pool, monkeypatch: pytest.
     slow = [asyncio.create_task(pool.rows(COUNT, (ENDLESS,))) for _ in range(pooling.CONNECTIONS)]
     await asyncio.sleep(0)
     monkeypatch.setattr(pooling, "DEADLINE_S", 0.1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         told = await asyncio.gather(*(pool.row("SELECT 1") for _ in range(20)), return_exceptions=True)
     assert [(type(error), getattr(error, "retry_after", 0) > 0) for error in told] == [(Unavailable, True)] * 20
     assert all("other queries" in str(error) for error in told)
@@ -222,5 +222,5 @@ def test_a_cancelled_opening_leaves_no_thread(settings: Settings) -> None:
     for turns in range(40):
         asyncio.run(open_and_cancel(turns))
         for thread in set(threading.enumerate()) - others:
-            thread.join(5)  # an exception in it is a warning, and so an error
+            thread.join(PATIENCE_S)  # an exception in it is a warning, and so an error
             assert not thread.is_alive()
