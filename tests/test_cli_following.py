@@ -23,6 +23,7 @@ from shared.storage.writer import Writer
 
 __all__ = ["hub", "shell"]  # fixtures
 HOUR_MS = 3_600_000
+LONGER = ("2s", "10s", "50s")  # to wait for what is stored, where a machine takes longer to read it
 
 
 @pytest.fixture
@@ -87,13 +88,11 @@ def test_tail_says_that_the_database_was_replaced(own: Shell, services: Services
 
 def test_tail_says_what_retention_removed(services: Services, tmp_path: Path) -> None:
     """A word on standard error where it was asked for more than there is, then what there is."""
-    with closing(Writer(services.db, HOUR_MS / 200, synced=False)) as writer:
+    with closing(Writer(services.db, HOUR_MS, synced=False)) as writer:
         writer.write([[checkpoint(number) for number in range(5)]], int(time.time() * 1000) - 2 * HOUR_MS)
-    services.environ = {"TRACEHUB_RETENTION_HOURS": "0.005"}
+        assert writer.expire(6, 5) == 5
     services.start("ingest_svc")
     services.start("query_svc")
-    with closing(Connection(services.query_url, PATIENCE_S)) as query:
-        wait_until(lambda: not json.loads(query.ask("GET", "/stats").body)["entries"])
     shell = Shell(tmp_path, services.ingest_url)
     shell.store(entry(suffix="young"))
     with shell.follow("tail", "--json", "--after", "2") as tail:
@@ -176,7 +175,7 @@ def test_wait_ends_when_a_chain_that_did_not_exist_is_complete(shell: Shell) -> 
     chain = {"correlation_id": "awaited"}
     later = threading.Timer(0.7, shell.store, [entry(**chain), entry(**chain, direction="<-")])
     later.start()
-    ended = shell.run("wait", "awaited", "--timeout", "60s")
+    ended = shell.run("wait", "awaited", "--timeout", "10m")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("complete after ")
 
@@ -187,12 +186,18 @@ def test_wait_says_what_is_missing(shell: Shell) -> None:
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert "no entry yet" in nothing.stderr
     shell.store(entry(correlation_id="hangs", source_id="WK", endpoint="/run"))
-    hangs = shell.run("wait", "hangs", "--timeout", "2s")
-    assert hangs.returncode == 1
+    for within in LONGER:
+        hangs = shell.run("wait", "hangs", "--timeout", within)
+        assert hangs.returncode == 1
+        if "no entry yet" not in hangs.stderr:
+            break
     assert "1 of 1 entry without a counterpart" in hangs.stderr
     assert "open  WK -> REST /run" in hangs.stderr
-    told = json.loads(shell.run("wait", "hangs", "--until", "WK <- /run", "--timeout", "2s", "--json").stdout)
-    assert told["reached"] is False
+    for within in LONGER:
+        told = json.loads(shell.run("wait", "hangs", "--until", "WK <- /run", "--timeout", within, "--json").stdout)
+        assert told["reached"] is False
+        if told["entries"]:
+            break
     assert [step["endpoint"] for step in told["open"]] == ["/run"]
 
 
@@ -211,7 +216,7 @@ def test_wait_does_not_take_a_stored_chain_for_complete_before_its_end(shell: Sh
     assert shell.run("wait", "reopened", "--timeout", "300ms").returncode == 1
 
 
-@pytest.mark.parametrize(("known", "asked"), [(401, 1), (0, 10)])
+@pytest.mark.parametrize(("known", "asked"), [(401, 0), (0, 4)])
 def test_wait_asks_little_and_ends_in_time_however_much_is_stored(tmp_path: Path, known: int, asked: int) -> None:
     """A chain of many steps one after the other looks complete after each, until its end has been read."""
     steps = [entry(direction=direction) for _ in range(200) for direction in ("->", "<-")] + [entry()]
@@ -219,8 +224,11 @@ def test_wait_asks_little_and_ends_in_time_however_much_is_stored(tmp_path: Path
     incomplete = Reply(200, {"count": known, "complete": False}, hang_s=0.3)
     with wayward() as server:
         server.judge = lambda request: Reply(200, events) if "/stream" in request.path else incomplete
-        assert Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "2s").returncode == 1
-        assert 1 <= sum("/stream" not in request.path for request in server.requests) <= asked
+        for within in LONGER:
+            assert Shell(tmp_path, server.url).run("wait", "chain", "--timeout", within).returncode == 1
+            if questions := sum("/stream" not in request.path for request in server.requests):
+                break
+        assert 1 <= questions <= 1 + asked * int(within.removesuffix("s"))
 
 
 def test_wait_asks_again_what_the_server_could_not_answer(tmp_path: Path) -> None:
@@ -236,7 +244,7 @@ def test_wait_asks_again_what_the_server_could_not_answer(tmp_path: Path) -> Non
 
     with wayward() as server:
         server.judge = judge
-        ended = Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "60s")
+        ended = Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "10m")
     assert (ended.returncode, ended.stderr, answers) == (0, "", [])
 
 
@@ -247,7 +255,7 @@ def test_wait_ends_with_what_will_not_pass(tmp_path: Path) -> None:
         server.judge = lambda request: (
             Reply(200, events.encode()) if "/stream" in request.path else Reply(403, {"detail": "The secret is wrong"})
         )
-        ended = Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "60s")
+        ended = Shell(tmp_path, server.url).run("wait", "chain", "--timeout", "10m")
     assert ended.returncode not in (0, 1)
     assert "The secret is wrong" in ended.stderr
 
@@ -256,7 +264,7 @@ def test_wait_begins_anew_with_a_database_that_was_replaced(own: Shell, services
     """What was open in the old one does not stand in the way of a chain that is complete in the new one."""
     chain = {"correlation_id": "replaced"}
     own.store(entry(correlation_id="other"), entry(**chain), entry(**chain, source_id="WK"))
-    with own.follow("wait", "replaced", "--timeout", "60s", "--json") as wait:
+    with own.follow("wait", "replaced", "--timeout", "10m", "--json") as wait:
         _until_streamed(services)
         services.kill("ingest_svc", signal.SIGTERM)
         services.kill("query_svc", signal.SIGTERM)
@@ -272,11 +280,11 @@ def test_wait_begins_anew_with_a_database_that_was_replaced(own: Shell, services
 def test_wait_does_not_take_a_lost_connection_for_silence(own: Shell, services: Services) -> None:
     """What was stored while the query service was away comes first."""
     own.store(entry(correlation_id="loud"))
-    with own.follow("wait", "loud", "--until", "quiet=3s", "--json") as wait:
+    with own.follow("wait", "loud", "--until", "quiet=6s", "--json") as wait:
         _until_streamed(services)
         services.kill("query_svc")
         own.store(entry(correlation_id="loud"))
-        time.sleep(4)
+        time.sleep(7)
         services.start("query_svc")
         told = json.loads(wait.communicate(timeout=PATIENCE_S)[0])
     assert (wait.returncode, told["entries"]) == (0, 2)
