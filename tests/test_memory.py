@@ -52,7 +52,7 @@ def connection(client: Client) -> Iterator[socket.socket]:
 async def test_an_answer_that_nobody_takes(ingest: Client, query: Client, held: Held) -> None:
     """It goes with its connection, at whatever turn of the loop that is lost."""
     body = json.dumps({"traces": [entry(raw_line="x" * 500) for _ in range(1_000)]}).encode()
-    head = b"POST /ingest HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (LINES, len(body))
+    head = b"POST /ingest HTTP/1.1\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n" % (LINES, len(body))
     assert b'"inserted":1000' in await answers(ingest, head + body)
     await until(lambda: not held())
     for turns in range(20):

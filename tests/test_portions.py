@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from conftest import Client, entry, until
 from patience import PATIENCE_S
-from test_connection import answers
+from test_connection import answers, hasty
 
 from ingest_svc.handlers import INTAKE
 from shared.web.portions import AHEAD, PORTION, Portions
 
+__all__ = ["hasty"]  # a fixture
 LINES = b"Host: localhost\r\n"
 UPGRADE = LINES + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
 CHUNKED = b"POST /ingest HTTP/1.1\r\n" + LINES + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
@@ -45,6 +46,7 @@ def client(request: pytest.FixtureRequest, ingest: Client, query: Client) -> Cli
     return ingest if request.param == "ingest" else query
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_the_length_of_a_head(client: Client) -> None:
     """Up to the limit it is read, beyond it the answer is 431, and what follows is not looked at."""
     assert len(head(PORTION)) == PORTION
@@ -54,6 +56,7 @@ async def test_the_length_of_a_head(client: Client) -> None:
     assert "16 KiB" in json.loads(refused.partition(b"\r\n\r\n")[2])["detail"]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_headers_too_long_or_too_many_are_not_only_called_malformed(client: Client) -> None:
     """What is at fault there is the size, and the answer says so."""
     many = b"".join(b"X-%d: a\r\n" % number for number in range(65))
@@ -62,6 +65,7 @@ async def test_headers_too_long_or_too_many_are_not_only_called_malformed(client
         assert refused.startswith(b"HTTP/1.0 400") and b"too long" in refused and b"too many" in refused
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("first", [b"GET /health HTTP/1.1\r\n" + UPGRADE, b"CONNECT localhost:1 HTTP/1.1\r\n" + LINES])
 async def test_an_upgrade_is_none(client: Client, first: bytes) -> None:
     """The request is answered like any other, and so is the next one."""
@@ -96,6 +100,7 @@ async def test_what_frames_a_body_that_nobody_reads(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_the_pieces_of_a_body_are_taken_without_asking_for_more(
     ingest: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
