@@ -21,6 +21,8 @@ PREAMBLE = """
 import os, sys, threading, time
 import tracehub
 from checkpoint_logger import get_checkpoint_logger, set_correlation_id
+from tracehub import processes
+processes.LAST_FLUSH_S = float(os.environ.get("LAST_FLUSH_S") or 60)
 log = get_checkpoint_logger("PR")
 set_correlation_id("processes")
 """
@@ -107,7 +109,7 @@ def test_a_bad_server_delays_the_end_by_two_seconds_at_most(
     """A process that ends does not wait for a server that does not answer; nor again where multiprocessing ends too."""
     server.judge = lambda _request: Reply(500, hang_s=2 * PATIENCE_S if mood == "hanging" else 0)
     url = f"http://127.0.0.1:{free_port()}" if mood == "away" else server.url
-    waits_s = run(url, LEAVING, TRACEHUB_SPOOL=str(tmp_path)).stdout.split()
+    waits_s = run(url, LEAVING, TRACEHUB_SPOOL=str(tmp_path), LAST_FLUSH_S="2").stdout.split()
     assert len(waits_s) == 2
     assert sum(map(float, waits_s)) <= most_s
     assert len(list(tmp_path.rglob("*.json"))) == 1
@@ -230,6 +232,7 @@ from gevent import monkey; monkey.patch_all()
 import gevent
 from checkpoint_logger import get_checkpoint_logger, get_correlation_id, set_correlation_id
 import tracehub
+tracehub.processes.LAST_FLUSH_S = 60.0
 log = get_checkpoint_logger("GE")
 def request(n):
     set_correlation_id(f"green-{n}")
@@ -263,6 +266,8 @@ def test_under_gevent_the_sender_is_a_greenlet_that_blocks_nobody(server: Waywar
 
 GUNICORN_APP = """
 from checkpoint_logger import get_checkpoint_logger, set_correlation_id
+from tracehub import processes
+processes.LAST_FLUSH_S = 60.0
 log = get_checkpoint_logger("GU")
 set_correlation_id("preload")
 log.checkpoint_entry("BOOT", "/boot")
@@ -286,7 +291,7 @@ def test_gunicorn_with_preload_and_four_workers_delivers_every_checkpoint_once(
     port = free_port()
     # gunicorn's gevent workers do not always notice SIGTERM and are killed then: they must have sent all before.
     interval_s, grace_s = ("0.05", "2") if worker == "gevent" else ("60", "30")
-    command = ["gunicorn", "--preload", "-w", "4", "-k", worker, "--graceful-timeout", grace_s]
+    command = ["gunicorn", "--preload", "-w", "4", "-k", worker, "--graceful-timeout", grace_s, "--timeout", "600"]
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "-b", f"127.0.0.1:{port}", "served:app"],
         cwd=tmp_path,

@@ -6,17 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from patience import PATIENCE_S, wait_until
 from wayward import Wayward
 
 APP = """
-from celery import Celery
+from celery import Celery, signals
 from checkpoint_logger import get_checkpoint_logger, get_correlation_id, set_correlation_id
+from tracehub import processes
 from tracehub.integrations.celery import trace_celery
 import os
+processes.LAST_FLUSH_S = 60.0
 folder = os.environ["BROKER"]
 app = Celery("work", broker="filesystem://")
 app.conf.update(
@@ -28,6 +29,10 @@ app.conf.update(
 if os.environ["SIGNALS"] == "1":
     trace_celery("WK")
 log = get_checkpoint_logger("PL")
+
+@signals.task_postrun.connect
+def note(task_id, **_):
+    open(os.path.join(os.environ["DONE"], task_id), "w").close()
 
 @app.task(name="add")
 def add(n):
@@ -41,14 +46,15 @@ def fail():
 """
 
 
-def run(tmp_path: Path, server: Wayward, signals: str, publish: str, done: int) -> None:
-    """Publish, let a worker of two processes take all of it, and end the worker in good order."""
+def run(tmp_path: Path, server: Wayward, signals: str, publish: str, tasks: int, entries: int) -> None:
+    """Publish, let a worker of two processes do all of it, and end the worker in good order."""
     (tmp_path / "work.py").write_text(APP)
-    folder = tmp_path / "broker"
+    folder, done = tmp_path / "broker", tmp_path / "done"
     (folder / "control").mkdir(parents=True)
+    done.mkdir()
     environ = {
-        **os.environ, "BROKER": str(folder), "SIGNALS": signals, "TRACEHUB_URL": server.url, "CHECKPOINT_TRACING": "1",
-        "TRACEHUB_FLUSH_INTERVAL": "60", "TRACEHUB_BATCH_SIZE": "1000",
+        **os.environ, "BROKER": str(folder), "DONE": str(done), "SIGNALS": signals, "TRACEHUB_URL": server.url,
+        "CHECKPOINT_TRACING": "1", "TRACEHUB_FLUSH_INTERVAL": "60", "TRACEHUB_BATCH_SIZE": "1000",
     }  # fmt: skip
     subprocess.run([sys.executable, "-c", publish], cwd=tmp_path, env=environ, check=True, timeout=PATIENCE_S)
     command = ["celery", "-A", "work", "worker", "-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
@@ -56,12 +62,11 @@ def run(tmp_path: Path, server: Wayward, signals: str, publish: str, done: int) 
         [sys.executable, "-m", *command], cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
-        wait_until(lambda: not list(folder.glob("*.msg")), lambda: "the worker did not take its work")
-        time.sleep(0.5)
+        wait_until(lambda: len(list(done.iterdir())) == tasks, lambda: "the worker did not do its work")
     finally:
         worker.send_signal(signal.SIGTERM)
         _, errors = worker.communicate(timeout=PATIENCE_S)
-    assert len(server.entries) == done, errors.decode()
+    assert len(server.entries) == entries, errors.decode()
     assert server.duplicates == 0
 
 
@@ -76,7 +81,7 @@ for n in range(12):
 set_correlation_id("failing")
 work.fail.delay()
 """
-    run(tmp_path, server, "1", publish, done=38)
+    run(tmp_path, server, "1", publish, tasks=13, entries=38)
     for n in range(12):
         chain = [entry for entry in server.entries if entry["correlation_id"] == f"req-{n}"]
         assert [(entry["direction"], entry["operation"]) for entry in chain] == [
@@ -89,7 +94,7 @@ work.fail.delay()
 
 def test_prefork_workers_deliver_at_their_end_without_the_signals_too(tmp_path: Path, server: Wayward) -> None:
     """Celery ends its children without atexit; the last flush is registered with it."""
-    run(tmp_path, server, "0", "import work\nfor n in range(12): work.add.delay(n)", done=12)
+    run(tmp_path, server, "0", "import work\nfor n in range(12): work.add.delay(n)", tasks=12, entries=12)
     assert sorted(entry["endpoint"] for entry in server.entries) == [f"/{n:03}" for n in range(12)]
 
 
