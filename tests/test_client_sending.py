@@ -89,7 +89,7 @@ def test_batches_are_gathered_after_a_last_flush_that_was_none(server: Wayward) 
     """An application's lifespan ends, its process goes on: an entry waits for company again."""
     with TraceHubClient(server.url, batch_size=100, flush_interval=60) as client:
         client.send(entry(0))
-        client.leave(5)
+        client.leave(PATIENCE_S)
         client.send(entry(1))
         time.sleep(0.2)
         assert numbers(server) == [0]
@@ -294,15 +294,17 @@ def test_a_short_flush_without_a_thread_shortens_nothing_that_follows(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", started)
-    server.judge = lambda request: Reply(200, server.store(request.traces), hang_s=0.3)
-    client = TraceHubClient(server.url)
+    server.judge = lambda _request: Reply(500, hang_s=2 * PATIENCE_S)
+    client = TraceHubClient(server.url, timeout=PATIENCE_S)
     client.send(entry(1))
     assert client.flush(0.1) is False
+    failed = client.failed
+    server.judge = lambda request: Reply(200, server.store(request.traces), hang_s=0.3)
     none_to_be_had[0] = False
     client.send(entry(2))
-    assert client.flush(10)
+    assert client.flush(PATIENCE_S)
     assert client.counts()[:4] == (2, 2, 0, 0)
-    assert client.failed == 1
+    assert client.failed == failed
     client.close()
 
 
