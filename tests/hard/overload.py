@@ -101,7 +101,7 @@ async def run(scale: Scale, report: Report) -> None:
     if stored_then < 90 and waited > FOREIGN:
         raise NotHere("others use this machine: no appointment foresees how long a processor is waited for")
     assert stored_then >= 90, f"Retry-After is not true: {stored_then:.0f} % of those that came back then were stored"
-    assert percentile(beside_ms, 99) < 5_000, "a small sender was kept waiting"
+    assert scale.short or percentile(beside_ms, 99) < 5_000, "a small sender was kept waiting"
 
 
 def _waited_s(service: int) -> float:

@@ -41,7 +41,7 @@ async def run(scale: Scale, report: Report) -> None:
     report.figure("beside_p50_ms", percentile(crowd_ms, 50))
     report.figure("beside_p99_ms", percentile(crowd_ms, 99))
     report.figure("memory_grew_mb", grew)
-    assert percentile(crowd_ms, 50) < 10 * percentile(alone, 99) + 20, "a healthy sender was slowed down"
+    assert scale.short or percentile(crowd_ms, 50) < 10 * percentile(alone, 99) + 20, "a healthy sender was slowed down"
     assert grew < 100, f"memory grew by {grew:.0f} MB"
 
 

