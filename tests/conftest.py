@@ -23,7 +23,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from browser import browser, chromium, hub, page, pytest_terminal_summary  # noqa: F401  # what pytest finds by name here
-from numbered import server, unset  # noqa: F401  # likewise
+from numbered import patient, server, unset  # noqa: F401  # likewise
 from patience import PATIENCE_S, wait_until
 
 from ingest_svc.app import make_app as make_ingest_app

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from tracehub import trouble
-from tracehub.client import TraceEntry
+from tracehub.client import TraceEntry, TraceHubClient
 from wayward import Wayward, wayward
 
 
@@ -20,7 +21,18 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[Wayward]:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client waits as long as tests do, for an answer and for all that is pending, unless it is told otherwise."""
+    for call, defaults in (
+        (TraceHubClient.__init__, (10, 1.0, PATIENCE_S, 2)),
+        (TraceHubClient.flush, (PATIENCE_S,)),
+        (TraceHubClient.close, (PATIENCE_S,)),
+    ):
+        monkeypatch.setattr(call, "__defaults__", defaults)
+
+
+@pytest.fixture
+def server(patient: None) -> Iterator[Wayward]:
     """A server that stores what it is sent, until it is told otherwise."""
     with wayward() as running:
         yield running

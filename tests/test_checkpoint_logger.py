@@ -58,7 +58,7 @@ def log_of(server: Wayward) -> CheckpointLogger:
 
 
 def sent(server: Wayward) -> list[dict[str, Any]]:
-    assert tracehub.get_tracehub_client().flush(10)  # type: ignore[union-attr]
+    assert tracehub.get_tracehub_client().flush(PATIENCE_S)  # type: ignore[union-attr]
     return server.entries
 
 

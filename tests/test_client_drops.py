@@ -26,7 +26,7 @@ def test_413_splits_until_it_fits_and_drops_what_never_does(server: Wayward) -> 
     with TraceHubClient(server.url, flush_interval=60, batch_size=1000) as client:
         for number in range(40):
             client.send(entry(number, data={"text": "x" * (3000 if number == 17 else 10)}))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         assert (client.sent, client.dropped, client.pending) == (39, 1, 0)
     assert numbers(server) == [number for number in range(40) if number != 17]
 
@@ -44,7 +44,7 @@ def test_400_drops_the_entry_that_it_names(server: Wayward) -> None:
     with TraceHubClient(server.url, flush_interval=60, batch_size=1000) as client:
         for number in range(30):
             client.send(entry(number, endpoint="bad" if number in (3, 4, 29) else "/api"))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         assert (client.sent, client.dropped) == (27, 3)
     assert numbers(server) == [number for number in range(30) if number not in (3, 4, 29)]
     reports = [request.headers["X-TraceHub-Dropped"] for request in server.requests]
@@ -58,7 +58,7 @@ def test_400_without_a_usable_path_does_not_block_the_rest(server: Wayward, body
     with TraceHubClient(server.url, flush_interval=60, batch_size=1000) as client:
         for number in range(64):
             client.send(entry(number, endpoint="bad" if number == 40 else "/api"))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         assert (client.sent, client.dropped) == (63, 1)
     assert len(server.requests) < 20
 
@@ -79,7 +79,7 @@ def test_400_from_what_is_no_tracehub_drops_nothing(
         assert server.url in caplog.text
         assert (client.dropped, client.pending) == (0, 8)
         server.judge = None
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
     assert numbers(server) == list(range(8))
 
 
@@ -91,7 +91,7 @@ def test_the_oldest_are_dropped_and_counted_when_there_is_no_room() -> None:
         client.send(entry(number))
     assert client.counts()[:4] == (12_345, 0, 2345, 10_000)
     with wayward(port) as late:
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         assert numbers(late) == list(range(2345, 12_345))
         client.send(entry(99_999))
         client.close()
@@ -119,8 +119,8 @@ def test_memory_is_bounded_in_bytes_and_a_giant_drives_nobody_out() -> None:
 def test_what_found_no_room_is_told_in_full_at_the_end(server: Wayward, caplog: pytest.LogCaptureFixture) -> None:
     """Each trouble is told once a minute, and a burst is over sooner: the end says how many there were in all."""
     go_on = threading.Event()
-    server.judge = lambda _request: go_on.wait(30) and None
-    with TraceHubClient(server.url, flush_interval=0.01, timeout=60) as client:
+    server.judge = lambda _request: go_on.wait(PATIENCE_S) and None
+    with TraceHubClient(server.url, flush_interval=0.01, timeout=2 * PATIENCE_S) as client:
         for part in (11_000, 12_000):
             go_on.clear()
             answered = len(server.requests)
@@ -129,7 +129,7 @@ def test_what_found_no_room_is_told_in_full_at_the_end(server: Wayward, caplog: 
             for number in range(part):
                 client.send(entry(number))
             go_on.set()
-            assert client.flush(30)
+            assert client.flush(PATIENCE_S)
     said = [record.getMessage() for record in caplog.records if "no room" in record.getMessage()]
     assert len(said) == 2
     assert f" {client.dropped} entries" in said[1]
@@ -146,7 +146,7 @@ def test_a_report_of_drops_is_repeated_until_it_is_received(server: Wayward) -> 
     with TraceHubClient(server.url) as client:
         for number in (1, 3, 5, 6):
             client.send(entry(number))
-            assert client.flush(10)
+            assert client.flush(PATIENCE_S)
     reports = [request.headers["X-TraceHub-Dropped"] for request in server.requests]
     assert [report and report.partition("=")[2] for report in reports] == [None, None, "1", "1", None]
 

@@ -30,7 +30,7 @@ def test_what_may_pass_is_tried_again(server: Wayward, status: int) -> None:
         wait_until(lambda: server.requests)
         for number in range(10, 25):
             client.send(entry(number))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         assert client.failed == 2
     assert numbers(server) == list(range(25))
 
@@ -223,7 +223,7 @@ def test_an_outage_is_made_up_for_once_and_in_order() -> None:
     wait_until(lambda: client.failed)
     assert client.pending == 300
     with wayward(port) as late:
-        assert client.flush(20)
+        assert client.flush(PATIENCE_S)
         client.close()
         assert numbers(late) == list(range(300))
         assert late.duplicates == 0
@@ -238,7 +238,7 @@ def test_a_lost_answer_leads_to_a_duplicate_and_not_to_a_loss(server: Wayward) -
     with TraceHubClient(server.url) as client:
         for number in range(5):
             client.send(entry(number))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
     assert numbers(server) == list(range(5))
     assert server.duplicates == 5
 
@@ -248,5 +248,5 @@ def test_redirects_that_never_end_are_a_failure(server: Wayward) -> None:
     server.replies = [Reply(307, {}, {"Location": "/ingest"})] * 5
     with TraceHubClient(server.url) as client:
         client.send(entry(1))
-        assert client.flush(5)
+        assert client.flush(PATIENCE_S)
         assert client.failed == 1

@@ -32,7 +32,7 @@ def run(server_url: str, code: str, timeout_s: float = PATIENCE_S, **environ: st
     """`code` in a fresh interpreter that traces to the server; it must end well and print nothing to stderr."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", PREAMBLE + code],
-        env={**os.environ, "TRACEHUB_URL": server_url, "CHECKPOINT_TRACING": "1", **environ},
+        env={**os.environ, "TRACEHUB_URL": server_url, "CHECKPOINT_TRACING": "1", "TRACEHUB_TIMEOUT": "60", **environ},
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -124,7 +124,7 @@ client = tracehub.get_tracehub_client()
 assert client.counts().enqueued == (0 if child else 1)
 for n in range(25):
     log.checkpoint_entry("FORK", "/child" if child else "/parent")
-assert client.flush(10)
+assert client.flush(60)
 assert client.counts()[:4] == ((25, 25, 0, 0) if child else (26, 26, 0, 0)), client.counts()
 if child:
     os._exit(0)
@@ -139,11 +139,11 @@ def test_whoever_closes_all_descriptors_loses_nothing(server: Wayward) -> None:
     """A process that becomes a daemon closes what it finds, the client's connection too; and may fork then."""
     code = """
 log.checkpoint_entry("CLI", "/before")
-assert tracehub.get_tracehub_client().flush()
+assert tracehub.get_tracehub_client().flush(60)
 os.closerange(3, 256)
 if os.fork() == 0:
     log.checkpoint_entry("CLI", "/child")
-    assert tracehub.get_tracehub_client().flush()
+    assert tracehub.get_tracehub_client().flush(60)
     sys.exit()
 log.checkpoint_entry("CLI", "/parent")
 assert os.wait()[1] == 0
@@ -157,12 +157,12 @@ def test_a_child_that_was_forked_past_the_interpreter_loses_nothing(server: Wayw
     code = """
 import ctypes
 log.checkpoint_entry('CLI', '/parent')
-assert tracehub.get_tracehub_client().flush(10)
+assert tracehub.get_tracehub_client().flush(60)
 pid = ctypes.PyDLL(None).fork()
 if pid == 0:
     for number in range(3):
         log.checkpoint_entry('CLI', f'/child/{number}')
-    sent = tracehub.get_tracehub_client().flush(10)
+    sent = tracehub.get_tracehub_client().flush(60)
     os._exit(tracehub.get_tracehub_client().counts()[:4] != (3, 3, 0, 0) or not sent)
 assert os.waitpid(pid, 0)[1] == 0
 """
@@ -185,13 +185,13 @@ for number in range(FORKS):
     if not pid:
         log.checkpoint_entry("FORK", f"/child/{number}")
         if number % 10 == 0:
-            ok = tracehub.get_tracehub_client().flush(20)
+            ok = tracehub.get_tracehub_client().flush(60)
             os._exit(0 if ok else 1)
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0, number
 stop.set()
 for thread in threads: thread.join()
-assert tracehub.get_tracehub_client().flush(20)
+assert tracehub.get_tracehub_client().flush(60)
 """
     forks = int(os.environ.get("TRACEHUB_TEST_FORKS", "300"))
     run(server.url, code.replace("FORKS", str(forks)), timeout_s=300)

@@ -81,7 +81,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quiet(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     trouble.forget()
     for name in ("TRACEHUB_URL", "TRACEHUB_SECRET", "TRACEHUB_QUERY_SECRET", "TRACEHUB_SPOOL"):
         monkeypatch.delenv(name, raising=False)

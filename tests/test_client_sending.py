@@ -45,7 +45,7 @@ def test_words_of_ones_own_are_masked_with_the_known_ones(server: Wayward) -> No
     """`redact` adds to them."""
     with TraceHubClient(server.url, redact=["pin"]) as client:
         client.send(entry(1, data={"pin": 1, "password": "x", "id": 2}))
-        assert client.flush(5)
+        assert client.flush(PATIENCE_S)
     (sent,) = server.entries
     assert sent["data"] == {"pin": "***", "password": "***", "id": 2}
 
@@ -213,7 +213,7 @@ def test_redirects_to_the_other_port_keep_method_body_and_secret(server: Wayward
         with TraceHubClient(query_port.url, secret="s3cret,older") as client:
             for number in range(3):
                 client.send(entry(number))
-                assert client.flush(5)
+                assert client.flush(PATIENCE_S)
         assert len(query_port.requests) == 1
     assert numbers(server) == [0, 1, 2]
     assert {request.headers["X-TraceHub-Secret"] for request in server.requests} == {"s3cret"}
@@ -224,7 +224,7 @@ def secrets_told(first: Wayward, then: Wayward, location: str) -> list[str | Non
     first.judge = lambda _request: Reply(308, {}, {"Location": location})
     with TraceHubClient(first.url, secret="s3cret") as client:
         client.send(entry(1))
-        assert client.flush(5)
+        assert client.flush(PATIENCE_S)
     return [each.requests[0].headers["X-TraceHub-Secret"] for each in (first, then)]
 
 
@@ -247,7 +247,7 @@ def test_the_address_may_have_a_path(server: Wayward) -> None:
     """TRACEHUB_URL may name a place behind a proxy."""
     with TraceHubClient(f"{server.url}/tools/tracehub/") as client:
         client.send(entry(1))
-        assert client.flush(5)
+        assert client.flush(PATIENCE_S)
     assert server.requests[0].path == "/tools/tracehub/ingest"
 
 
@@ -329,7 +329,7 @@ def test_a_flush_beside_the_start_of_the_thread_leaves_the_sending_to_it(
         other = threading.Thread(target=client.send, args=(entry(1),))
         other.start()
         assert starting.wait(PATIENCE_S)
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         other.join()
     assert numbers(server) == [1]
     assert senders == {"tracehub-sender"}

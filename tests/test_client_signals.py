@@ -35,7 +35,7 @@ while done[0] < 1_000:
         time.sleep(0.01)
 signal.setitimer(signal.ITIMER_REAL, 0)
 client = tracehub.get_tracehub_client()
-assert client.flush(20)
+assert client.flush(60)
 assert client.counts()[:2] == (n + done[0], n + done[0] - client.dropped), (client.counts(), n, done)
 """
     run(server.url, code)
@@ -46,7 +46,7 @@ def test_a_signal_that_the_host_waits_for_is_not_the_senders(server: Wayward) ->
     code = """
 import signal
 log.checkpoint_entry("CLI", "/before")
-assert tracehub.get_tracehub_client().flush()
+assert tracehub.get_tracehub_client().flush(60)
 assert signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}) == set()
 os.kill(os.getpid(), signal.SIGTERM)
 print(signal.sigwait({signal.SIGTERM}).name)

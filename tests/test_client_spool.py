@@ -41,7 +41,7 @@ if sys.argv[4] == "kill":
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
+def _quiet(patient: None) -> None:
     trouble.forget()
 
 
@@ -85,7 +85,7 @@ def test_what_a_killed_process_spooled_is_sent_by_the_next(tmp_path: Path) -> No
         client = TraceHubClient(url, flush_interval=0.02, spool=str(tmp_path))
         client.send(entry(99))
         wait_until(lambda: len(late.entries) == 81)
-        assert client.flush(5)
+        assert client.flush(PATIENCE_S)
         assert client.counts()[:4] == (81, 81, 0, 0)
         client.close()
         assert sorted(numbers(late)) == [*range(80), 99]
@@ -199,7 +199,7 @@ def test_a_file_that_is_no_batch_is_left_where_it_is(tmp_path: Path) -> None:
     strange.write_text("{}")
     with wayward() as server, TraceHubClient(server.url, flush_interval=0.02, spool=str(tmp_path)) as client:
         client.send(entry(1))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         assert (client.counts()[:4], numbers(server)) == ((2, 2, 0, 0), [0, 1])
     assert list(tmp_path.rglob("*.json")) == [strange]
 
@@ -214,7 +214,7 @@ def test_a_process_that_goes_elsewhere_finds_its_spool_again(tmp_path: Path, mon
             time.sleep(0.01)
         monkeypatch.chdir("/")
         with wayward(port) as late:
-            assert client.flush(30)
+            assert client.flush(PATIENCE_S)
             assert (client.counts()[:4], numbers(late)) == ((1, 1, 0, 0), [1])
 
 
@@ -230,7 +230,7 @@ def test_a_flush_waits_for_its_own_entries_behind_adopted_ones(tmp_path: Path) -
         client = TraceHubClient(server.url, flush_interval=60, spool=str(tmp_path))
         for number in range(5):
             client.send(entry(number))
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         assert client.counts() == (55, 55, 0, 0, 0)
         assert numbers(server)[50:] == list(range(5))
         client.close()

@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import pytest
 from checkpoint_logger import get_correlation_id, set_correlation_id
+from patience import PATIENCE_S
 from traced import Traced, tracing
 from tracehub.integrations.httpx import trace
 from wayward import Reply, Request, Wayward, wayward
@@ -81,7 +82,7 @@ async def test_a_call_that_is_cancelled_leaves_its_step(traced: Traced, server: 
     server.judge = hang
     async with trace(hx.AsyncClient(), "MA") as http:
         calling = asyncio.ensure_future(http.get(server.url))
-        assert await asyncio.to_thread(arrived.wait, 10)
+        assert await asyncio.to_thread(arrived.wait, PATIENCE_S)
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling

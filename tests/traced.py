@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tracehub
 from checkpoint_logger import checkpoints, reset_correlation_id, set_correlation_id
+from patience import PATIENCE_S
 from tracehub import trouble
 from wayward import Wayward, wayward
 
@@ -23,7 +24,7 @@ class Traced:
     def entries(self) -> list[dict[str, Any]]:
         client = tracehub.get_tracehub_client()
         assert client is not None
-        assert client.flush(10)
+        assert client.flush(PATIENCE_S)
         return self.server.entries
 
     @property
@@ -43,11 +44,12 @@ def tracing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
         monkeypatch.setenv("CHECKPOINT_TRACING", "1")
         monkeypatch.setenv("TRACEHUB_URL", server.url)
         monkeypatch.setenv("TRACEHUB_FLUSH_INTERVAL", "0.05")
+        monkeypatch.setenv("TRACEHUB_TIMEOUT", str(PATIENCE_S))
         monkeypatch.delenv("TRACEHUB_REDACT", raising=False)
         token = set_correlation_id(None)
         checkpoints.get_checkpoint_logger("MA")
         yield Traced(server)
-        tracehub.close_tracehub_client()
+        tracehub.close_tracehub_client(PATIENCE_S)
         reset_correlation_id(token)
     monkeypatch.undo()
     checkpoints.get_checkpoint_logger("MA")
