@@ -52,7 +52,7 @@ def start(aiohttp_client: Any) -> Start:
     """Start a service around an intake of LIMIT and QUEUE bytes."""
 
     async def start(
-        use: Use = nothing, *, receive_s: float = 5.0, queue: int = QUEUE, cancel: bool = False
+        use: Use = nothing, *, receive_s: float = PATIENCE_S, queue: int = QUEUE, cancel: bool = False
     ) -> tuple[Client, Intake]:
         intake = Intake(queue, LIMIT, receive_s)
         return await aiohttp_client(Server(app_of(intake, use, cancel=cancel))), intake

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from conftest import Client, entry, until
+from patience import PATIENCE_S
 from test_query import chain, get, post
 from test_stream_clients import dial
 
@@ -87,12 +88,13 @@ async def test_answers_that_nobody_takes_are_bounded(
         await megabytes(ingest, 9, correlation_id="long", source_id=letter)
     under_way = query.app[UNDER_WAY]
     monkeypatch.setattr(sending, "UNDER_WAY_BYTES", 20 * 2**20)
+    monkeypatch.setattr(sending, "PIECE_S", 2 * PATIENCE_S)
     with ExitStack() as stack:
         for source, mib in (("a", 9), ("a", 9), ("b", 18), ("b", 18)):
             stack.enter_context(unread(query, f"/traces/long?source={source}"))
             await until(lambda: under_way.held > mib * 2**20)  # noqa: B023 - called at once
         async with query.get("/traces/long?source=c") as response:
-            assert (response.status, response.headers["Retry-After"]) == (503, "20")
+            assert (response.status, response.headers["Retry-After"]) == (503, f"{2 * PATIENCE_S:.0f}")
         async with query.get("/traces/long?source=b") as response:
             assert len((await response.json())["traces"]) == 900
     await until(lambda: under_way.held == 0)
@@ -107,8 +109,10 @@ async def test_who_takes_nothing_is_hung_up_on(
     """A client that does not take the next piece in time loses its connection, without a word in the log."""
     await megabytes(ingest, 9)
     monkeypatch.setattr(sending, "PIECE_S", 0.2)
+    hang_up, hung_up = sending.hang_up, asyncio.Event()
+    monkeypatch.setattr(sending, "hang_up", lambda request: (hung_up.set(), hang_up(request)))
     with unread(query, "/traces/chain"):
-        await until(lambda: query.app[UNDER_WAY].held)
+        await asyncio.wait_for(hung_up.wait(), PATIENCE_S)
         await until(lambda: not query.app[UNDER_WAY].held)
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
@@ -130,7 +134,7 @@ async def test_draining_waits_for_short_answers_too(ingest: Client, query: Clien
     with unread(query, "/traces/chain?limit=20") as connection:
         connection.sendall(request * 60)
         await until(lambda: is_stuck(query))
-        draining = asyncio.create_task(query.app[DRAINING].drain(20))
+        draining = asyncio.create_task(query.app[DRAINING].drain(PATIENCE_S))
         await asyncio.sleep(0.1)
         assert not draining.done()
         rest = b"".join(await to_thread(lambda: list(iter(lambda: connection.recv(2**20), b""))))
