@@ -1,6 +1,5 @@
 """The lock that makes an ingest service the only writer of its database file."""
 
-import contextlib
 import fcntl
 import os
 import time
@@ -11,7 +10,8 @@ from shared.errors import BadFile, Unavailable
 from shared.storage.reserve import NO_ROOM
 from shared.storage.sqlite import directory_instead, identity, open_beside, refusal
 
-TRIES: Final = 5  # at a lock that is held: whoever asks for its holder has it for a moment
+TRIES: Final = 5  # at a lock that another ingest process has
+LOOKS: Final = 1_000  # at one that only those have who ask for its holder: for a moment, long on a busy machine
 TRY_S: Final = 0.01
 PID_BYTES: Final = 20
 TOLD_BYTES: Final = 1_000  # what is in the way of writing may take so many, in a file that never changes its length
@@ -101,12 +101,24 @@ def _lock_of(path: Path) -> Path:
 
 
 def _locked(file: int) -> bool:
-    for _ in range(TRIES):
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    tries = TRIES
+    for _ in range(LOOKS):
+        if _flocked(file, fcntl.LOCK_EX):
             return True
+        if _flocked(file, fcntl.LOCK_SH):
+            fcntl.flock(file, fcntl.LOCK_UN)
+        elif (tries := tries - 1) == 0:
+            return False
         time.sleep(TRY_S)
     return False
+
+
+def _flocked(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _unwritable(lock: Path, error: OSError) -> str:
