@@ -60,7 +60,7 @@ export class ChainView {
       ArrowLeft: () => this._timeline.pan(-0.15), ArrowRight: () => this._timeline.pan(0.15),
       Enter: () => this._focusOnSelected(),
       c: () => { if (!this._saved) location.hash = link('compare', [this._record.id]); },
-      Escape: (event) => this._escape(event),
+      Escape: () => this._escape(),
     };
   }
 
@@ -272,11 +272,10 @@ export class ChainView {
     this._side.firstChild?.focus();
   }
 
-  _escape(event) {
-    if (!this._selected && !this._timeline.ruler) return this._context.back(event);
+  _escape() {
+    if (!this._selected && !this._timeline.ruler) return this._context.back();
     this._timeline.ruler = null;
-    this._choose(null);
-    return true;
+    return this._choose(null);
   }
 
   // In the address: which view, and which step.

@@ -41,7 +41,7 @@ export class ChainsView {
 
   _build() {
     this._filters = filters(this._filter, () => { remember(this._here()); this._reload(); });
-    this._pause = pauseButton('Hold the list (p); new chains are counted', this._context.say, (held) => { if (!held) this._show(false); });
+    this._pause = pauseButton('Hold the list (p); new chains are counted', this._context.say, () => this._show(false));
     this._filters.bar.append(this._pause.node);
     this._list = h('div', { class: 'rows', role: 'rowgroup' });
     this._pill = button('', 'Show the new chains (n)', () => this._show(true), { class: 'pill', hidden: true });
@@ -185,7 +185,7 @@ export class ChainsView {
   _show(asked) {
     if (asked || this._isQuiet()) this._settle(asked);
     const { waiting, torn } = this._chains;
-    this._pill.hidden = waiting === 0;
+    this._pill.hidden = !waiting;
     setText(this._pill, `${count(waiting)}${torn ? '+' : ''} new`);
     this._tell();
   }
@@ -230,7 +230,7 @@ export class ChainsView {
   }
 
   _tell() {
-    const none = this._chains.size === 0;
+    const none = !this._chains.size;
     const end = this._chains.next === null;
     this._table.hidden = none;
     this._empty.replaceChildren(...(none ? [emptiness(this._filter, !end)] : []));

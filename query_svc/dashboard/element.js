@@ -88,7 +88,7 @@ export function renew(node, fresh) {
   });
 }
 
-// At most one call a frame; the last arguments count.
+// At most one call a frame.
 export function eachFrame(act) {
   let asked = 0;
   return () => {

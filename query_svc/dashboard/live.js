@@ -45,7 +45,7 @@ export class Live {
   }
 
   retry() {
-    if (this._wanted && this.state === 'lost') {
+    if (this.state === 'lost') {
       this._close();
       this._connect();
     }
@@ -180,7 +180,7 @@ export class Live {
 
   _rest() {
     this._close();
-    this._slept = Date.now();
+    this._slept = true;
     this._set('asleep');
   }
 

@@ -150,7 +150,7 @@ export class Sequence {
     context.fillStyle = ink(lasts ? '--bad' : '--quiet');
     const quiet = line.quiet ?? Math.max(0, this.now() - this.model.last);
     context.fillText(`nothing recorded for ${duration(quiet)}${lasts ? `; ${this.model.opens.length} open` : ''}`, TIME, y);
-    if (!lasts || !this.node.isConnected) return;
+    if (!lasts) return;
     clearTimeout(this._timer);
     this._timer = setTimeout(() => this.paint(), 1_000);
   }

@@ -58,7 +58,7 @@ export class SourcesView {
       if (this._full.hidden) this._begin();
       else this._refresh();
     };
-    this._live.follow({ path: 'stream', entry, again: () => this._load(), gap: () => {} });
+    this._live.follow({ path: 'stream', entry, again: () => this._load() });
     this._refresh();
   }
 

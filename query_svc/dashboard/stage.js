@@ -17,7 +17,7 @@ export class Stage {
       paint(context);
     };
     this.paint = eachFrame(this._paintNow);
-    this.node.addEventListener('scroll', () => this.paint(), { passive: true });
+    this.node.addEventListener('scroll', this.paint, { passive: true });
     this._watch = new ResizeObserver(() => this._fit());
     this._watch.observe(this.node);
   }

@@ -37,7 +37,7 @@ export class Steps {
   show(steps) {
     this._all = steps;
     const still = Boolean(this.rows.chosen) || this.rows.node.matches(':hover');
-    this._arrange(still ? new Map(this._shown.map((step, at) => [stepOf(step), at])) : new Map());
+    this._arrange(new Map(still ? this._shown.map((step, at) => [stepOf(step), at]) : []));
   }
 
   _sort(key, way) {

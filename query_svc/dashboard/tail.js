@@ -206,7 +206,7 @@ export class TailView {
   _scrolled(up) {
     const rows = this._rows;
     const full = this._buffer.held === 'full';
-    const follow = up ? false : this._follow || rows.atEnd;
+    const follow = !up && (this._follow || rows.atEnd);
     if (follow !== this._follow && !full) {
       this._follow = follow;
       this._showPace();
