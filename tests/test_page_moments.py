@@ -1,6 +1,7 @@
 """The dashboard between two moments: what is left while it is under way, what comes too late."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -108,6 +109,27 @@ async def test_a_pause_holds_also_what_was_about_to_be_drawn(page: Any, hub: Ser
     await page.wait_for_selector("button:has-text('1 new')")
     await page.clock.run_for(1_000)
     assert "7 entries" in await page.locator(".numbers").inner_text()
+
+
+async def test_figures_that_come_when_the_sources_were_left(page: Any, hub: Services) -> None:
+    """What is counted for a view that was left, while the next one loads, leaves that one its address."""
+    counted, loaded = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await (loaded if route.request.url.endswith("tail.js") else counted).wait()
+        await route.continue_()
+
+    await page.route(re.compile(r"/tail\.js$|/stats/follows$"), late)
+    send(hub, [entry(source_id="counted")])
+    await page.goto(f"{hub.query_url}/#/sources")
+    await page.wait_for_selector(".sources-view")
+    await page.keyboard.press("2")
+    await page.wait_for_url("**/#/tail")
+    counted.set()
+    await page.wait_for_selector(".steps .row [href]")
+    loaded.set()
+    await page.wait_for_selector(".tail-view")
+    assert page.url.endswith("#/tail")
 
 
 async def test_a_pause_right_after_the_newest(page: Any, hub: Services) -> None:

@@ -46,12 +46,13 @@ export class Steps {
     this._arrange();
   }
 
-  _arrange(places = new Map()) {
+  // Without places somebody asked, and the address tells.
+  _arrange(places) {
     const { q, sort } = this._wanted;
-    remember(link('sources', [], { q, sort: sort === 'calls' ? '' : sort }));
+    if (!places) remember(link('sources', [], { q, sort: sort === 'calls' ? '' : sort }));
     this._shown = this._all.filter((step) => `${step.source_id} ${nameOf(step)}`.toLowerCase().includes(q.toLowerCase()));
     const value = (step) => (sort === 'endpoint' ? nameOf(step) : step[sort] ?? -1);
-    const place = (step) => places.get(stepOf(step)) ?? Infinity;
+    const place = (step) => places?.get(stepOf(step)) ?? Infinity;
     this._shown.sort((a, b) => place(a) - place(b) || this._way * (value(a) > value(b) ? 1 : value(a) < value(b) ? -1 : 0));
     const ends = this._shown.flatMap((step) => [step.p50_ms, step.p99_ms]).filter((ms) => ms > 0);
     this._scale = { low: Math.min(...ends, 1), high: Math.max(...ends, 1) };
