@@ -10,8 +10,12 @@ from browser import LIVE, send, visit
 from conftest import Services, entry
 from test_page_chain import open_chain, order, step
 from test_page_chains import scrolling
+from test_page_tail import length, open_tail, some
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+CAME = """window.came = 0; EventSource = class extends EventSource {
+    set onmessage(act) { super.onmessage = (event) => { act(event); came += 1; }; }
+}"""
 
 
 def chains(number: int, prefix: str, start: int = 0) -> list[dict[str, Any]]:
@@ -93,9 +97,7 @@ async def test_a_pause_holds_what_is_shown(page: Any, hub: Services) -> None:
 
 async def test_a_pause_holds_also_what_was_about_to_be_drawn(page: Any, hub: Services) -> None:
     """What had come before p is in the picture, and what comes behind it waits, however soon."""
-    await page.add_init_script("""window.came = 0; EventSource = class extends EventSource {
-        set onmessage(act) { super.onmessage = (event) => { act(event); came += 1; }; }
-    }""")
+    await page.add_init_script(CAME)
     send(hub, order("held"))
     await page.clock.install()
     await open_chain(page, hub, "held")
@@ -109,6 +111,43 @@ async def test_a_pause_holds_also_what_was_about_to_be_drawn(page: Any, hub: Ser
     await page.wait_for_selector("button:has-text('1 new')")
     await page.clock.run_for(1_000)
     assert "7 entries" in await page.locator(".numbers").inner_text()
+
+
+async def test_a_pause_of_a_tail_that_is_fast(page: Any, hub: Services) -> None:
+    """What had come before p is shown by then, also where a paint takes turns with reading: nothing moves after it."""
+    await page.add_init_script(CAME)
+    await page.clock.install()
+    await open_tail(page, hub, "source=fast")
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=10))
+    send(hub, some(600, "fast"))
+    await page.wait_for_function("() => came === 600")
+    await page.clock.run_for(1_000)  # so many in a second
+    for number in (600, 601):  # the second has its turn later, and time stands still
+        send(hub, some(1, "fast", start=number))
+        await page.wait_for_function(f"() => came === {number + 1}")
+    await page.keyboard.press("p")
+    assert await length(page) == 602
+
+
+async def test_a_pause_while_the_tail_is_read(page: Any, hub: Services) -> None:
+    """Held before what is stored was there, the tail begins no stream: what comes is shown when it goes on."""
+    send(hub, [entry(source_id="sooner", endpoint="/stored")])
+    go = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/recent?*", late)
+    await page.goto(f"{hub.query_url}/#/tail")
+    await page.wait_for_selector(".tail-view")
+    await page.keyboard.press("p")
+    go.set()
+    await page.wait_for_selector(".tail .row:has-text('/stored')")
+    send(hub, [entry(source_id="sooner", endpoint="/while-held")])
+    await page.wait_for_selector(".pace:text-is('paused · 1 arrived meanwhile')")
+    await page.keyboard.press("p")
+    await page.wait_for_selector(".tail .row:has-text('/while-held')")
 
 
 async def test_figures_that_come_when_the_sources_were_left(page: Any, hub: Services) -> None:

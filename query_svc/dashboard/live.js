@@ -51,14 +51,10 @@ export class Live {
     }
   }
 
-  // Leave the stream where it is; `resume` goes on from there, from the file.
+  // Leave the stream where it is.
   hold() {
     this._leave();
     this._set('held');
-  }
-
-  resume() {
-    if (this._wanted) this._connect();
   }
 
   async _connect() {

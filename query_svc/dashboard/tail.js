@@ -105,7 +105,7 @@ export class TailView {
       buffer.position = traces.at(-1)?.id ?? stats.newest_id;
     } catch { // the banner tells of a lost connection
       if (buffer !== this._buffer) return;
-      buffer.position = this._live.newest;
+      buffer.position = this._live.newest || null;
       this._retrying = setTimeout(() => this._load(), AGAIN_MS);
     }
     this._rows.end = buffer.end;
@@ -117,8 +117,9 @@ export class TailView {
 
   _listen() {
     const buffer = this._buffer;
+    if (buffer.held && !buffer.filtered) return; // held before it was read
     this._live.follow({
-      path: 'stream', parameters: this._filter, from: buffer.position || null,
+      path: 'stream', parameters: this._filter, from: buffer.position,
       entry: (text, id) => {
         if (buffer !== this._buffer || !buffer.take(id)) return;
         this._push(text);
@@ -172,6 +173,8 @@ export class TailView {
   }
 
   _hold(why) {
+    this._paintInTurn.cancel();
+    this._paint(); // what came so far
     this._buffer.hold(why);
     if (!this._buffer.filtered) this._live.hold();
     if (why === 'full') this._context.say('Held while you read');
@@ -186,8 +189,7 @@ export class TailView {
 
   _goOn() {
     this._buffer.held = null;
-    if (this._buffer.filtered) this._listen();
-    else this._live.resume();
+    this._listen();
   }
 
   _toNewest() {
