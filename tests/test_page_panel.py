@@ -146,6 +146,22 @@ async def test_a_link_leads_to_a_step(page: Any, hub: Services) -> None:
     await page.wait_for_url("**/linked")
 
 
+async def test_a_step_that_a_link_leads_to_is_in_sight(page: Any, hub: Services) -> None:
+    """Far down in a chain it is scrolled to, also in the other view, whose size nobody knows before it is shown."""
+    send(hub, [step("in-sight", at, "->", endpoint=f"/{at}", hostname=f"h{at}", suffix=f"{at}") for at in range(200)])
+    await open_chain(page, hub, "in-sight", "?step=1700000000099%2099")
+    places = {"timeline": 30 + 99 * 20, "sequence": 40 + 99 * 22}  # by the height of their rows
+    for view, place in places.items():
+        await page.wait_for_function(
+            """([view, place]) => {
+                const stage = document.querySelector(`.${view} .stage:not(.map)`);
+                return stage && stage.scrollTop < place && place < stage.scrollTop + stage.clientHeight;
+            }""",
+            arg=[view, place],
+        )
+        await page.keyboard.press("v")
+
+
 async def test_a_long_name_leaves_the_panel_its_button(page: Any, hub: Services) -> None:
     """A source with as long a name as there may be does not push out of sight what closes the panel."""
     send(hub, [step("long-name", 0, "->", "S" * 128)])

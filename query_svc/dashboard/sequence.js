@@ -21,7 +21,7 @@ export class Sequence {
     this.lines = [];
     this.columns = [];
     this.stage = new Stage('Sequence. Arrow keys and j k move among steps.', (context) => this._paint(context));
-    this.stage.onfit = () => this._fit();
+    this.stage.onfit = (appears) => { this._fit(); if (appears) this.choose(this.selected); };
     this.node = h('div', { class: 'sequence' }, this.stage.node);
     this._offTheme = onTheme(() => this.paint());
     this.stage.node.addEventListener('click', (event) => {

@@ -40,6 +40,7 @@ export class Stage {
 
   _fit() {
     const { clientWidth, clientHeight } = this.node;
+    const appears = !this.width;
     this._ratio = devicePixelRatio || 1;
     this.width = clientWidth;
     this.height = clientHeight;
@@ -47,7 +48,7 @@ export class Stage {
     this.canvas.height = Math.round(clientHeight * this._ratio);
     this.canvas.style.width = `${clientWidth}px`;
     this.canvas.style.height = `${clientHeight}px`;
-    this.onfit?.();
+    this.onfit?.(appears);
     this._paintNow(); // a canvas of a new size is black
   }
 }

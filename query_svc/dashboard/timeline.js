@@ -28,7 +28,7 @@ export class Timeline {
     this.matches = null; // bars that the search finds; null: all
     this.auto = true; // the view follows what comes
     this.stage = new Stage('Timeline. Arrow keys and j k move among steps, plus and minus zoom, 0 shows all.', (context) => this._paint(context));
-    this.stage.onfit = () => this._fit();
+    this.stage.onfit = (appears) => { this._fit(); if (appears) this.choose(this.selected); };
     this.map = new Stage('', (context) => paintMap(context, this)); // keys zoom and pan without it
     this.map.node.classList.add('map');
     this.tip = h('div', { class: 'tip', hidden: true, 'aria-hidden': 'true' });
