@@ -105,6 +105,16 @@ async def painted(page: Any) -> None:
     await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+async def noted(page: Any, selector: str) -> None:
+    """From now on keep in `said` what a part of the page says, however soon it says something else."""
+    await page.locator(selector).evaluate(
+        """node => {
+            said = [];
+            new MutationObserver(() => said.push(node.textContent)).observe(node, { childList: true, subtree: true });
+        }"""
+    )
+
+
 async def barriers(page: Any) -> list[str]:
     """What axe-core finds on the page that keeps people out: WCAG and the practices that it counts as best."""
     from axe_playwright_python.async_playwright import Axe

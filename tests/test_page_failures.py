@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import FAILED, LIVE, send
+from browser import FAILED, LIVE, noted, send
 from conftest import Services, entry
+from patience import PATIENCE_S
 from test_page_moments import chains
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def fail(page: Any, pattern: str, times: int = 1) -> None:
-    """Answer 503 to so many requests."""
+async def fail(page: Any, pattern: str, times: int | None = 1) -> None:
+    """Answer 503 to so many requests, or until it is unrouted."""
     page.forgiven += [FAILED]
     await page.route(
         pattern, lambda route: route.fulfill(status=503, json={"detail": "busy for a moment"}), times=times
@@ -35,7 +36,7 @@ async def test_a_tail_that_fails_after_it_was_left(page: Any, hub: Services) -> 
     await page.route("**/recent?*", late)
     await page.goto(f"{hub.query_url}/#/tail")
     await page.wait_for_selector(".tail-view")
-    await asyncio.wait_for(asked.wait(), 10)
+    await asyncio.wait_for(asked.wait(), PATIENCE_S)
     await page.evaluate("location.hash = '#/traces/late-failure'")
     await page.wait_for_function(LIVE)
     async with page.expect_response("**/recent?*"):
@@ -59,19 +60,15 @@ async def test_a_tail_that_fails_once(page: Any, hub: Services) -> None:
 async def test_a_list_that_fails_once(page: Any, hub: Services) -> None:
     """The list is asked for again, until it is there; what came meanwhile is not taken for all that there is."""
     send(hub, chains(80, "list-once"))
-    await fail(page, "**/correlations?*", times=2)
+    await fail(page, "**/correlations?*", times=None)
     await page.goto(f"{hub.query_url}/#/?q=list-once")
     await page.wait_for_selector(".foot:has-text('busy for a moment')")
     await page.wait_for_function(LIVE)
-    await page.locator(".foot").evaluate(
-        """foot => {
-            told = [];
-            new MutationObserver(() => told.push(foot.textContent)).observe(foot, { childList: true });
-        }"""
-    )
+    await noted(page, ".foot")
+    await page.unroute("**/correlations?*")
     send(hub, chains(1, "list-once", 80))
     await page.wait_for_selector("[data-id='list-once/60']")
-    assert not [each for each in await page.evaluate("told") if "all that" in each]
+    assert not [each for each in await page.evaluate("said") if "all that" in each]
 
 
 async def test_a_chain_whose_second_page_fails(page: Any, hub: Services) -> None:
@@ -114,10 +111,11 @@ async def test_a_chain_that_is_half_read(page: Any, hub: Services) -> None:
     await page.route("**/traces/half-read?after=*", late)
     await page.goto(f"{hub.query_url}/#/traces/half-read")
     await page.wait_for_selector(".numbers:has-text('50,000 entries')")
-    await asyncio.wait_for(asked.wait(), 10)
+    await asyncio.wait_for(asked.wait(), PATIENCE_S)
     assert "loading more" in await page.locator(".numbers").inner_text()
+    await noted(page, ".group:has(> :text-is('NDJSON'))")
     await page.click("button:has-text('NDJSON')")
-    await page.wait_for_selector("button:has-text('still loading')")
+    await page.wait_for_function("() => said.some(each => each.includes('still loading'))")
     go.set()
     await page.wait_for_selector(".numbers:has-text('50,001 entries'):not(:has-text('loading more'))")
     async with page.expect_download() as download:
@@ -138,9 +136,10 @@ async def test_an_older_page_that_fails_once(page: Any, hub: Services) -> None:
 async def test_a_comparison_that_fails_once(page: Any, hub: Services) -> None:
     """Both chains are asked for again, until they are there."""
     send(hub, [entry(correlation_id=each) for each in ("cmp-once-a", "cmp-once-b")])
-    await fail(page, "**/traces/cmp-once-b")
+    await fail(page, "**/traces/cmp-once-b", times=None)
     await page.goto(f"{hub.query_url}/#/compare/cmp-once-a/cmp-once-b")
     await page.wait_for_selector(".compare-room:has-text('busy for a moment')")
+    await page.unroute("**/traces/cmp-once-b")
     await page.wait_for_selector(".compared .virtual .row")
 
 

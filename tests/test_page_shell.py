@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 import pytest
-from browser import LIVE, barriers, send
+from browser import LIVE, barriers, noted, send
 from conftest import Services, entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -136,8 +136,9 @@ async def test_a_lost_connection_is_said_and_mended(services: Services, page: An
     await page.wait_for_selector("[data-id]:has-text('meanwhile')")
     await page.wait_for_selector(".health.well:has-text('healthy')")
     assert "3 entries" in str(await page.locator(".health").get_attribute("title"))
+    await noted(page, ".speed")
     send(services, [entry(correlation_id="fast") for _ in range(90)])
-    await page.wait_for_selector(".speed:text-matches('^[1-9]')")
+    await page.wait_for_function("() => said.some(each => /^[1-9]/.test(each))")
 
 
 async def test_a_stream_too_many(services: Services, page: Any) -> None:
@@ -215,9 +216,11 @@ async def test_what_copies_keeps_the_focus(page: Any, hub: Services, is_secure: 
     await page.add_init_script(f"Object.defineProperty(window, 'isSecureContext', {{value: {str(is_secure).lower()}}})")
     await page.goto(f"{hub.query_url}/#/traces/copied")
     await page.wait_for_selector(".facts:not([hidden])")
+    await noted(page, "button:has-text('Copy id')")
     await page.focus("button:has-text('Copy id')")
     await page.keyboard.press("Enter")
-    await page.wait_for_selector("button:focus:has-text('Copied')")
+    await page.wait_for_function("() => said.includes('Copied')")
+    assert await page.evaluate("document.activeElement.matches('.chain-head button')")
     assert await page.evaluate("navigator.clipboard.readText()") == "copied"
 
 
