@@ -173,6 +173,7 @@ async def test_keep_as_lines_and_as_a_file(page: Any, hub: Services, tmp_path: P
         await page.get_by_role("button", name="HTML").click()
     file = tmp_path / "chain.html"
     await (await waiting.value).save_as(file)
+    await page.goto("about:blank")  # the page that was left would complain that nobody answers
     await page.context.set_offline(True)
     await page.goto(file.as_uri())
     await page.wait_for_selector(".facts:not([hidden])")

@@ -115,8 +115,9 @@ async def test_a_chain_that_expires_while_it_is_looked_at(services: Services, pa
     services.environ["TRACEHUB_RETENTION_HOURS"] = "0.003"
     services.start("ingest_svc")
     services.start("query_svc")
-    send(services, [entry(), entry(source_id="WK", endpoint="charge")])
-    await open_chain(page, services, "chain")
+    await page.goto(f"{services.query_url}/#/traces/chain")
+    await page.wait_for_function(LIVE)
+    send(services, [entry(), entry(source_id="WK", endpoint="charge")])  # shown at once, and kept for ten seconds
     gone = ".fact:has-text('its entries have expired; until then it was open in WK charge')"
     await page.wait_for_selector(gone, timeout=60_000)
     told = await page.locator(".chain-view").inner_text()

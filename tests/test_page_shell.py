@@ -241,18 +241,6 @@ async def test_a_chain_goes_on_after_a_cut(services: Services, page: Any) -> Non
     await page.wait_for_selector(".banner.back:has-text(': what arrived meanwhile is shown now')")
 
 
-async def test_the_rate_where_not_all_comes_by(page: Any, hub: Services) -> None:
-    """A view without a stream shares out what came since the service was asked last among the seconds since then."""
-    send(hub, [entry(correlation_id="rate")])
-    await page.goto(f"{hub.query_url}/#/compare")
-    for number in (1, 200):  # the second time between two polls
-        async with page.expect_response("**/stats"):
-            send(hub, [entry(correlation_id="rate") for _ in range(number)])
-    speed = page.locator(".speed:text-matches('^[1-9]')")
-    await speed.wait_for()
-    assert int((await speed.inner_text()).removesuffix("/s")) < 100  # 200 in five seconds or so, and not in one
-
-
 async def test_one_stream_for_a_tab(page: Any, hub: Services) -> None:
     """However one walks through the views, the tab holds one EventSource."""
     await page.add_init_script("""

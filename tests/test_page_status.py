@@ -29,6 +29,31 @@ async def test_a_rate_is_of_the_seconds_that_are_known(page: Any, hub: Services)
     assert int(said[1].removesuffix("/s")) > 200  # 300 a second, and not a third of it
 
 
+async def test_the_rate_where_not_all_comes_by(page: Any, hub: Services) -> None:
+    """A view without a stream shares out what came since the service was asked last among the seconds since then."""
+    said, least, most = await page.evaluate(
+        """async (path) => {
+            const { statusBar } = await import(path.replace('pairing.js', 'status.js'));
+            const live = { isWhole: false, newest: 1e12, doubt() {}, onrefusal() {} };
+            window.setInterval = () => {}; // it is asked here alone
+            const bar = statusBar(live, () => {});
+            const asked = async () => {
+                const begins = performance.now();
+                await bar.look();
+                return [begins, performance.now()];
+            };
+            const [first, second] = await asked();
+            await new Promise((resolve) => { setTimeout(resolve, 2_000); });
+            live.newest += 2_000;
+            const [third, last] = await asked();
+            const speed = bar.node.querySelector('.speed').textContent;
+            return [speed, 2e6 / (last - first), 2e6 / (third - second)];
+        }""",
+        await pairing(page, hub),
+    )
+    assert least - 1 < int(said.removesuffix("/s").replace(",", "")) < most + 1
+
+
 async def test_nothing_is_made_up_while_nobody_answers(services: Services, page: Any) -> None:
     """Without an answer there is no rate, and what did not load says so in words of ours."""
     services.start("ingest_svc")

@@ -11,7 +11,7 @@ from conftest import Services, entry
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS = ".tail .row:has(a[href]):not([hidden])"
-LENGTH = "list => parseInt(list.style.height) / list.querySelector('.row').offsetHeight"
+LENGTH = "list => parseInt(list.style.height) / list.querySelector('.row:not([hidden])').offsetHeight"
 OWN_FILE_ROOM = 11_000  # entries that the tab keeps, with slack
 
 
