@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from browser import FAILED, LIVE, send
 from conftest import Services, entry, until
+from patience import PATIENCE_S
 from test_page_chain import open_chain, order, step
 from test_page_moments import chains
 
@@ -124,6 +125,29 @@ async def test_a_chain_that_expires_while_it_is_looked_at(services: Services, pa
     assert "expired meanwhile" in told and "open for" not in told and "open 1" not in told
     send(services, [entry(endpoint="/again")])
     await page.wait_for_selector(".numbers:has-text('1 entry')")
+
+
+async def test_a_chain_that_goes_on_while_it_is_looked_for(page: Any, hub: Services) -> None:
+    """That nothing of it is stored is no news of a chain that got an entry before the answer came."""
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Any) -> None:
+        asked.set()
+        await go.wait()
+        await route.fulfill(json={"count": 0})
+
+    await page.route("**/traces/goes-on?limit=1", late)
+    send(hub, [entry(correlation_id="goes-on")])
+    await open_chain(page, hub, "goes-on")
+    await asyncio.wait_for(asked.wait(), PATIENCE_S)
+    send(hub, [entry(correlation_id="goes-on")])
+    await page.wait_for_selector(".numbers:has-text('2 entries')")
+    async with page.expect_response("**/traces/goes-on?limit=1") as answer:
+        go.set()
+    await (await answer.value).finished()
+    told = await page.locator(".facts").text_content()
+    await page.wait_for_function("told => document.querySelector('.facts').textContent !== told", arg=told)
+    assert "expired" not in await page.locator(".numbers").inner_text()
 
 
 async def test_what_came_during_a_cut_is_old(services: Services, page: Any) -> None:

@@ -13,16 +13,7 @@ export function keyOf(entry) {
 export class ChainRecord {
   constructor(id) {
     this.id = id;
-    this.entries = [];
-    this.expired = 0;
-    this.cut = false; // there is more than a page can hold
-    this.loaded = false;
-    this.reading = true; // further pages
-    this.last = 0; // the latest timestamp
-    this.gone = false; // nothing of it is stored any more
-    this.arrived = new Map(); // entry -> row id, of those that came by the stream
-    this._had = new Map(); // key -> entry
-    this._arrived = null; // when the newest came, by the server's clock
+    this.forget();
   }
 
   static of(saved) {
@@ -65,8 +56,9 @@ export class ChainRecord {
 
   // Ask whether it is still stored; else it stands still.
   async look(signal) {
+    const had = this.entries.length;
     const { count } = await get(chainPath(this.id), { limit: 1 }, signal);
-    if (!count) Object.assign(this, { gone: true, frozenAt: this.now() });
+    if (!count && had === this.entries.length) Object.assign(this, { gone: true, frozenAt: this.now() });
   }
 
   arrivedNow() {
@@ -75,12 +67,16 @@ export class ChainRecord {
 
   forget() {
     this.entries = [];
-    this.last = this.expired = 0;
-    this.arrived.clear();
-    this.cut = this.loaded = this.gone = false;
-    this.reading = true;
-    this._arrived = this.frozenAt = null;
-    this._had.clear();
+    this.expired = 0;
+    this.cut = false; // there is more than a page can hold
+    this.loaded = false;
+    this.reading = true; // further pages
+    this.last = 0; // the latest timestamp
+    this.gone = false; // nothing of it is stored any more
+    this.frozenAt = null;
+    this.arrived = new Map(); // entry -> row id, of those that came by the stream
+    this._had = new Map(); // key -> entry
+    this._arrived = null; // when the newest came, by the server's clock
   }
 
   // Now by the chain's own clock: its newest entry, and how long ago that arrived. A sender's clock may be years off.
