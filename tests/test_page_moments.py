@@ -150,6 +150,31 @@ async def test_a_pause_while_the_tail_is_read(page: Any, hub: Services) -> None:
     await page.wait_for_selector(".tail .row:has-text('/while-held')")
 
 
+@pytest.mark.parametrize("key", ["p", "n"])
+async def test_a_pause_that_ends_while_the_tail_is_read(page: Any, hub: Services, key: str) -> None:
+    """The stream goes on behind what was read, and not from the first entry that there is."""
+    send(hub, [entry(source_id="ends", endpoint="/stored")])
+    go = asyncio.Event()
+    streams: list[str] = []
+    page.on("request", lambda request: streams.append(request.url) if "/stream?" in request.url else None)
+
+    async def late(route: Any) -> None:
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/recent?*", late)
+    await page.goto(f"{hub.query_url}/#/tail")
+    await page.wait_for_selector(".tail-view")
+    await page.keyboard.press("p")
+    async with page.expect_response("**/stats"):  # the status bar's: whatever the keys asked for has its answer
+        await page.keyboard.press(key)
+    go.set()
+    await page.wait_for_function(LIVE)
+    send(hub, [entry(source_id="ends", endpoint="/later")])
+    await page.wait_for_selector(".tail .row:has-text('/later')")
+    assert len(streams) == 1 and "last_event_id=0" not in streams[0]
+
+
 async def test_figures_that_come_when_the_sources_were_left(page: Any, hub: Services) -> None:
     """What is counted for a view that was left, while the next one loads, leaves that one its address."""
     counted, loaded = asyncio.Event(), asyncio.Event()

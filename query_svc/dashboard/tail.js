@@ -117,7 +117,7 @@ export class TailView {
 
   _listen() {
     const buffer = this._buffer;
-    if (buffer.held && !buffer.filtered) return; // held before it was read
+    if (buffer.position === Infinity || (buffer.held && !buffer.filtered)) return; // not read yet, or held by then
     this._live.follow({
       path: 'stream', parameters: this._filter, from: buffer.position,
       entry: (text, id) => {

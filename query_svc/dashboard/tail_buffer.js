@@ -9,7 +9,7 @@ export class TailBuffer {
     this.filtered = filtered;
     this.first = 0; // number of the oldest item; numbers never change
     this.held = null; // 'pause': somebody asked; 'full': no room
-    this.position = 0; // row id of the newest entry that is kept or passed over
+    this.position = Infinity; // row id of the newest entry that is kept or passed over, once that is known
     this.came = 0;
     this._items = [];
     this._counted = 0; // that came while held and pass the filter
@@ -54,7 +54,7 @@ export class TailBuffer {
   hold(why) {
     this.held = why;
     this._counted = 0;
-    this._passed = this.position;
+    this._passed = 0;
   }
 
   // How many came while held; `newest`: the row id of the newest entry there is.
@@ -65,6 +65,6 @@ export class TailBuffer {
   // Go on behind what came while held.
   passOver(newest) {
     this.held = null;
-    this.position = this.filtered ? this._passed : newest;
+    this.position = Math.max(this.position, this.filtered ? this._passed : newest);
   }
 }
