@@ -23,8 +23,9 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client waits as long as tests do, for an answer and for all that is pending, unless it is told otherwise."""
+    given = TraceHubClient.__init__.__defaults__ or ()
     for call, defaults in (
-        (TraceHubClient.__init__, (10, 1.0, PATIENCE_S, 2)),
+        (TraceHubClient.__init__, (*given[:2], PATIENCE_S, *given[3:])),
         (TraceHubClient.flush, (PATIENCE_S,)),
         (TraceHubClient.close, (PATIENCE_S,)),
     ):
