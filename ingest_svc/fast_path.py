@@ -5,22 +5,30 @@ compressed ones, those that come in pieces, and all that come while the service 
 """
 
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
 from ingest_svc.handlers import DESK, INTAKE, LIMITS
 from ingest_svc.headers import drop_report, is_packed
+from ingest_svc.messages import Report
 from shared import wire
 from shared.answers import Receipt
 from shared.api import CALLS
 from shared.errors import Lost, TraceHubError
 from shared.storage.columns import columns
-from shared.web import ACCESS, DRAINING, Exchange
+from shared.web import ACCESS, DRAINING, Exchange, Head
 from shared.web.problems import INTERNAL
 
 _CALL: Final = next(call for call in CALLS if call.name == "ingest")
 _log = logging.getLogger("tracehub.ingest")
+
+
+class _Reading(NamedTuple):
+    """What a head that may pass the gate says: how the body is written, and what the sender dropped."""
+
+    packed: bool
+    report: Report | None
 
 
 class FastPath:
@@ -36,9 +44,7 @@ class FastPath:
 
     def __call__(self, request: Exchange) -> bool:
         """Whether the request is one for this path; it is answered when its batch is stored or refused."""
-        if request.path != _CALL.path or request.method != _CALL.method or hdrs.CONTENT_ENCODING in request.headers:
-            return False
-        if self._draining.is_draining:
+        if self._draining.is_draining or not (request.head.reading or _is_for_here(request.head)):
             return False
         self._draining.request_begins()
         try:
@@ -48,9 +54,12 @@ class FastPath:
         return True
 
     def _admit(self, request: Exchange) -> bool:
-        self._access.gate.check(request)
+        reading: _Reading | None = request.head.reading
+        if reading is None:
+            self._access.gate.check(request)
         client = "" if self._guard is None else self._guard.admit(request)
-        packed, report = is_packed(request.headers), drop_report(request.headers)
+        if reading is None:
+            reading = request.head.reading = _Reading(is_packed(request.headers), drop_report(request.headers))
         give_back = self._intake.at_once(request.size)
         if give_back is None:
             self._draining.request_ends()
@@ -61,9 +70,9 @@ class FastPath:
             self._answer(request, outcome, entries.size)
 
         try:
-            entries = columns(wire.decode_batch(request.body(), packed=packed, limits=self._limits))
+            entries = columns(wire.decode_batch(request.body(), packed=reading.packed, limits=self._limits))
             self._access.share.charge(client, entries.size)
-            self._desk.write(entries, report, settle)
+            self._desk.write(entries, reading.report, settle)
         except Exception:
             give_back()
             raise
@@ -82,3 +91,8 @@ class FastPath:
         else:
             _log.error("POST /ingest failed", exc_info=outcome)
             request.answer(INTERNAL, 500, last=last)
+
+
+def _is_for_here(head: Head) -> bool:
+    """Whether a request is one for this path by its head."""
+    return head.path == _CALL.path and head.method == _CALL.method and hdrs.CONTENT_ENCODING not in head.headers

@@ -16,7 +16,7 @@ from shared.web import ACCESS
 from shared.web import buckets as room
 from shared.web.buckets import Buckets, retry_after
 from shared.web.clients import Clients
-from shared.web.exchange import Exchange
+from shared.web.exchange import Exchange, Head
 
 
 class Clock:
@@ -145,7 +145,7 @@ def test_a_network_of_ipv6_is_one_client(proxies: str) -> None:
     def client(remote: str) -> str:
         headers = CIMultiDict({"X-Forwarded-For": "192.0.2.7"})
         message: Any = SimpleNamespace(method="GET", path="/", headers=headers)
-        return clients.address(Exchange(message, 0, bytes, remote, lambda *_: None))
+        return clients.address(Exchange(Head(message), 0, bytes, remote, lambda *_: None))
 
     assert client("2001:db8::1") == client("2001:db8::ffff:2") != client("2001:db8:0:1::1")
     assert client("::ffff:192.0.2.1") == client("192.0.2.1") == "192.0.2.1"

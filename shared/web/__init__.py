@@ -3,7 +3,7 @@
 from shared.web.access import ACCESS, Access
 from shared.web.connection import TAKE
 from shared.web.draining import DRAINING
-from shared.web.exchange import Exchange, Take
+from shared.web.exchange import Exchange, Head, Take
 from shared.web.health import health_answer
 from shared.web.problems import answer, problems, refusal
 from shared.web.routes import CLIENT, openapi, set_up
@@ -17,6 +17,7 @@ __all__ = [
     "TAKE",
     "Access",
     "Exchange",
+    "Head",
     "Take",
     "answer",
     "health_answer",

@@ -10,7 +10,7 @@ from aiohttp import ClientConnectionResetError, HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
 from shared.answers import Problem
-from shared.web.exchange import Exchange, Take
+from shared.web.exchange import Exchange, Head, Take
 from shared.web.head_cache import HeadCache
 from shared.web.headers import NOT_A_PAGE
 from shared.web.loop_share import LoopShare
@@ -91,8 +91,8 @@ class _Connection(Portions):
         known = self._heads.find(data)
         if known is None:
             return False
-        message, start = known
-        return self._is_for(take, message, len(data) - start, lambda: data[start:])
+        head, start = known
+        return self._is_for(take, head, len(data) - start, lambda: data[start:])
 
     def _is_taken_over(self, take: Take, data: bytes, begins: bool) -> bool:
         """Whether what has been parsed, with `data` as the last, is one whole request and was taken over.
@@ -102,19 +102,19 @@ class _Connection(Portions):
         message, payload = self._messages[0]
         if len(self._messages) > 1 or not payload.is_eof() or not _is_plain(message):
             return False
-        size = payload.total_bytes
-        self._is_between = begins and self._heads.learn(data, message, size)
+        head, size = Head(message), payload.total_bytes
+        self._is_between = begins and self._heads.learn(data, head, size)
         self._messages.clear()  # for an answer at once may let the next request in
-        if not self._is_for(take, message, size, payload.read_nowait):
+        if not self._is_for(take, head, size, payload.read_nowait):
             self._messages.append((message, payload))
             return False
         if self._parser is not None:
             self._parser.message_consumed()
         return True
 
-    def _is_for(self, take: Take, message: RawRequestMessage, size: int, body: Callable[[], bytes]) -> bool:
+    def _is_for(self, take: Take, head: Head, size: int, body: Callable[[], bytes]) -> bool:
         self._is_taken = True
-        if take(Exchange(message, size, body, self._remote, self._reply)):
+        if take(Exchange(head, size, body, self._remote, self._reply)):
             return True
         self._is_taken = False
         return False

@@ -23,25 +23,40 @@ _ALWAYS: Final = "".join(
 )
 
 
+class Head:
+    """The head of a request as aiohttp has parsed it, kept for others with the same bytes.
+
+    `reading` is what the application has read in it: the same for all of them.
+    """
+
+    __slots__ = ("headers", "method", "path", "reading")
+
+    def __init__(self, message: RawRequestMessage) -> None:
+        self.method = message.method
+        self.path = message.path
+        self.headers = message.headers
+        self.reading: Any = None
+
+
 class Exchange:
     """A request, and the way back. It has of web.Request what the checks look at.
 
     `size` is the length of the body in bytes; `body` gives it, once: who has asked for it has to answer.
     """
 
-    __slots__ = ("_reply", "body", "headers", "method", "path", "remote", "size")
+    __slots__ = ("_reply", "body", "head", "headers", "method", "remote", "size")
 
     def __init__(
         self,
-        message: RawRequestMessage,
+        head: Head,
         size: int,
         body: Callable[[], bytes],
         remote: str | None,
         reply: Callable[[bytes, bool], None],
     ) -> None:
-        self.method = message.method
-        self.path = message.path
-        self.headers = message.headers
+        self.head = head
+        self.method = head.method
+        self.headers = head.headers
         self.size = size
         self.body = body
         self.remote = remote

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiohttp.http_parser import RawRequestMessage
+from shared.web.exchange import Head
 
 MOST: Final = 256  # heads that are known at a time
 LONGEST: Final = 1_024  # bytes of a head that is worth keeping
@@ -20,19 +20,19 @@ class HeadCache:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes], RawRequestMessage] = {}
+        self._known: dict[tuple[bytes, bytes], Head] = {}
 
-    def find(self, data: bytes) -> tuple[RawRequestMessage, int] | None:
+    def find(self, data: bytes) -> tuple[Head, int] | None:
         """The request that `data` is the whole of, and where its body starts; None where its head is not known."""
         start = data.find(_END, 0, LONGEST) + len(_END)
         at = data.find(_LENGTH, 0, start) + len(_LENGTH)
         stop = data.find(b"\r", at, start)
-        message = self._known.get((data[:at], data[stop:start]))
-        if message is None or not _is_number(digits := data[at:stop]) or int(digits) != len(data) - start:
+        head = self._known.get((data[:at], data[stop:start]))
+        if head is None or not _is_number(digits := data[at:stop]) or int(digits) != len(data) - start:
             return None
-        return message, start
+        return head, start
 
-    def learn(self, data: bytes, message: RawRequestMessage, size: int) -> bool:
+    def learn(self, data: bytes, head: Head, size: int) -> bool:
         """Whether a request that was read up to the end of `data`, with a body of `size` bytes, is all of it.
 
         Then its head is known from now on.
@@ -45,7 +45,7 @@ class HeadCache:
         if start <= LONGEST and at >= len(_LENGTH) and _is_number(data[at:stop]):
             if len(self._known) >= MOST:
                 self._known.clear()
-            self._known[data[:at], data[stop:start]] = message
+            self._known[data[:at], data[stop:start]] = head
         return True
 
 
