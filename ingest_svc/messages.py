@@ -12,7 +12,7 @@ import msgspec
 
 from shared import errors
 from shared.storage.columns import Columns
-from shared.storage.sites import Traits, characters
+from shared.storage.sites import Traits
 
 MAX_TRAITS: Final = 65_536  # that have a number at a time, and
 TRAITS_CHARACTERS: Final = 4 * 2**20  # what they may have
@@ -68,7 +68,7 @@ class Batches:
             )
         )  # fmt: skip
         numbers.update(fresh)
-        self._characters += sum(map(characters, fresh))
+        self._characters += sum(map(len, fresh))
         return message
 
 

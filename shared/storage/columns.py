@@ -1,7 +1,7 @@
 """Entries as the writer takes them: column by column, and what repeats from entry to entry as one value."""
 
-from collections.abc import Container, Sequence
-from itertools import accumulate, compress
+from collections.abc import Container, Iterable, Sequence
+from itertools import accumulate, chain, compress, repeat
 from typing import NamedTuple
 
 from shared.failure import may_report_error, reports_error
@@ -42,15 +42,16 @@ class Columns(NamedTuple):
 def columns(entries: Sequence[Entry]) -> Columns:
     """Entries, column by column."""
     data = [entry.data for entry in entries]
-    some_failed = may_report_error("\n".join(data))
-    failed = [some_failed and reports_error(text) for text in data]
+    failed: Iterable[str] = repeat("")
+    if may_report_error("\n".join(data)):
+        failed = ["1" if reports_error(text) else "" for text in data]
     return Columns(
         [entry.correlation_id for entry in entries],
         instants([entry.timestamp for entry in entries]),
         [entry.suffix for entry in entries],
         [
-            (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, has_failed)
-            for entry, has_failed in zip(entries, failed, strict=True)
+            f"{each.source_id}\0{each.direction}\0{each.operation}\0{each.endpoint}\0{each.hostname}\0{has_failed}"
+            for each, has_failed in zip(entries, failed, strict=False)
         ],
         data,
         [(place, entry.raw_line) for place, entry in enumerate(entries) if entry.raw_line is not None],
@@ -63,10 +64,10 @@ def joined(batches: Sequence[Columns]) -> Columns:
         return batches[0]
     starts = accumulate((batch.size for batch in batches), initial=0)
     return Columns(
-        [id for batch in batches for id in batch.correlation_ids],
-        [instant for batch in batches for instant in batch.instants],
-        [suffix for batch in batches for suffix in batch.suffixes],
-        [traits for batch in batches for traits in batch.traits],
-        [data for batch in batches for data in batch.data],
+        list(chain.from_iterable(batch.correlation_ids for batch in batches)),
+        list(chain.from_iterable(batch.instants for batch in batches)),
+        list(chain.from_iterable(batch.suffixes for batch in batches)),
+        list(chain.from_iterable(batch.traits for batch in batches)),
+        list(chain.from_iterable(batch.data for batch in batches)),
         [(start + place, line) for start, batch in zip(starts, batches, strict=False) for place, line in batch.lines],
     )
