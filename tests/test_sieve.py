@@ -18,8 +18,7 @@ def test_what_is_there_is_found_and_little_else() -> None:
     """Every key is found, before and after folding, and one in twenty at most of those that are not there."""
     there, elsewhere = keys(10_000, 1), keys(10_000, 2)
     sieve = Sieve.sized(100_000)
-    for key in there:
-        sieve.add(key)
+    sieve.add(there)
     folded = sieve.folded(len(there))
     assert len(folded) < 40_000
     for one in (sieve, Sieve(bytearray(folded))):
@@ -37,8 +36,7 @@ def test_an_empty_one_holds_nothing() -> None:
 def folded(there: list[int]) -> bytes:
     """The sieve of an era with these keys."""
     sieve = Sieve.sized(10 * len(there))
-    for key in there:
-        sieve.add(key)
+    sieve.add(there)
     return sieve.folded(len(there))
 
 

@@ -51,7 +51,8 @@ def encode_sources(sources: dict[str, int]) -> str:
 
 def hash48(*texts: str) -> int:
     """48 bits, the same in every process; where one text ends and the next begins counts."""
-    return int.from_bytes(blake2b("".join(f"{len(text)}:{text}" for text in texts).encode(), digest_size=6).digest())
+    whole = "".join([f"{len(text)}:{text}" for text in texts])
+    return int.from_bytes(blake2b(whole.encode(), digest_size=6).digest())
 
 
 def weight(source_id: str, direction: str, operation: str, endpoint: str) -> int:

@@ -98,8 +98,7 @@ class Eras:
         self._sieve = self._sieve or Sieve.sized(self._share)
         rows = self._db.execute(_AFTER, (self.newest, self._read, KEYS_AT_A_TIME)).fetchall()
         keys = [key for (key,) in sound(rows, _KEY)]
-        for key in keys:
-            self._sieve.add(key)
+        self._sieve.add(keys)
         self._keys += len(keys)
         self._read = keys[-1] if len(keys) == KEYS_AT_A_TIME else None
 
@@ -118,8 +117,7 @@ class Eras:
             self.keyed = keyed
         self._db.executemany(_INSERT, [(era, key, chain) for key, chain in keys])
         if self._sieve:
-            for key, _ in keys:
-                self._sieve.add(key)
+            self._sieve.add(key for key, _ in keys)
         self._keys += len(keys)
 
     def leave(self, oldest: int, limit: int) -> None:

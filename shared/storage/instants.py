@@ -2,7 +2,7 @@
 
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 _DOUBLE: Final = struct.Struct("<d")
@@ -10,13 +10,13 @@ _INTEGER: Final = struct.Struct("<q")
 _SIGN: Final = 2**63
 
 
-def instants(timestamps: Iterable[float]) -> list[int]:
+def instants(timestamps: Sequence[float]) -> list[int]:
     """The instants of finite timestamps (milliseconds)."""
-    doubles = array("d", timestamps)
-    integers = memoryview(doubles).cast("B").cast("q").tolist()
+    count = len(timestamps)
+    integers = struct.unpack(f"{count}q", struct.pack(f"{count}d", *timestamps))
     if integers and min(integers) < 0:
         return [bits if bits >= 0 else -_SIGN - bits for bits in integers]
-    return integers
+    return list(integers)
 
 
 def instant(timestamp: float) -> int:

@@ -5,11 +5,11 @@ there. Those of eras that have ended stand side by side, so that asking all of t
 """
 
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from shared.errors import BadFile
 
-PROBES: Final = 3  # bits that a key sets
 BITS_A_KEY: Final = 12  # kept when an era ends: one key in a hundred or fewer is looked for in vain
 MOST_BYTES: Final = 512 * 1024  # kept of an era: of half a million chains and more, some are looked for in vain
 SLOTS: Final = 32  # eras side by side, bits of a word; further ones are looked into
@@ -30,27 +30,18 @@ class Sieve:
         """An empty one with 4 bits or more for each of so many keys."""
         return cls(bytearray(1 << max(6, (keys // 2 - 1).bit_length())))
 
-    def add(self, key: int) -> None:
-        """The key is there from now on."""
-        bits = self._bits
-        last = len(bits) * 8 - 1
-        place, step = _places(key)
-        for _ in range(PROBES):
-            bit = place & last
-            bits[bit >> 3] |= 1 << (bit & 7)
-            place += step
+    def add(self, keys: Iterable[int]) -> None:
+        """The keys are there from now on."""
+        bits, last = self._bits, len(self._bits) * 8 - 1
+        for key in keys:
+            for bit in _places(key, last):
+                bits[bit >> 3] |= 1 << (bit & 7)
 
     def may_hold(self, key: int) -> bool:
         """Whether the key may be there."""
         bits = self._bits
-        last = len(bits) * 8 - 1
-        place, step = _places(key)
-        for _ in range(PROBES):
-            bit = place & last
-            if not bits[bit >> 3] & 1 << (bit & 7):
-                return False
-            place += step
-        return True
+        a, b, c = _places(key, len(bits) * 8 - 1)
+        return bits[a >> 3] >> (a & 7) & bits[b >> 3] >> (b & 7) & bits[c >> 3] >> (c & 7) & 1 == 1
 
     def folded(self, keys: int) -> bytes:
         """The same in as little room as so many keys need: half laid upon half."""
@@ -99,9 +90,9 @@ class Sieves:
 
     def may_hold(self, key: int) -> list[int]:
         """The eras that may hold a key, the newest first."""
-        words, last = self._words, self._last
-        place, step = _places(key)
-        found = words[place & last] & words[place + step & last] & words[place + 2 * step & last]
+        words = self._words
+        a, b, c = _places(key, self._last)
+        found = words[a] & words[b] & words[c]
         if not found:
             return []
         return sorted((era for slot, era in enumerate(self._eras) if era and found >> slot & 1), reverse=True)
@@ -118,6 +109,8 @@ def _plane(slot: int, first: int, step: int) -> slice:
     return slice(WORD_BYTES * first + byte, None, WORD_BYTES * step)
 
 
-def _places(key: int) -> tuple[int, int]:
+def _places(key: int, last: int) -> tuple[int, int, int]:
+    """The bits that a key sets, of those up to `last`."""
     spread = key * _SPREAD & _WORD
-    return spread >> 32, spread & _HALF | 1
+    place, step = spread >> 32, spread & _HALF | 1
+    return place & last, place + step & last, place + 2 * step & last
