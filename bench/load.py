@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from service import cpu_s
 
+ANSWER_BYTES = 64 * 1024  # that are read of an answer at once
 DRAIN_S = 5.0  # for the answers that are still out when the time is over
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -67,13 +68,10 @@ class Connection:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
+        self.number = self.socket.fileno()
         self.since = 0.0
         self._unsent: memoryview | None = None
         self._answer = b""
-
-    def fileno(self) -> int:
-        """For select."""
-        return self.socket.fileno()
 
     def send(self, request: bytes, since: float) -> bool:
         """Begin a request whose time counts from `since`; returns whether all of it is on its way."""
@@ -93,7 +91,7 @@ class Connection:
 
     def receive(self) -> bytes | None:
         """The whole answer, once it is there."""
-        piece = self.socket.recv(262_144)
+        piece = self.socket.recv(ANSWER_BYTES)
         if not piece:
             raise RuntimeError("the service hung up")
         self._answer += piece
@@ -112,10 +110,13 @@ class Generator:
     def __init__(self, port: int, requests: Iterator[bytes], connections: int, pids: Sequence[int] = ()) -> None:
         self._requests = requests
         self._pids = pids
-        self._connections = [Connection(port) for _ in range(connections)]
-        self._idle = list(self._connections)
-        self._busy: set[Connection] = set()
-        self._sending: set[Connection] = set()
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        for _ in range(connections):
+            connection = Connection(port)
+            self._connections[connection.number] = connection
+            self._epoll.register(connection.number, select.EPOLLIN)
+        self._idle = list(self._connections.values())
         self._answers: list[float] = []
         self._latencies: list[float] = []
 
@@ -134,7 +135,8 @@ class Generator:
                 self._drain()
         finally:
             gc.unfreeze()
-            for connection in self._connections:
+            self._epoll.close()
+            for connection in self._connections.values():
                 connection.socket.close()
         took = ended - began
         latencies = [self._latencies[i] for i in range(first, len(self._answers)) if self._answers[i] <= ended]
@@ -160,21 +162,24 @@ class Generator:
 
     def _drain(self) -> None:
         end = time.perf_counter() + DRAIN_S
-        while self._busy and time.perf_counter() < end:
+        while len(self._idle) < len(self._connections) and time.perf_counter() < end:
             self._turn(0.1)
 
     def _begin(self, request: bytes, since: float) -> None:
         connection = self._idle.pop()
-        self._busy.add(connection)
         if not connection.send(request, since):
-            self._sending.add(connection)
+            self._epoll.modify(connection.number, select.EPOLLIN | select.EPOLLOUT)
 
     def _turn(self, wait_s: float) -> None:
-        readable, writable, _ = select.select(self._busy, self._sending, (), wait_s)
-        for connection in writable:
-            if connection.send_more():
-                self._sending.discard(connection)
-        for connection in readable:
+        if self._idle:  # a request is due then: epoll waits for whole milliseconds only
+            select.select((self._epoll,), (), (), wait_s)
+            wait_s = 0.0
+        for number, event in self._epoll.poll(wait_s):
+            connection = self._connections[number]
+            if event & select.EPOLLOUT and connection.send_more():
+                self._epoll.modify(number, select.EPOLLIN)
+            if not event & ~select.EPOLLOUT:
+                continue
             answer = connection.receive()
             if answer is None:
                 continue
@@ -183,7 +188,6 @@ class Generator:
                 raise RuntimeError(answer.decode(errors="replace"))
             self._answers.append(now)
             self._latencies.append(now - connection.since)
-            self._busy.discard(connection)
             self._idle.append(connection)
 
 
