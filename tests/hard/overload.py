@@ -66,7 +66,7 @@ class Crowd:
 
 async def run(scale: Scale, report: Report) -> None:
     """Overload, and compare with before."""
-    seconds, size, queue_mb = scale.of((1, 16, 16), (60, 120, 64))
+    seconds, size, queue_mb = scale.of((4, 16, 16), (60, 120, 64))
     with started("ingest_svc", TRACEHUB_QUEUE_MB=str(queue_mb)) as services:
         port, pid = services.ingest_port, services.processes["ingest_svc"].pid
         crowd = Crowd(port)
