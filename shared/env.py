@@ -53,6 +53,7 @@ Utf8 = Annotated[str, Meta(pattern="^[^\ud800-\udfff]*$", description="text that
 VERSION: Final = importlib.metadata.version("tracehub-server")
 PROGRAM: Final = "tracehub"  # by what name errors of what is no service begin
 BAD_SETTING: Final = 2  # exit code
+SHOWN: Final = 200  # characters of a bad value
 VOLATILE: Final = ("/tmp", "/var/tmp", "/dev/shm")
 
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -211,7 +212,8 @@ def _convert(name: str, text: str, type: Any) -> Any:
         given = text if kind is str else kind(text) if _NUMBER.fullmatch(text) else None
         return msgspec.convert(given, type)
     except (msgspec.ValidationError, ValueError):
-        raise SettingError(f"{name}={text!r}: expected {type.__metadata__[-1].description}") from None
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        raise SettingError(f"{name}={shown!r}: expected {type.__metadata__[-1].description}") from None
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str | None:

@@ -137,6 +137,13 @@ def test_a_bad_value_is_one_line(variable: str, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_long_bad_value_is_cut() -> None:
+    """The line stays one that can be read."""
+    with pytest.raises(SettingError, match=r"^TRACEHUB_PORT='9{200}\.\.\.': expected a port") as caught:
+        read_settings({"TRACEHUB_PORT": "9" * 5_000}, {})
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("field", "most"),
     [(field.name, most) for field in msgspec.structs.fields(Settings) if (most := field.type.__metadata__[0].le)],
