@@ -86,7 +86,7 @@ class GroupCommit:
             if call and call.operation in DELETING and coming and self._turn_over(call, coming):
                 continue
             if coming:
-                self._answer(len(coming.batches), self._write, coming)
+                self._answer(len(coming.entries.sizes), self._write, coming)
             if call:
                 self._answer(0, self._call, call)
 
@@ -120,16 +120,16 @@ class GroupCommit:
 
     def _coming(self) -> "_Coming | None":
         """The batches that come next, up to a group."""
-        batches: list[Columns] = []
+        batches: list[Batch] = []
         drops: dict[str, int] = {}
         entries = 0
         while self._batches and entries < GROUP_ENTRIES:
             batch = self._batches.popleft()
             entries += _size(batch)
-            batches.append(self._received.columns(batch))
+            batches.append(batch)
             if batch.sender is not None:
                 drops[batch.sender] = max(batch.dropped, drops.get(batch.sender, 0))
-        return _Coming(batches, drops, entries) if batches else None
+        return _Coming(self._received.columns(batches), drops) if batches else None
 
     def _answer(self, batches: int, do: Callable[[T], Written | Done], asked: T) -> None:
         """Do what was asked and tell what came of it; so many `batches`, or a call, fail where that fails."""
@@ -146,7 +146,7 @@ class GroupCommit:
 
     def _write(self, coming: "_Coming") -> Written:
         started = time.perf_counter()
-        counts = self._keeper.write(lambda writer: writer.store(coming.batches, _now_ms(), coming.drops))
+        counts = self._keeper.write(lambda writer: writer.store(coming.entries, _now_ms(), coming.drops))
         self._unfolded += sum(counts)
         return Written(counts, time.perf_counter() - started)
 
@@ -165,11 +165,11 @@ class GroupCommit:
         """
         started = time.perf_counter()
         *bound, least = (int(argument or 0) for argument in call.arguments)
-        limit = max(least, min(LEAVING * coming.entries, MOST_LEAVING))
+        limit = max(least, min(LEAVING * coming.entries.size, MOST_LEAVING))
         leaving = DELETING[call.operation]
         try:
             came, went, deleting_s = self._keeper.write(
-                lambda writer: writer.turn_over(coming.batches, _now_ms(), coming.drops, leaving(writer, *bound, limit))
+                lambda writer: writer.turn_over(coming.entries, _now_ms(), coming.drops, leaving(writer, *bound, limit))
             )
         except TraceHubError:
             return False
@@ -198,11 +198,10 @@ class GroupCommit:
 
 
 class _Coming(NamedTuple):
-    """Batches for one transaction, what their senders dropped, and how many entries they have."""
+    """Entries for one transaction, and what their senders dropped."""
 
-    batches: list[Columns]
+    entries: Columns
     drops: dict[str, int]
-    entries: int
 
 
 def _size(batch: Batch) -> int:

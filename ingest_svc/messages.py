@@ -6,6 +6,7 @@ says how it stands with the file: `Standing`. A message is msgpack behind its le
 
 import itertools
 import struct
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -78,12 +79,21 @@ class Received:
     def __init__(self) -> None:
         self._traits: list[Traits] = []
 
-    def columns(self, batch: Batch) -> Columns:
-        """The entries of the next batch."""
-        if batch.new_traits:
-            self._traits[batch.first_new :] = batch.new_traits
-        traits = list(map(self._traits.__getitem__, batch.traits))
-        return Columns(batch.correlation_ids, batch.instants, batch.suffixes, traits, batch.data, batch.lines)
+    def columns(self, batches: Iterable[Batch]) -> Columns:
+        """The entries of the next batches, one behind the other."""
+        entries = Columns([], [], [], [], [], [], [])
+        for batch in batches:
+            if batch.new_traits:
+                self._traits[batch.first_new :] = batch.new_traits
+            if batch.lines:
+                entries.lines.extend((entries.size + place, line) for place, line in batch.lines)
+            entries.correlation_ids.extend(batch.correlation_ids)
+            entries.instants.extend(batch.instants)
+            entries.suffixes.extend(batch.suffixes)
+            entries.traits.extend(map(self._traits.__getitem__, batch.traits))
+            entries.data.extend(batch.data)
+            entries.sizes.append(len(batch.suffixes))
+        return entries
 
 
 class Call(msgspec.Struct, array_like=True, tag="call", gc=False):

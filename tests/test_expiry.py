@@ -11,9 +11,10 @@ import pytest
 from test_writer import HOUR_MS, NOW_MS, checkpoint, no_commit_of, rows
 
 from shared.storage import chains, eras
-from shared.storage.columns import Columns, columns
+from shared.storage.columns import columns
 from shared.storage.expiry import SHORT
 from shared.storage.writer import Writer
+from shared.wire import Entry
 
 SECOND_MS = 1_000
 
@@ -244,12 +245,12 @@ def test_turning_over_is_to_expire_and_to_store(tmp_path: Path, monkeypatch: pyt
         closing(Writer(tmp_path / "two.db", HOUR_MS, synced=False)) as two,
     ):
         for turn in range(60):
-            batches = [_some(random, turn) for _ in range(random.randrange(4))]
+            entries = columns(*(_some(random, turn) for _ in range(random.randrange(4))))
             horizon, limit = random.randrange(turn * 10 + 1), random.randrange(30)
             now_ms = NOW_MS + turn * SECOND_MS
-            came, went, _ = one.turn_over(batches, now_ms, {"sender": turn}, one.due(horizon, limit))
+            came, went, _ = one.turn_over(entries, now_ms, {"sender": turn}, one.due(horizon, limit))
             assert went == two.expire(horizon, limit)
-            assert came == two.store(batches, now_ms, {"sender": turn})
+            assert came == two.store(entries, now_ms, {"sender": turn})
             assert (one.oldest, one.newest) == (two.oldest, two.newest)
     for query in (
         "SELECT * FROM traces ORDER BY id",
@@ -271,7 +272,7 @@ def test_keys_that_a_duplicate_took_back_are_written_again(tmp_path: Path, monke
     with closing(Writer(tmp_path / "tracehub.db", HOUR_MS, synced=False)) as writer:
         writer.write([[checkpoint(1, correlation_id="goes"), checkpoint(2, correlation_id="stays")]], NOW_MS)
         again = [checkpoint(2, correlation_id="stays"), checkpoint(3, correlation_id="comes")]
-        came, went, _ = writer.turn_over([columns(again)], NOW_MS, {}, writer.due(2, 1))
+        came, went, _ = writer.turn_over(columns(again), NOW_MS, {}, writer.due(2, 1))
         assert (came, went) == ([1], 1)
         for number in range(4, 12):
             writer.write([[checkpoint(number)]], NOW_MS)
@@ -279,7 +280,7 @@ def test_keys_that_a_duplicate_took_back_are_written_again(tmp_path: Path, monke
         assert writer.write([again], NOW_MS) == [0]
 
 
-def _some(random: Random, turn: int) -> Columns:
+def _some(random: Random, turn: int) -> list[Entry]:
     """Entries of old chains and new ones, some of which came before, perhaps long ago."""
     numbers = [random.randrange(max(0, turn - 8) * 10, turn * 10 + 10) for _ in range(random.randrange(12))]
-    return columns([checkpoint(number, correlation_id=f"{number // random.choice((1, 4))}") for number in numbers])
+    return [checkpoint(number, correlation_id=f"{number // random.choice((1, 4))}") for number in numbers]

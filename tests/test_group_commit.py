@@ -326,7 +326,7 @@ def test_long_traits_are_not_many() -> None:
     batches, received = Batches(), Received()
     for number in range(10):
         entries = [checkpoint(number, hostname=f"{number}" * messages.TRAITS_CHARACTERS)]
-        assert received.columns(sent(batches, entries)) == columns(entries)
+        assert received.columns([sent(batches, entries)]) == columns(entries)
     assert len(batches._numbers) == len(received._traits) == 1
 
 
@@ -340,4 +340,4 @@ def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
             broken = [checkpoint(0, endpoint=f"/broken/{turn}", suffix="\ud800")]
             with pytest.raises(UnicodeEncodeError):
                 batches.framed(columns([*entries, *broken]))
-        assert received.columns(sent(batches, entries)) == columns(entries)
+        assert received.columns([sent(batches, entries)]) == columns(entries)

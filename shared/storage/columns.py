@@ -1,7 +1,7 @@
 """Entries as the writer takes them: column by column, and what repeats from entry to entry as one value."""
 
 from collections.abc import Container, Iterable, Sequence
-from itertools import accumulate, chain, compress, repeat
+from itertools import accumulate, chain, compress, pairwise, repeat
 from typing import NamedTuple
 
 from shared.failure import may_report_error, reports_error
@@ -11,7 +11,7 @@ from shared.wire import Entry
 
 
 class Columns(NamedTuple):
-    """Entries in their order. A raw line, which few have, stands with the place of its entry."""
+    """Entries in their order, and the sizes of the batches they came in. A raw line stands with its entry's place."""
 
     correlation_ids: list[str]
     instants: list[int]
@@ -19,6 +19,7 @@ class Columns(NamedTuple):
     traits: list[Traits]
     data: list[str]
     lines: list[tuple[int, str]]
+    sizes: list[int]
 
     @property
     def size(self) -> int:
@@ -36,11 +37,13 @@ class Columns(NamedTuple):
             list(compress(self.traits, stays)),
             list(compress(self.data, stays)),
             [(moved[place], line) for place, line in self.lines if stays[place]],
+            [sum(stays[start:stop]) for start, stop in pairwise(accumulate(self.sizes, initial=0))],
         )
 
 
-def columns(entries: Sequence[Entry]) -> Columns:
-    """Entries, column by column."""
+def columns(*batches: Sequence[Entry]) -> Columns:
+    """The entries of batches, column by column."""
+    entries = batches[0] if len(batches) == 1 else list(chain.from_iterable(batches))
     data = [entry.data for entry in entries]
     failed: Iterable[str] = repeat("")
     if may_report_error("\n".join(data)):
@@ -55,19 +58,5 @@ def columns(entries: Sequence[Entry]) -> Columns:
         ],
         data,
         [(place, entry.raw_line) for place, entry in enumerate(entries) if entry.raw_line is not None],
-    )
-
-
-def joined(batches: Sequence[Columns]) -> Columns:
-    """Batches, one behind the other."""
-    if len(batches) == 1:
-        return batches[0]
-    starts = accumulate((batch.size for batch in batches), initial=0)
-    return Columns(
-        list(chain.from_iterable(batch.correlation_ids for batch in batches)),
-        list(chain.from_iterable(batch.instants for batch in batches)),
-        list(chain.from_iterable(batch.suffixes for batch in batches)),
-        list(chain.from_iterable(batch.traits for batch in batches)),
-        list(chain.from_iterable(batch.data for batch in batches)),
-        [(start + place, line) for start, batch in zip(starts, batches, strict=False) for place, line in batch.lines],
+        list(map(len, batches)),
     )

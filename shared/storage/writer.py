@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from shared.errors import DiskFull
 from shared.storage import expiry, queries
 from shared.storage.chains import Chains
-from shared.storage.columns import Columns, columns, joined
+from shared.storage.columns import Columns, columns
 from shared.storage.eras import Eras
 from shared.storage.expiry import Leaving
 from shared.storage.insertion import staged
@@ -93,23 +93,23 @@ class Writer:
 
     def write(self, batches: Sequence[Sequence[Entry]], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
         """As `store`, for entries as they are."""
-        return self.store([columns(batch) for batch in batches], now_ms, drops)
+        return self.store(columns(*batches), now_ms, drops)
 
-    def store(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
-        """Store all batches in one synced transaction; returns how many entries of each were new.
+    def store(self, entries: Columns, now_ms: int, drops: Mapping[str, int] = NO_DROPS) -> list[int]:
+        """Store the entries in one synced transaction; returns how many of each batch were new.
 
         A duplicate has its (correlation_id, timestamp, suffix) in the file already, or earlier in the same call.
         `drops` is what senders report for the ledger: sender -> entries dropped since its start.
         """
-        return self._store(batches, now_ms, drops, Leaving(range(0)))
+        return self._store(entries, now_ms, drops, Leaving(range(0)))
 
-    def turn_over(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int], leaving: range) -> Turnover:
+    def turn_over(self, entries: Columns, now_ms: int, drops: Mapping[str, int], leaving: range) -> Turnover:
         """Delete the entries `leaving`, as `due` and `excess` give them, and `store`, in one transaction.
 
         What comes takes the pages of what goes, which are written once. On a full disk it fails; `expire` makes room.
         """
         going = Leaving(leaving)
-        counts = self._store(batches, now_ms, drops, going)
+        counts = self._store(entries, now_ms, drops, going)
         return Turnover(counts, len(going.ids), going.seconds)
 
     def expire(self, horizon: int, limit: int) -> int:
@@ -185,15 +185,12 @@ class Writer:
         with translated(self.path):
             return expiry.give_back(self._db, spare_part, limit)
 
-    def _store(self, batches: Sequence[Columns], now_ms: int, drops: Mapping[str, int], leaving: Leaving) -> list[int]:
+    def _store(self, entries: Columns, now_ms: int, drops: Mapping[str, int], leaving: Leaving) -> list[int]:
         self._reserve.take()
-        whole = joined(batches)
-        duplicates = self._insert_unless_duplicates(whole, drops, now_ms, leaving)
-        if not duplicates:
-            return [batch.size for batch in batches]
-        self._insert_unless_duplicates(whole.without(duplicates), drops, now_ms, leaving)
-        places = iter(range(whole.size))
-        return [sum(next(places) not in duplicates for _ in range(batch.size)) for batch in batches]
+        if duplicates := self._insert_unless_duplicates(entries, drops, now_ms, leaving):
+            entries = entries.without(duplicates)
+            self._insert_unless_duplicates(entries, drops, now_ms, leaving)
+        return entries.sizes
 
     def _insert_unless_duplicates(
         self, entries: Columns, drops: Mapping[str, int], now_ms: int, leaving: Leaving

@@ -28,9 +28,9 @@ MUTANTS = (
         "acknowledge before the commit",
         "crash",
         "ingest_svc/group_commit.py",
-        "counts = self._keeper.write(lambda writer: writer.store(coming.batches, _now_ms(), coming.drops))",
-        "counts = [batch.size for batch in coming.batches]\n"
-        "        write = lambda writer: writer.store(coming.batches, _now_ms(), coming.drops)\n"
+        "counts = self._keeper.write(lambda writer: writer.store(coming.entries, _now_ms(), coming.drops))",
+        "counts = coming.entries.sizes\n"
+        "        write = lambda writer: writer.store(coming.entries, _now_ms(), coming.drops)\n"
         "        __import__('threading').Timer(0.02, self._keeper.write, [write]).start()",
     ),
     Mutant("commit without a sync", "power_loss", "shared/storage/sqlite.py", "'FULL' if synced else 'OFF'", "'OFF'"),
