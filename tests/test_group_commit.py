@@ -330,6 +330,15 @@ def test_long_traits_are_not_many() -> None:
     assert len(batches._numbers) == len(received._traits) == 1
 
 
+def test_batches_that_come_together_are_one_behind_the_other() -> None:
+    """Each raw line stays with its entry, and of each batch is known how large it is."""
+    batches = Batches()
+    some = [[checkpoint(1), checkpoint(2, raw_line="two")], [], [checkpoint(3, raw_line="three"), checkpoint(4)]]
+    together = Received().columns([sent(batches, entries) for entries in some])
+    assert together == columns(*some)
+    assert (together.lines, together.sizes) == ([(1, "two"), (2, "three")], [2, 0, 2])
+
+
 def test_places_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives is what was sent, also behind a batch that could not be sent and when numbers begin anew."""
     monkeypatch.setattr(messages, "MAX_TRAITS", 20)
