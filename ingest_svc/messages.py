@@ -13,7 +13,7 @@ import msgspec
 
 from shared import errors
 from shared.storage.columns import Columns
-from shared.storage.sites import Traits
+from shared.storage.sites import Traits, characters
 
 MAX_TRAITS: Final = 65_536  # that have a number at a time, and
 TRAITS_CHARACTERS: Final = 4 * 2**20  # what they may have
@@ -69,7 +69,7 @@ class Batches:
             )
         )  # fmt: skip
         numbers.update(fresh)
-        self._characters += sum(map(len, fresh))
+        self._characters += sum(map(characters, fresh))
         return message
 
 

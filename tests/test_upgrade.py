@@ -85,16 +85,6 @@ def test_every_field_comes_along(path: Path) -> None:
         assert (writer.oldest, writer.newest) == (1, 4)
 
 
-@pytest.mark.parametrize("field", ["source_id", "direction", "operation", "endpoint", "hostname"])
-def test_a_nul_is_shown_as_what_stands_for_it(path: Path, field: str) -> None:
-    """No field has one today, and the others keep what they have."""
-    earlier_file(path, [old(1, **{field: "a\0b"})])
-    upgrade(path, DAYS_MS)
-    names = "source_id, direction, operation, endpoint, hostname"
-    was = {name: old(1)[COLUMNS.split(", ").index(name)] for name in names.split(", ")}
-    assert rows(path, f"SELECT {names} FROM traces") == [tuple({**was, field: "a\ufffdb"}.values())]
-
-
 def test_errors_are_counted(path: Path) -> None:
     """Entries of the old file that report an error are counted in the summaries of their chains."""
     failures = [old(1, data='{"error": "timeout"}'), old(51, data='{"status": 503}'), old(2, data='{"error": null}')]

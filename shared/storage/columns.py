@@ -45,16 +45,16 @@ def columns(*batches: Sequence[Entry]) -> Columns:
     """The entries of batches, column by column."""
     entries = batches[0] if len(batches) == 1 else list(chain.from_iterable(batches))
     data = [entry.data for entry in entries]
-    failed: Iterable[str] = repeat("")
+    failed: Iterable[bool] = repeat(False)
     if may_report_error("\n".join(data)):
-        failed = ["1" if reports_error(text) else "" for text in data]
+        failed = map(reports_error, data)
     return Columns(
         [entry.correlation_id for entry in entries],
         instants([entry.timestamp for entry in entries]),
         [entry.suffix for entry in entries],
         [
-            f"{each.source_id}\0{each.direction}\0{each.operation}\0{each.endpoint}\0{each.hostname}\0{has_failed}"
-            for each, has_failed in zip(entries, failed, strict=False)
+            (entry.source_id, entry.direction, entry.operation, entry.endpoint, entry.hostname, has_failed)
+            for entry, has_failed in zip(entries, failed, strict=False)
         ],
         data,
         [(place, entry.raw_line) for place, entry in enumerate(entries) if entry.raw_line is not None],

@@ -9,15 +9,13 @@ from shared.storage.sound import number
 MAX_KNOWN: Final = 65_536  # sites in memory; past it they are stored anew, which costs room and is right all the same
 CHARACTERS: Final = 4 * 2**20  # that they may have
 
-Traits = str
-"""source_id, direction, operation, endpoint, hostname, and "1" where `data` reports an error. Between them stands NUL,
-which none of them has. As a key one text is hashed and compared at once."""
+Traits = tuple[str, str, str, str, str, bool]  # source_id, direction, operation, endpoint, hostname, failed
 
 
-def fields(traits: Traits) -> tuple[str, str, str, str, str, bool]:
-    """source_id, direction, operation, endpoint, hostname, failed."""
-    source_id, direction, operation, endpoint, hostname, failed = traits.split("\0")
-    return source_id, direction, operation, endpoint, hostname, bool(failed)
+def characters(traits: Traits) -> int:
+    """How long its texts are."""
+    source_id, direction, operation, endpoint, hostname, _ = traits
+    return len(source_id) + len(direction) + len(operation) + len(endpoint) + len(hostname)
 
 
 class Site:
@@ -26,11 +24,10 @@ class Site:
     __slots__ = ("failed", "id", "source_id", "weight")  # read for each entry, which takes half as long as of a tuple
 
     def __init__(self, id: int, traits: Traits) -> None:
-        source_id, direction, operation, endpoint, _, failed = fields(traits)
         self.id = id
-        self.weight = weight(source_id, direction, operation, endpoint)
-        self.source_id = source_id
-        self.failed = failed
+        self.weight = weight(*traits[:4])
+        self.source_id = traits[0]
+        self.failed = traits[5]
 
 
 class Sites:
@@ -56,7 +53,7 @@ class Sites:
         if len(self.known) >= MAX_KNOWN or self._characters > CHARACTERS:
             self.forget()
         self.known[traits] = site
-        self._characters += len(traits)
+        self._characters += characters(traits)
         self._fresh[site.id] = traits
         self.next_id += 1
         return site
@@ -68,7 +65,7 @@ class Sites:
 
     def save(self) -> None:
         """Write the sites that were opened."""
-        rows = [(id, *fields(traits)) for id, traits in self._fresh.items()]
+        rows = [(id, *traits) for id, traits in self._fresh.items()]
         self._db.executemany("INSERT INTO site VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         self._fresh.clear()
 

@@ -110,22 +110,17 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     _, source_id, correlation_id, timestamp, suffix, direction, operation, endpoint, data, hostname, raw_line, _ = row
     told = _number(timestamp, 0, sys.float_info.max)
     return Entry(
-        source_id=_carried(source_id),
+        source_id=str(source_id),
         correlation_id=str(correlation_id),
         timestamp=told,
         suffix=str(suffix) if told == timestamp else f"{suffix} {timestamp}",  # or it might be the same as another one
-        direction=_carried(direction),  # type: ignore[arg-type]  # nothing of an old file is left behind
-        operation=_carried(operation),
-        endpoint=_carried(endpoint),
+        direction=str(direction),  # type: ignore[arg-type]  # nothing of an old file is left behind
+        operation=str(operation),
+        endpoint=str(endpoint),
         data="" if data is None else _readable(data if isinstance(data, str) else str(data)),
-        hostname="unknown" if hostname is None else _carried(hostname),
+        hostname="unknown" if hostname is None else str(hostname),
         raw_line=None if raw_line is None else str(raw_line),
     )
-
-
-def _carried(value: object) -> str:
-    """What stands in a column, as the text of a field, which has no NUL today."""
-    return str(value).replace("\0", "\ufffd")
 
 
 def _number(value: object, least: float, most: float) -> float:
