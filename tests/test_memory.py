@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,9 +15,10 @@ from aiohttp import StreamReader, web
 from conftest import Client, entry, until
 from test_connection import answers
 from test_portions import LINES, post
+from test_writer import checkpoint
 
 from ingest_svc.handlers import DESK
-from shared.storage.columns import Columns
+from shared.storage.columns import Columns, columns
 
 RECENT = b"GET /recent?limit=1000 HTTP/1.1\r\n%b\r\n" % LINES
 LONG = post(500)  # nothing for the fast path
@@ -82,3 +84,15 @@ async def test_requests_behind_one_whose_sender_leaves(ingest: Client, held: Hel
         await until(lambda: Columns in held())
     os.kill(writer_of(ingest), signal.SIGCONT)
     await until(lambda: not held())
+
+
+def test_a_wide_character_makes_nothing_else_wide() -> None:
+    """Entries laid out in columns share their texts: one character of four bytes does not quadruple the fields beside."""
+    entries = [checkpoint(number, operation="😀", hostname=f"{number}" + "h" * 10_000) for number in range(100)]
+    tracemalloc.start()
+    try:
+        columns(entries)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
