@@ -87,7 +87,7 @@ async def test_requests_behind_one_whose_sender_leaves(ingest: Client, held: Hel
 
 
 def test_a_wide_character_makes_nothing_else_wide() -> None:
-    """Entries laid out in columns share their texts: one character of four bytes does not quadruple the fields beside."""
+    """Entries laid out in columns share their texts: one character of four bytes widens no field beside it."""
     entries = [checkpoint(number, operation="😀", hostname=f"{number}" + "h" * 10_000) for number in range(100)]
     tracemalloc.start()
     try:
