@@ -129,9 +129,8 @@ async def test_a_pause_of_a_tail_that_is_fast(page: Any, hub: Services) -> None:
     assert await length(page) == 602
 
 
-async def test_a_pause_while_the_tail_is_read(page: Any, hub: Services) -> None:
-    """Held before what is stored was there, the tail begins no stream: what comes is shown when it goes on."""
-    send(hub, [entry(source_id="sooner", endpoint="/stored")])
+async def held_before_it_is_read(page: Any, hub: Services) -> asyncio.Event:
+    """The tail, paused while what it begins with is on its way; the event lets that come."""
     go = asyncio.Event()
 
     async def late(route: Any) -> None:
@@ -142,6 +141,13 @@ async def test_a_pause_while_the_tail_is_read(page: Any, hub: Services) -> None:
     await page.goto(f"{hub.query_url}/#/tail")
     await page.wait_for_selector(".tail-view")
     await page.keyboard.press("p")
+    return go
+
+
+async def test_a_pause_while_the_tail_is_read(page: Any, hub: Services) -> None:
+    """Held before what is stored was there, the tail begins no stream: what comes is shown when it goes on."""
+    send(hub, [entry(source_id="sooner", endpoint="/stored")])
+    go = await held_before_it_is_read(page, hub)
     go.set()
     await page.wait_for_selector(".tail .row:has-text('/stored')")
     send(hub, [entry(source_id="sooner", endpoint="/while-held")])
@@ -154,18 +160,9 @@ async def test_a_pause_while_the_tail_is_read(page: Any, hub: Services) -> None:
 async def test_a_pause_that_ends_while_the_tail_is_read(page: Any, hub: Services, key: str) -> None:
     """The stream goes on behind what was read, and not from the first entry that there is."""
     send(hub, [entry(source_id="ends", endpoint="/stored")])
-    go = asyncio.Event()
     streams: list[str] = []
     page.on("request", lambda request: streams.append(request.url) if "/stream?" in request.url else None)
-
-    async def late(route: Any) -> None:
-        await go.wait()
-        await route.continue_()
-
-    await page.route("**/recent?*", late)
-    await page.goto(f"{hub.query_url}/#/tail")
-    await page.wait_for_selector(".tail-view")
-    await page.keyboard.press("p")
+    go = await held_before_it_is_read(page, hub)
     async with page.expect_response("**/stats"):  # the status bar's: whatever the keys asked for has its answer
         await page.keyboard.press(key)
     go.set()
