@@ -60,7 +60,7 @@ types: setup ## check types
 	@$(BIN)/python -m mypy
 	@cd client && ../$(BIN)/python -m mypy
 
-bench: $(BENCH_STAMP) ## measure everything, about fifteen minutes; bench/README.md then has the figures
+bench: $(BENCH_STAMP) ## measure everything, about twelve minutes; bench/README.md then has the figures
 	@$(BIN)/python bench/run.py
 
 bench-quick: $(BENCH_STAMP) ## measure the most important, about a minute
@@ -69,7 +69,7 @@ bench-quick: $(BENCH_STAMP) ## measure the most important, about a minute
 profile: $(BENCH_STAMP) ## say where the time of each path goes, in bench/profiles/, about a minute
 	@$(BIN)/python bench/profiling.py
 
-bench-growth: $(BENCH_STAMP) ## measure growth to 30 million entries, about ten minutes and 6 GB of disk
+bench-growth: $(BENCH_STAMP) ## measure growth to 30 million entries, about five minutes and 6 GB of disk
 	@$(BIN)/python bench/run.py --growth
 
 clean: ## remove .venv and everything made; var/, with the traces, stays

@@ -35,16 +35,16 @@ class Section(NamedTuple):
 
 
 FULL = [
-    Section("ingest", 200, ["ingest.py", "--seconds", "2.5"]),
-    Section("steady", 140, ["steady.py", "--rounds", "5", "--retention-s", "3"]),
-    Section("growth", 160, ["growth.py", "--keep", str(GROWN)]),
-    Section("reads", 90, ["reads.py", str(GROWN / "tracehub.db")]),
-    Section("reads-small", 20, ["reads.py", str(GROWN / "small.db"), "--cases", "recent,stats"]),
-    Section("reads-earlier", 15, ["peers/earlier_reads.py"]),
-    Section("live", 150, ["live.py", "--rounds", "3", "--seconds", "3"]),
+    Section("ingest", 215, ["ingest.py", "--seconds", "2"]),
+    Section("steady", 100, ["steady.py", "--rounds", "4", "--retention-s", "2.5"]),
+    Section("growth", 120, ["growth.py", "--keep", str(GROWN)]),
+    Section("reads", 40, ["reads.py", str(GROWN / "tracehub.db")]),
+    Section("reads-small", 8, ["reads.py", str(GROWN / "small.db"), "--cases", "recent,stats"]),
+    Section("reads-earlier", 6, ["peers/earlier_reads.py"]),
+    Section("live", 130, ["live.py", "--rounds", "3", "--seconds", "3"]),
     Section("page", 90, ["page.py", "--minutes", "0.5"]),
-    Section("page-live", 25, ["page_live.py", "--rounds", "2"]),
-    Section("client", 40, ["client_cost.py", "--json", "--rounds", "7", "--seconds", "5"]),
+    Section("page-live", 15, ["page_live.py", "--rounds", "2"]),
+    Section("client", 20, ["client_cost.py", "--json", "--rounds", "5", "--seconds", "3"]),
 ]
 QUICK = [
     Section(
@@ -55,7 +55,7 @@ QUICK = [
     Section("growth", 20, ["growth.py", "--entries", "300000", "--rounds", "1", "--seconds", "1"]),
     Section("live", 10, ["live.py", "--seconds", "3", "--cases", "all-100"]),
 ]
-GROWTH = [Section("growth", 600, ["growth.py", "--entries", "30000000"])]
+GROWTH = [Section("growth", 300, ["growth.py", "--entries", "30000000"])]
 
 
 class Run:
