@@ -37,7 +37,7 @@ from verdicts import (
 TWO_CORES = "what talks, what writes and the load share two cores, and 16 connections make small commits"
 STORING = (
     f"{TWO_CORES}: storing doubles what a request costs, and if no core ever waited it would be about half "
-    "(bench/decisions.md, How far it could go)"
+    "(bench/limits.md)"
 )
 
 
@@ -77,7 +77,7 @@ GOALS = [
         "one connection, batch 1: a third of the disk's syncs",
         at_least(single, 1 / 3),
         "three processes wake one another, which takes longer than two syncs before anything is stored, unless a sync "
-        "takes its time (bench/decisions.md, How far it could go)",
+        "takes its time (bench/limits.md)",
     ),
     Goal(
         "Growth: at 10 M entries 80 % of the rate at 100,000",
