@@ -1,7 +1,6 @@
 """`<database>.pid`: which process supervises the services of a database, held by a lock that ends with it."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ from typing import Final
 
 from shared.errors import BadFile, Taken, Unavailable
 from shared.storage.claim import holder
+from shared.storage.locks import is_free, locked
 from shared.storage.sqlite import identity, open_beside, refusal
 
 STOP_S: Final = 40.0  # for both services to end; supervisord makes them after 20
@@ -36,7 +36,7 @@ class Supervision:
             file = open_beside(self._path)
         except OSError as error:
             raise BadFile(f"cannot write {self._path}: {refusal(error, self._path)}") from None
-        if not _locked(file):
+        if not locked(file):
             pid = _written(file) or "unknown"
             os.close(file)
             raise Taken(f"{self._database} has a server already (pid {pid}): tracehub stop ends it")
@@ -86,7 +86,7 @@ def stop(database: Path) -> int:
     try:
         pid = 0
         until = time.monotonic() + STOP_S
-        while not _locked(file):
+        while not is_free(file):
             if not pid and (pid := _written(file)):
                 with contextlib.suppress(ProcessLookupError):  # it has just ended, and its lock with it
                     os.kill(pid, signal.SIGTERM)
@@ -109,14 +109,6 @@ def _no_server(database: Path) -> Unavailable:
         alone = f"an ingest service (pid {writing.pid}) runs by itself, and perhaps a query service"
         told = f"{told}: {alone}; tracehub status shows the pids to end"
     return Unavailable(told)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _write(file: int, pid: str) -> None:

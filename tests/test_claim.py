@@ -11,7 +11,7 @@ from patience import PATIENCE_S
 
 from shared.env import Settings
 from shared.errors import Unavailable
-from shared.storage import claim as claims
+from shared.storage import locks
 from shared.storage.claim import Claim
 
 
@@ -46,12 +46,12 @@ def test_a_lock_that_was_deleted_is_held_no_more(tmp_path: Path) -> None:
 
 def test_who_only_looks_keeps_nobody_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks who holds the lock has it for a moment, which is long on a busy machine."""
-    monkeypatch.setattr(claims, "LOOKS", int(PATIENCE_S / claims.TRY_S))
+    monkeypatch.setattr(locks, "LOOKS", int(PATIENCE_S / locks.TRY_S))
     lock = tmp_path / "tracehub.db.lock"
     lock.touch()
     with lock.open("rb") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        threading.Timer(4 * claims.TRIES * claims.TRY_S, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        threading.Timer(4 * locks.TRIES * locks.TRY_S, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
         claim = Claim(tmp_path / "tracehub.db", os.getpid())
         claim.take()
     assert claim.is_held()

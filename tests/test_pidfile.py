@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 
 from shared.errors import BadFile, Taken, Unavailable
 from shared.pidfile import Supervision, pid_path, stop, supervising
+from shared.storage import locks
 from shared.storage.claim import Claim
 
 SUPERVISOR = """
@@ -112,3 +114,29 @@ def test_a_server_that_ends_by_itself_meanwhile_is_no_fault(tmp_path: Path) -> N
         release.start()
         assert stop(tmp_path / "tracehub.db") == ended.pid
         release.join()
+
+
+def test_who_only_looks_keeps_nobody_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is to stop a server: the next one starts all the same."""
+    monkeypatch.setattr(locks, "LOOKS", int(PATIENCE_S / locks.TRY_S))
+    path = tmp_path / "tracehub.db"
+    with pid_path(path).open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(4 * locks.TRIES * locks.TRY_S, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with supervising(path), pytest.raises(Taken):
+            Supervision(path).take()
+
+
+def test_two_that_stop_take_neither_for_the_server(tmp_path: Path) -> None:
+    """Where a server was killed its pid stands there still, and may be another program's by now."""
+    path = tmp_path / "tracehub.db"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as another:
+        try:
+            pid_path(path).write_text(f"{another.pid}\n")
+            with pid_path(path).open() as other:
+                fcntl.flock(other, fcntl.LOCK_SH)
+                with pytest.raises(Unavailable, match=r"no server of .* runs"):
+                    stop(path)
+            assert another.poll() is None
+        finally:
+            another.kill()

@@ -1,18 +1,14 @@
 """The lock that makes an ingest service the only writer of its database file."""
 
-import fcntl
 import os
-import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from shared.errors import BadFile, Unavailable
+from shared.storage.locks import is_free, locked
 from shared.storage.reserve import NO_ROOM
 from shared.storage.sqlite import directory_instead, identity, open_beside, refusal
 
-TRIES: Final = 5  # at a lock that another ingest process has
-LOOKS: Final = 1_000  # at one that only those have who ask for its holder: for a moment, long on a busy machine
-TRY_S: Final = 0.01
 PID_BYTES: Final = 20
 TOLD_BYTES: Final = 1_000  # what is in the way of writing may take so many, in a file that never changes its length
 
@@ -53,7 +49,7 @@ class Claim:
             file = open_beside(self._lock)
         except OSError as error:
             raise _refusal(_unwritable(self._lock, error)) from None
-        if not _locked(file):
+        if not locked(file):
             other = _written(file)
             os.close(file)
             raise _refusal(f"another ingest process (pid {other.pid}) writes {self._path}") from None
@@ -100,27 +96,6 @@ def _lock_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def _locked(file: int) -> bool:
-    tries = TRIES
-    for _ in range(LOOKS):
-        if _flocked(file, fcntl.LOCK_EX):
-            return True
-        if _flocked(file, fcntl.LOCK_SH):
-            fcntl.flock(file, fcntl.LOCK_UN)
-        elif (tries := tries - 1) == 0:
-            return False
-        time.sleep(TRY_S)
-    return False
-
-
-def _flocked(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _unwritable(lock: Path, error: OSError) -> str:
     return f"cannot write {lock}: {refusal(error, lock)}"
 
@@ -142,9 +117,7 @@ def holder(path: Path) -> Holder | None:
     lock = _lock_of(path)
     try:
         with lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not is_free(file.fileno()):
                 return _written(file.fileno())
     except FileNotFoundError:
         return None

@@ -40,7 +40,7 @@ MUTANTS = (
         "take no lock",
         "bad_files",
         "shared/storage/claim.py",
-        "if not _locked(file):",
+        "if not locked(file):",
         "if False:",
     ),
     Mutant(
