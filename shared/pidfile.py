@@ -84,10 +84,12 @@ def stop(database: Path) -> int:
     except OSError as error:
         raise BadFile(f"cannot read {path}: {error.strerror}") from None
     try:
-        pid = 0
+        pid = seen = 0
         until = time.monotonic() + STOP_S
         while not is_free(file):
-            if not pid and (pid := _written(file)):
+            seen, before = _written(file), seen
+            if seen and seen == before and not pid:  # one that is starting has yet to write over what another left
+                pid = seen
                 with contextlib.suppress(ProcessLookupError):  # it has just ended, and its lock with it
                     os.kill(pid, signal.SIGTERM)
             if time.monotonic() > until:

@@ -13,6 +13,7 @@ import pytest
 from patience import PATIENCE_S
 from test_reserve import place  # noqa: F401  # what pytest finds by name here
 
+from shared import pidfile
 from shared.errors import BadFile, Taken, Unavailable
 from shared.pidfile import Supervision, pid_path, stop, supervising
 from shared.storage import locks
@@ -140,3 +141,23 @@ def test_two_that_stop_take_neither_for_the_server(tmp_path: Path) -> None:
             assert another.poll() is None
         finally:
             another.kill()
+
+
+def test_a_server_that_has_yet_to_say_who_it_is_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then the pid of one that was killed stands there, which may be another program's by now."""
+    monkeypatch.setattr(pidfile, "LOOK_S", 0.5)
+    path = tmp_path / "tracehub.db"
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleep) as another, subprocess.Popen(sleep) as server, pid_path(path).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            pid_path(path).write_text(f"{another.pid}\n")
+            threading.Timer(0.2, pid_path(path).write_text, (f"{server.pid}\n",)).start()
+            ended = threading.Thread(target=lambda: (server.wait(), fcntl.flock(lock, fcntl.LOCK_UN)))
+            ended.start()
+            assert stop(path) == server.pid
+            ended.join()
+            assert another.poll() is None
+        finally:
+            another.kill()
+            server.kill()
